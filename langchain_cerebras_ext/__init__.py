@@ -1,0 +1,37 @@
+"""Cerebras Inference for LangChain.
+
+The names below are loaded when they are first used, so that importing the package
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from langchain_cerebras_ext._version import __version__
+
+if TYPE_CHECKING:
+    from langchain_cerebras_ext._register import register_with_langchain
+    from langchain_cerebras_ext.chat_models import ChatCerebras
+    from langchain_cerebras_ext.llms import CerebrasLLM
+
+__all__ = ["CerebrasLLM", "ChatCerebras", "__version__", "register_with_langchain"]
+
+_HOMES = {
+    "CerebrasLLM": "llms",
+    "ChatCerebras": "chat_models",
+    "register_with_langchain": "_register",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,568 @@
+"""What the chat model and the text-completion model share: key, address, clients.
+
+A pydantic base without LangChain: the fields of the connection, the checks of the
+constructor's names, pickling without keys of the environment, and the clients, which
+are made when they are first used.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from langchain_cerebras_ext import _config
+from langchain_cerebras_ext._client import Call
+from langchain_cerebras_ext._params import ALIASES, Param, check_param, explain_unknown
+from langchain_cerebras_ext._transport import TransportOptions
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from langchain_cerebras_ext._transport import (
+        AsyncTransport,
+        SyncTransport,
+        Timeouts,
+    )
+
+__all__ = ["CerebrasConnection"]
+
+_T = TypeVar("_T")
+
+# Taken for the sake of code that was written for `langchain_cerebras.ChatCerebras`,
+# which inherits them from ChatOpenAI: neutral values are dropped, others explained.
+_INHERITED: dict[str, str] = {
+    "openai_api_key": "pass the Cerebras key as api_key; an OpenAI key would be leaked",
+    "openai_api_base": "pass base_url",
+    "openai_organization": "a Cerebras key names its organisation by itself",
+    "openai_proxy": "pass cerebras_proxy",
+    "organization": "a Cerebras key names its organisation by itself",
+    "verbosity": "the Cerebras API has no verbosity",
+    "context_management": "it belongs to OpenAI's Responses API",
+    "include": "it belongs to OpenAI's Responses API",
+    "prompt_cache_options": "pass prompt_cache_key; caching is automatic",
+    "store": "the Cerebras API stores nothing",
+    "truncation": "it belongs to OpenAI's Responses API",
+    "use_previous_response_id": "it belongs to OpenAI's Responses API",
+    "use_responses_api": "the Cerebras API has no Responses endpoint",
+    "client": "clients are made when first used; pass http_client to use your own",
+    "async_client": "clients are made when first used; pass http_async_client",
+    "root_client": "clients are made when first used; pass http_client",
+    "root_async_client": "clients are made when first used; pass http_async_client",
+}
+
+
+class Runtime:
+    """What a model makes on first use; never copied, pickled or compared."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.made: dict[str, Any] = {}
+
+    def get(self, name: str, key: object, make: Any) -> Any:
+        """Return what was made under a name, made anew when its key has changed."""
+        held = self.made.get(name)
+        if held is not None and held[0] == key:
+            return held[1]
+        with self.lock:
+            held = self.made.get(name)
+            if held is None or held[0] != key:
+                held = (key, make())
+                self.made[name] = held
+            return held[1]
+
+    def __copy__(self) -> Runtime:
+        return Runtime()
+
+    def __deepcopy__(self, memo: object) -> Runtime:
+        return Runtime()
+
+    def __reduce__(self) -> tuple[type[Runtime], tuple[()]]:
+        return (Runtime, ())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Runtime)
+
+    def __hash__(self) -> int:
+        return hash(Runtime)
+
+
+class CerebrasConnection(BaseModel):
+    """Fields and clients of a connection to the API."""
+
+    model_config = ConfigDict(
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        protected_namespaces=(),
+        extra="forbid",
+    )
+
+    model_name: str = Field(alias="model", default_factory=_config.model_from_env)
+    """The model's id; `cerebras::` and `cerebras:` before it are dropped.
+    Default: `CEREBRAS_MODEL`, else `gpt-oss-120b`."""
+
+    cerebras_api_key: SecretStr | None = Field(
+        alias="api_key",
+        default_factory=lambda: _secret(_config.key_from_env()),
+        repr=False,
+    )
+    """The key. Default: `CEREBRAS_API_KEY`. Not needed for a base URL on loopback."""
+
+    cerebras_api_base: str = Field(
+        alias="base_url", default_factory=_config.base_url_from_env
+    )
+    """The API's address, with or without `/v1` or `/chat/completions`.
+    Default: `CEREBRAS_BASE_URL`, `CEREBRAS_URL`, else the public service."""
+
+    cerebras_proxy: str | None = Field(default=None, repr=False)
+    """URL of a proxy. Default: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`."""
+
+    request_timeout: Any = Field(alias="timeout", default=None)
+    """Seconds; `(connect, read)`; a mapping of `connect`, `read`, `first_byte`, `total`;
+    or an httpx `Timeout`. Seconds alone bound a whole plain call and, in a stream, the
+    first byte and every gap. Default: 5 s to connect, 60 s without a byte, 120 s in
+    all; in a stream 120 s to the first byte, 60 s between bytes, no total."""
+
+    connect_timeout: float | None = None
+    """Seconds to connect; overrides what `timeout` says of it."""
+
+    total_timeout: float | None = None
+    """Seconds for a whole call, streams included."""
+
+    stream_chunk_timeout: float | None = None
+    """Seconds without a byte within a stream."""
+
+    max_retries: int | None = Field(default=2, ge=0)
+    """How often a failed request is sent again. `None` is the default, 2."""
+
+    retry_policy: RetryPolicy | None = Field(default=None, exclude=True)
+    """Waits and limits of the retries; its `max_retries` wins over the field."""
+
+    default_headers: Mapping[str, str] | None = Field(default=None, repr=False)
+    """Headers to send with every request."""
+
+    default_query: Mapping[str, object] | None = None
+    """Query parameters to send with every request."""
+
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    """Your own `httpx.Client` or `httpx2.Client` for sync calls."""
+
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    """Your own `httpx.AsyncClient` or `httpx2.AsyncClient` for async calls."""
+
+    http_socket_options: Any = Field(default=None, exclude=True, repr=False)
+    """Socket options, as `(level, option, value)` each."""
+
+    api_version_patch: int | None = Field(default=None, ge=1)
+    """Sent as `X-Cerebras-Version-Patch`: asks for another version of the API."""
+
+    include_response_headers: bool = False
+    """Put the response's headers into `response_metadata["headers"]`."""
+
+    model_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """More keys of the request, sent as they are."""
+
+    extra_body: Mapping[str, Any] | None = None
+    """More keys of the request, sent as they are; a call's own are added."""
+
+    _runtime: Runtime = PrivateAttr(default_factory=Runtime)
+    _key_is_from_env: bool = PrivateAttr(default=False)
+
+    _params: ClassVar[Mapping[str, Param]] = {}
+    _path: ClassVar[str] = ""
+    _also_taken: ClassVar[frozenset[str]] = frozenset()
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, *args, **kwargs):
+            try:
+                super().__init__(*args, **self._prepare(kwargs))
+            except ValidationError as error:
+                raise _as_configuration_error(error, type(self)) from error
+
+    # ----------------------------------------------------------------- constructor
+
+    @classmethod
+    def _prepare(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Check the names and ranges of constructor arguments, at once and by name.
+
+        Raises:
+            CerebrasConfigurationError: A name or a value is wrong.
+        """
+        fields = cls.__pydantic_fields__
+        aliases = {info.alias: name for name, info in fields.items() if info.alias}
+        out: dict[str, Any] = {}
+        for name, value in given.items():
+            target = aliases.get(name) or ALIASES.get(name) or name
+            if target in fields:
+                if target in out:
+                    msg = f"{name!r} and another name of {target!r} are both given."
+                    raise CerebrasConfigurationError(msg)
+                out[target] = value
+            elif name in _INHERITED:
+                if value not in (None, False, "", {}, []):
+                    msg = f"{name}={_shown(name, value)} is refused: {_INHERITED[name]}."
+                    raise CerebrasConfigurationError(msg)
+            elif name not in cls._also_taken:
+                known = {*fields, *aliases, *ALIASES} - set(_INHERITED)
+                raise CerebrasConfigurationError(explain_unknown(name, known))
+        for name, value in out.items():
+            if name in cls._params:
+                wrong = check_param(cls._params[name], value)
+                if wrong:
+                    raise CerebrasConfigurationError(wrong)
+        return out
+
+    @field_validator("model_name")
+    @classmethod
+    def _check_model_name(cls, value: str) -> str:
+        name = _config.strip_provider(value.strip())
+        if not name:
+            msg = "model is empty; name one, such as 'gpt-oss-120b'."
+            raise ValueError(msg)
+        return name
+
+    @field_validator("cerebras_api_base", mode="before")
+    @classmethod
+    def _check_base_url(cls, value: Any) -> str:
+        return _config.normalise_base_url(
+            str(value) if value else _config.base_url_from_env()
+        )
+
+    @field_validator("cerebras_api_key", mode="before")
+    @classmethod
+    def _check_key(cls, value: Any) -> SecretStr | None:
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if value is not None and not isinstance(value, str):
+            msg = f"api_key is a {type(value).__name__}; pass a text or SecretStr."
+            raise ValueError(msg)
+        key = _config.clean_key(value)
+        if key:
+            _config.check_key_text(key)
+        return _secret(key)
+
+    @field_validator("model_kwargs")
+    @classmethod
+    def _check_model_kwargs(cls, value: dict[str, Any]) -> dict[str, Any]:
+        known = {*cls._params, *(param.wire for param in cls._params.values())}
+        wrong = sorted(known.intersection(value) | {"model"}.intersection(value))
+        if wrong:
+            msg = f"model_kwargs holds {wrong}; pass them as arguments of their own."
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _check_connection(self) -> Self:
+        key = self._key()
+        env_key = _config.key_from_env()
+        if key is None and env_key:
+            # `api_key=None` means "not given", as everywhere in LangChain.
+            self.cerebras_api_key = _secret(env_key)
+            key = env_key
+        self._key_is_from_env = key is not None and key == env_key
+        if key is None and not _config.is_loopback(self.cerebras_api_base):
+            msg = (
+                f"No API key for {self.cerebras_api_base}: set {_config.ENV_KEY} or "
+                f"pass api_key=... to use {type(self).__name__}. Keys are made at "
+                "https://cloud.cerebras.ai; a base_url on this machine needs none."
+            )
+            raise ValueError(msg)
+        hint = _config.foreign_key_hint(key) if key else None
+        if hint:
+            warnings.warn(hint, stacklevel=5)
+        if self.cerebras_proxy and (self.http_client or self.http_async_client):
+            msg = "cerebras_proxy and a client of your own are both given; choose one."
+            raise ValueError(msg)
+        self._limits()
+        self._headers({})
+        return self
+
+    # --------------------------------------------------------------------- identity
+
+    def model_copy(
+        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> Self:
+        """Return a copy with clients of its own, and with fields changed."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy._runtime = Runtime()
+        # LangChain keeps the serialised form, which is the cache's key, on the object.
+        copy.__dict__.pop("_serialized", None)
+        return copy
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """Leave out a key of the environment, and what cannot travel."""
+        state = super().__getstate__()
+        fields = dict(state["__dict__"])
+        if self._key_is_from_env:
+            fields["cerebras_api_key"] = None
+        fields.pop("_serialized", None)
+        return {**state, "__dict__": fields}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Read a key of the environment there again."""
+        super().__setstate__(state)
+        if self._key_is_from_env and self.cerebras_api_key is None:
+            self.cerebras_api_key = _secret(_config.key_from_env())
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Copy the fields; a client of the user's is shared, it cannot be copied."""
+        copy = self.model_copy()
+        from copy import deepcopy
+
+        for name, value in list(copy.__dict__.items()):
+            if name not in _SHARED_FIELDS:
+                copy.__dict__[name] = deepcopy(value, memo)
+        return copy
+
+    # ------------------------------------------------------------- what a call needs
+
+    def _key(self) -> str | None:
+        secret = self.cerebras_api_key
+        return secret.get_secret_value() or None if secret is not None else None
+
+    def _limits(self) -> _config.CallTimeouts:
+        return _config.call_timeouts(
+            self.request_timeout,
+            connect_s=self.connect_timeout,
+            total_s=self.total_timeout,
+            between_chunks_s=self.stream_chunk_timeout,
+        )
+
+    def _policy(self) -> RetryPolicy:
+        if self.retry_policy is not None:
+            return self.retry_policy
+        retries = 2 if self.max_retries is None else self.max_retries
+        return cast(
+            "RetryPolicy",
+            self._runtime.get(
+                "policy", retries, lambda: RetryPolicy(max_retries=retries)
+            ),
+        )
+
+    def _headers(self, more: Mapping[str, Any]) -> dict[str, str]:
+        headers = _config.standard_headers()
+        key = self._key()
+        if key:
+            headers["authorization"] = f"Bearer {key}"
+        if self.api_version_patch is not None:
+            headers["x-cerebras-version-patch"] = str(self.api_version_patch)
+        for given in (self.default_headers, more):
+            for name, value in (given or {}).items():
+                text = str(value)
+                if not _is_header(str(name), text):
+                    msg = (
+                        f"Header {name!r} has a name or value that cannot be sent: "
+                        "no line breaks or other than printable ASCII."
+                    )
+                    raise CerebrasConfigurationError(msg)
+                headers[str(name).lower()] = text
+        return headers
+
+    def _url(self, path: str) -> str:
+        url = f"{_config.normalise_base_url(self.cerebras_api_base)}{path}"
+        if self.default_query:
+            from urllib.parse import urlencode
+
+            url = f"{url}?{urlencode(dict(self.default_query), doseq=True)}"
+        return url
+
+    def _call(
+        self,
+        body: bytes | None,
+        *,
+        stream: bool,
+        model: str | None = None,
+        path: str | None = None,
+        method: str = "POST",
+        timeout: Any = None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> Call:
+        limits = self._limits() if timeout is None else _config.call_timeouts(timeout)
+        sent = self._headers(headers or {})
+        if stream:
+            sent["accept"] = "text/event-stream"
+        timeouts: Timeouts = limits.stream if stream else limits.plain
+        return Call(
+            url=self._url(path or self._path),
+            headers=sent,
+            body=body,
+            timeouts=timeouts,
+            policy=self._policy(),
+            api_key=self._key(),
+            model=model,
+            method=method,
+        )
+
+    # ---------------------------------------------------------------------- clients
+
+    def _options(self) -> TransportOptions:
+        options = self.http_socket_options
+        return TransportOptions(
+            proxy=self.cerebras_proxy or None,
+            socket_options=tuple(tuple(option) for option in options)
+            if options
+            else None,
+        )
+
+    def _transport(self) -> SyncTransport:
+        from langchain_cerebras_ext import _transport as t
+
+        if self.http_client is not None:
+            client = self.http_client
+            return cast(
+                "SyncTransport",
+                self._runtime.get("sync", id(client), lambda: t.HttpxTransport(client)),
+            )
+        return t.shared_sync_transport(self._options())
+
+    def _atransport(self) -> AsyncTransport:
+        from langchain_cerebras_ext import _transport as t
+
+        if self.http_async_client is not None:
+            client = self.http_async_client
+            return cast(
+                "AsyncTransport",
+                self._runtime.get(
+                    "async", id(client), lambda: t.AsyncHttpxTransport(client)
+                ),
+            )
+        return t.shared_async_transport(self._options())
+
+    @property
+    def root_client(self) -> Any:
+        """The official `openai.OpenAI` client on this model's connection.
+
+        For what this class has no method for; made on first use.
+        """
+        return self._sdk("OpenAI", self.http_client)
+
+    @property
+    def root_async_client(self) -> Any:
+        """The official `openai.AsyncOpenAI` client on this model's connection."""
+        return self._sdk("AsyncOpenAI", self.http_async_client)
+
+    def _sdk(self, name: str, own_client: Any) -> Any:
+        from langchain_cerebras_ext._sdk import make_sdk_client
+
+        headers = self._headers({})
+        key = (self._key(), self.cerebras_api_base, tuple(headers.items()))
+        return self._runtime.get(
+            name,
+            key,
+            lambda: make_sdk_client(
+                name,
+                transport=self._transport() if name == "OpenAI" else self._atransport(),
+                own_client=own_client,
+                api_key=self._key(),
+                base_url=_config.normalise_base_url(self.cerebras_api_base),
+                headers=headers,
+                query=self.default_query,
+            ),
+        )
+
+    def warm_up(self) -> None:
+        """Open the connection now, so that the first call need not.
+
+        Raises:
+            CerebrasError: The service cannot be reached.
+        """
+        from langchain_cerebras_ext._client import send
+
+        send(self._transport(), self._warm_call())
+
+    async def awarm_up(self) -> None:
+        """Open the connection of this event loop now.
+
+        Raises:
+            CerebrasError: The service cannot be reached.
+        """
+        from langchain_cerebras_ext._client import asend
+
+        await asend(self._atransport(), self._warm_call())
+
+    def _warm_call(self) -> Call:
+        return self._call(None, stream=False, path="/tcp_warming", method="GET")
+
+    def close(self) -> None:
+        """Close the idle sync connections; the model stays usable."""
+        self._transport().close()
+        self._runtime.made.pop("OpenAI", None)
+
+    async def aclose(self) -> None:
+        """Close the idle connections of this event loop; the model stays usable."""
+        await self._atransport().aclose()
+        self._runtime.made.pop("AsyncOpenAI", None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+_SHARED_FIELDS = {
+    "http_client",
+    "http_async_client",
+    "callbacks",
+    "cache",
+    "rate_limiter",
+    "custom_get_token_ids",
+    "_serialized",
+}
+
+
+def _secret(key: str | None) -> SecretStr | None:
+    return SecretStr(key) if key else None
+
+
+def _is_header(name: str, value: str) -> bool:
+    return bool(name) and name.isascii() and name.isprintable() and " " not in name and (
+        value.isascii() and (value.isprintable() or value == "")
+    )
+
+
+def _shown(name: str, value: Any) -> str:
+    return "..." if "key" in name else repr(value)
+
+
+def _as_configuration_error(
+    error: ValidationError, cls: type[BaseModel]
+) -> CerebrasConfigurationError:
+    """Return our error with pydantic's findings; values of secrets stay out."""
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in item["loc"])
+        said = str(item["msg"]).removeprefix("Value error, ")
+        lines.append(f"{place}: {said}" if place else said)
+    return CerebrasConfigurationError(f"{cls.__name__}: {'; '.join(lines)}")

@@ -1,0 +1,179 @@
+"""Usage, timings and headers of an answer in LangChain's shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_core.messages.ai import UsageMetadata
+
+    from langchain_cerebras_ext.wire._decode import Chunk
+
+PROVIDER = "cerebras"
+"""`model_provider` in metadata and `ls_provider` in traces; both must be the same."""
+
+_SHORTEST_SPAN_S = 0.001
+"""Below this a stream came in one piece, and a rate over it would mean nothing."""
+
+_INPUT_DETAILS = {"cached_tokens": "cache_read", "image_tokens": "image"}
+_OUTPUT_DETAILS = {
+    "reasoning_tokens": "reasoning",
+    "accepted_prediction_tokens": "accepted_prediction",
+    "rejected_prediction_tokens": "rejected_prediction",
+}
+
+
+def to_usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
+    """Return token counts under LangChain's standard keys, whatever the service tier.
+
+    Reasoning and prediction tokens are part of `output_tokens`, cached and image
+    tokens part of `input_tokens`. Details that the service left out are left out.
+    Image tokens are read from both places in which the service has put them.
+
+    Args:
+        usage: The `usage` object of an answer or a last chunk.
+
+    Returns:
+        Whole numbers, or `None` if there were no counts.
+    """
+    if not usage:
+        return None
+    prompt, completion = _count(usage, "prompt_tokens"), _count(
+        usage, "completion_tokens"
+    )
+    total = _count(usage, "total_tokens")
+    if prompt is None and completion is None and total is None:
+        return None
+    prompt, completion = prompt or 0, completion or 0
+    result: dict[str, Any] = {
+        "input_tokens": prompt,
+        "output_tokens": completion,
+        "total_tokens": prompt + completion if total is None else total,
+    }
+    inputs = _details(usage.get("prompt_tokens_details"), _INPUT_DETAILS)
+    images = _count(usage, "image_tokens")
+    if images is not None:
+        inputs.setdefault("image", images)
+    outputs = _details(usage.get("completion_tokens_details"), _OUTPUT_DETAILS)
+    if inputs:
+        result["input_token_details"] = inputs
+    if outputs:
+        result["output_token_details"] = outputs
+    return result  # type: ignore[return-value]
+
+
+def _count(values: Mapping[str, Any], key: str) -> int | None:
+    value = values.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value)
+
+
+def _details(values: Any, names: Mapping[str, str]) -> dict[str, int]:
+    if not isinstance(values, dict):
+        return {}
+    found = {names[key]: _count(values, key) for key in names if key in values}
+    return {name: count for name, count in found.items() if count is not None}
+
+
+def rate_limits(headers: Mapping[str, str]) -> dict[str, int | float | str]:
+    """Return the `x-ratelimit-*` headers as numbers; resets are in seconds."""
+    return {
+        name: _number(value)
+        for name, value in headers.items()
+        if name.startswith("x-ratelimit-")
+    }
+
+
+def _number(text: str) -> int | float | str:
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return int(value) if value.is_integer() and "." not in text else value
+
+
+def measured(
+    *,
+    elapsed_s: float,
+    first_token_s: float | None,
+    output_tokens: int | None,
+) -> dict[str, float]:
+    """Return what the client measured with a monotonic clock.
+
+    Args:
+        elapsed_s: From sending the request to the end of the answer.
+        first_token_s: From sending the request to the first text, reasoning or tool
+            call of a stream; `None` for a plain answer.
+        output_tokens: As the service counted them.
+
+    Returns:
+        `total_s`; for a stream `time_to_first_token_s`; and, where the service
+        counted tokens, `output_tokens_per_s`: over the time after the first token for
+        a stream, over the whole call for a plain answer or one that came at once.
+    """
+    result = {"total_s": elapsed_s}
+    span = elapsed_s
+    if first_token_s is not None:
+        result["time_to_first_token_s"] = first_token_s
+        if elapsed_s - first_token_s >= _SHORTEST_SPAN_S:
+            span = elapsed_s - first_token_s
+    if output_tokens and span > 0:
+        result["output_tokens_per_s"] = output_tokens / span
+    return result
+
+
+def answer_metadata(
+    chunk: Chunk | AnswerFacts, finish_reason: str | None
+) -> dict[str, Any]:
+    """Return what the service said of an answer, under LangChain's keys."""
+    found: dict[str, Any] = {
+        "model_name": chunk.model,
+        "finish_reason": finish_reason,
+        "system_fingerprint": chunk.system_fingerprint,
+        "id": chunk.id,
+        "created": chunk.created,
+        "time_info": chunk.time_info,
+        "service_tier": chunk.service_tier,
+        "service_tier_used": chunk.service_tier_used,
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+class AnswerFacts:
+    """What the chunks of a stream said of the whole; the last word counts."""
+
+    __slots__ = (
+        "created",
+        "id",
+        "model",
+        "service_tier",
+        "service_tier_used",
+        "system_fingerprint",
+        "time_info",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.model: str | None = None
+        self.created: int | float | None = None
+        self.system_fingerprint: str | None = None
+        self.usage: dict[str, Any] | None = None
+        self.time_info: dict[str, Any] | None = None
+        self.service_tier: str | None = None
+        self.service_tier_used: str | None = None
+
+    def update(self, chunk: Chunk) -> None:
+        """Take what a chunk says."""
+        for name in self.__slots__:
+            value = getattr(chunk, name)
+            if value is not None:
+                setattr(self, name, value)
+
+    @property
+    def output_tokens(self) -> int | None:
+        """Tokens of the answer as the service counted them."""
+        return _count(self.usage, "completion_tokens") if self.usage else None

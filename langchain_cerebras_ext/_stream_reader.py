@@ -1,0 +1,319 @@
+"""Bytes of a streamed answer in, deltas out; knows when a stream is whole.
+
+Without I/O: the sync and the async loop feed the same object.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import msgspec
+
+from langchain_cerebras_ext._metadata import AnswerFacts
+from langchain_cerebras_ext.errors import (
+    CerebrasError,
+    CerebrasResponseError,
+    StreamInterruptedError,
+    mask_secrets,
+    status_error,
+)
+from langchain_cerebras_ext.wire._decode import decode_chunk
+from langchain_cerebras_ext.wire._sse import (
+    ErrorPayload,
+    EventTooLargeError,
+    SSEDecoder,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from langchain_cerebras_ext.wire._decode import Choice, Chunk, ToolCall
+
+__all__ = ["Delta", "StreamReader", "ToolFragment"]
+
+Kind = Literal["text", "reasoning", "tools", "refusal", "logprobs"]
+
+
+class ToolFragment(NamedTuple):
+    """A piece of a tool call; `name` and `id` come with the first piece only."""
+
+    index: int
+    id: str | None
+    name: str | None
+    args: str
+
+
+class Delta(NamedTuple):
+    """One kind of content: never two kinds in one delta."""
+
+    kind: Kind
+    text: str = ""
+    tools: tuple[ToolFragment, ...] = ()
+    logprobs: dict[str, Any] | None = None
+
+
+class StreamReader:
+    """Read a chat stream.
+
+    Feed every network read to `feed`, then call `finish` once at the end of file.
+
+    Attributes:
+        facts: What the chunks said of the whole answer.
+        finish_reason: Why the answer ended; `None` until then.
+        done: `[DONE]` was seen; nothing follows.
+    """
+
+    __slots__ = (
+        "_api_key",
+        "_by_index",
+        "_headers",
+        "_ids",
+        "_last_call",
+        "_model",
+        "_sse",
+        "deltas",
+        "done",
+        "facts",
+        "finish_reason",
+        "logprobs",
+        "saw_choice",
+    )
+
+    def __init__(
+        self,
+        *,
+        model: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        api_key: str | None = None,
+    ) -> None:
+        self._sse = SSEDecoder()
+        self._model = model
+        self._headers = headers or {}
+        self._api_key = api_key
+        self._by_index: dict[int, int] = {}
+        self._ids: list[str | None] = []
+        self._last_call = -1
+        self.facts = AnswerFacts()
+        self.finish_reason: str | None = None
+        self.done = False
+        self.saw_choice = False
+        self.deltas: list[Delta] = []
+        self.logprobs: dict[str, Any] = {}
+
+    def feed(self, data: bytes) -> list[Delta]:
+        """Take one network read and return what it adds, in order.
+
+        Raises:
+            CerebrasStatusError: The service sent an error event.
+            CerebrasResponseError: An event cannot be read.
+        """
+        try:
+            payloads = self._sse.feed(data)
+        except EventTooLargeError as error:
+            raise CerebrasResponseError(str(error)) from error
+        return self._read(payloads)
+
+    def finish(self) -> list[Delta]:
+        """Take the end of file.
+
+        Raises:
+            StreamInterruptedError: The stream ended before the answer did.
+        """
+        deltas: list[Delta] = []
+        rest = self._sse.finish()
+        if rest and not self.done:
+            try:
+                deltas = self._read(rest)
+            except CerebrasResponseError as error:
+                msg = "The stream ended in the middle of an event."
+                raise StreamInterruptedError(msg) from error
+        if self.finish_reason is None:
+            what = (
+                "without a finish_reason"
+                if self.saw_choice
+                else "before the first part of an answer"
+            )
+            msg = (
+                f"The stream ended {what}: the answer is not whole. What had arrived "
+                "is in the error's `partial_message`; try again."
+            )
+            raise StreamInterruptedError(msg)
+        return deltas
+
+    def _read(self, payloads: Iterable[bytes]) -> list[Delta]:
+        deltas: list[Delta] = []
+        for payload in payloads:
+            if self.done:
+                break
+            if payload == b"[DONE]":
+                self.done = True
+                break
+            chunk = self._decode(payload)
+            if not chunk.choices:
+                self._check_error(chunk, payload)
+                self.facts.update(chunk)
+                continue
+            if chunk.error:
+                raise self._error(payload, chunk)
+            choice = chunk.choices[0]
+            if (
+                not self.saw_choice
+                or chunk.usage
+                or chunk.time_info
+                or choice.finish_reason
+            ):
+                self.saw_choice = True
+                self.facts.update(chunk)
+                if choice.finish_reason:
+                    self.finish_reason = choice.finish_reason
+            if choice.delta is not None:
+                self._add(choice, deltas)
+        self.deltas += deltas
+        return deltas
+
+    def _decode(self, payload: bytes) -> Chunk:
+        if type(payload) is ErrorPayload:
+            raise self._error(payload, None)
+        try:
+            return decode_chunk(payload)
+        except msgspec.DecodeError as error:
+            shown = mask_secrets(payload[:200].decode("utf-8", "replace"))
+            msg = f"An event of the stream cannot be read ({error}): {shown!r}."
+            raise CerebrasResponseError(msg) from error
+        except UnicodeDecodeError as error:
+            msg = f"An event of the stream is not UTF-8: {error}."
+            raise CerebrasResponseError(msg) from error
+
+    def _check_error(self, chunk: Chunk, payload: bytes) -> None:
+        said = chunk.message is not None and (chunk.code is not None or not chunk.id)
+        if chunk.error or chunk.status_code or chunk.detail or said:
+            raise self._error(payload, chunk)
+
+    def _error(self, payload: bytes, chunk: Chunk | None) -> CerebrasError:
+        """An error event: the HTTP status stays 200, the body may name one."""
+        status = (chunk.status_code if chunk else None) or _status_in(payload) or 500
+        return status_error(
+            status,
+            bytes(payload),
+            self._headers,
+            api_key=self._api_key,
+            model=self._model,
+        )
+
+    def _add(self, choice: Choice, deltas: list[Delta]) -> None:
+        delta = choice.delta
+        assert delta is not None  # noqa: S101 - checked by the only caller
+        logprobs = None
+        if choice.logprobs or choice.reasoning_logprobs:
+            logprobs = {
+                name: value
+                for name, value in (
+                    ("logprobs", choice.logprobs),
+                    ("reasoning_logprobs", choice.reasoning_logprobs),
+                )
+                if value
+            }
+            _extend_logprobs(self.logprobs, logprobs)
+        if logprobs:
+            deltas.append(Delta("logprobs", logprobs=logprobs))
+        if delta.reasoning:
+            deltas.append(Delta("reasoning", delta.reasoning))
+        if delta.content:
+            text = content_text(delta.content)
+            deltas.append(Delta("text", text))
+        if delta.refusal:
+            deltas.append(Delta("refusal", delta.refusal))
+        if delta.tool_calls:
+            deltas.append(Delta("tools", tools=self._fragments(delta.tool_calls)))
+
+    def _fragments(self, calls: list[ToolCall]) -> tuple[ToolFragment, ...]:
+        """Number the calls; fragments of one call in one chunk become one.
+
+        The wire's index is not trusted alone: servers leave it out, or give several
+        calls the same one, and then a new id starts a new call.
+        """
+        merged: dict[int, ToolFragment] = {}
+        for call in calls:
+            function = call.function
+            name = (function.name if function else None) or None
+            args = (function.arguments if function else None) or ""
+            index, first, adopts = self._number(call)
+            piece = ToolFragment(
+                index, call.id if adopts else None, name if first else None, args
+            )
+            old = merged.get(index)
+            if old is not None:
+                piece = ToolFragment(
+                    index, old.id or piece.id, old.name, old.args + args
+                )
+            merged[index] = piece
+        return tuple(merged.values())
+
+    def _number(self, call: ToolCall) -> tuple[int, bool, bool]:
+        """Return the call's number, whether it is new, and whether its id is news."""
+        number = self._find(call)
+        if number is None:
+            number = len(self._ids)
+            self._ids.append(call.id or None)
+            self._last_call = number
+            if call.index is not None:
+                self._by_index[call.index] = number
+            return number, True, True
+        self._last_call = number
+        adopts = bool(call.id) and self._ids[number] is None
+        if adopts:
+            self._ids[number] = call.id
+        return number, False, adopts
+
+    def _find(self, call: ToolCall) -> int | None:
+        if call.id and call.id in self._ids:
+            return self._ids.index(call.id)
+        if call.index is None:
+            named = call.id or (call.function and call.function.name)
+            return None if named or self._last_call < 0 else self._last_call
+        number = self._by_index.get(call.index)
+        if number is not None and call.id and self._ids[number] is not None:
+            return None  # another id under the same index: another call
+        return number
+
+
+def _status_in(payload: bytes) -> int | None:
+    """Return a status that an error body carries anywhere it has been seen."""
+    try:
+        body = json.loads(payload)
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    inner = body.get("error")
+    for place in (body, inner if isinstance(inner, dict) else {}):
+        for name in ("status_code", "status", "code"):
+            value = place.get(name)
+            if isinstance(value, int) and 400 <= value <= 599:  # noqa: PLR2004
+                return value
+    kinds = f"{body.get('type')} {body.get('code')} {inner}"
+    if "too_many" in kinds or "quota" in kinds or "queue" in kinds:
+        return 429
+    if "invalid_request" in kinds or "wrong_api_format" in kinds:
+        return 400
+    return None
+
+
+def content_text(content: str | list[Any]) -> str:
+    """Return the text of content, which may come as a list of parts."""
+    if isinstance(content, str):
+        return content
+    return "".join(
+        str(part.get("text", "")) for part in content if isinstance(part, dict)
+    )
+
+
+def _extend_logprobs(into: dict[str, Any], more: dict[str, Any]) -> None:
+    for name, value in more.items():
+        target = into.setdefault(name, {})
+        for key, items in value.items():
+            if isinstance(items, list):
+                target.setdefault(key, []).extend(items)
+            elif items is not None:
+                target[key] = items

@@ -1,0 +1,668 @@
+"""`ChatCerebras`: Cerebras Inference as a LangChain chat model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
+
+import msgspec
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models.chat_models import BaseChatModel, LangSmithParams
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import Field, model_validator
+
+from langchain_cerebras_ext import _translator
+from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
+from langchain_cerebras_ext._config import strip_provider
+from langchain_cerebras_ext._connection import CerebrasConnection
+from langchain_cerebras_ext._events import EventWriter
+from langchain_cerebras_ext._messages_in import to_wire_messages
+from langchain_cerebras_ext._messages_out import (
+    build_chunk,
+    build_generations,
+    build_last_chunk,
+    ending_of_stream,
+    merge_deltas,
+    parts_of_message,
+)
+from langchain_cerebras_ext._metadata import PROVIDER, measured, rate_limits
+from langchain_cerebras_ext._params import CHAT_PARAMS
+from langchain_cerebras_ext._request import build_payload, check_payload, model_rules
+from langchain_cerebras_ext._version import __version__
+from langchain_cerebras_ext.catalog import find_model
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForLLMRun,
+        CallbackManagerForLLMRun,
+    )
+    from langchain_core.language_models.model_profile import ModelProfile
+    from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.runnables import Runnable
+    from langchain_core.tools import BaseTool
+    from langchain_protocol.protocol import MessagesData
+    from pydantic import BaseModel
+
+    from langchain_cerebras_ext._client import (
+        Answer,
+        AsyncOpenStream,
+        Call,
+        OpenStream,
+    )
+    from langchain_cerebras_ext._messages_out import Ending
+    from langchain_cerebras_ext._params import Param
+    from langchain_cerebras_ext._stream_reader import Delta
+
+__all__ = ["ChatCerebras"]
+
+_translator.register()
+
+
+class ChatCerebras(CerebrasConnection, BaseChatModel):
+    """A chat model on Cerebras Inference.
+
+    Set `CEREBRAS_API_KEY`, or pass `api_key`. Every parameter of the API is a field,
+    and every field can be given to a single call too. A wrong name or a value out of
+    range is an error when the model is constructed.
+
+    Example:
+        ```python
+        from langchain_cerebras_ext import ChatCerebras
+
+        model = ChatCerebras(model="gpt-oss-120b", reasoning_effort="low")
+        message = model.invoke("Why is the sky blue?")
+        print(message.text, message.usage_metadata)
+        for chunk in model.stream("And at sunset?"):
+            print(chunk.text, end="")
+        ```
+
+    Sources: the API's OpenAPI description of 2026-07 for parameters and ranges.
+    """
+
+    temperature: float | None = None
+    """Sampling temperature, 0 to 2; the service's default is 1.0."""
+    top_p: float | None = None
+    """Nucleus sampling, 0 to 1; the service's default is 1.0."""
+    max_tokens: int | None = None
+    """Tokens of the answer at most, reasoning included; sent as
+    `max_completion_tokens`. -1 is the model's limit."""
+    min_tokens: int | None = None
+    """Tokens of the answer at least; sent as `min_completion_tokens`."""
+    frequency_penalty: float | None = None
+    """-2 to 2."""
+    presence_penalty: float | None = None
+    """-2 to 2."""
+    logit_bias: Mapping[Any, float] | None = None
+    """Token id to bias, -100 to 100; at most 100 entries."""
+    logprobs: bool | None = None
+    """Ask for log probabilities; they arrive in `response_metadata`."""
+    top_logprobs: int | None = None
+    """Alternatives per token, 0 to 20; needs `logprobs=True`."""
+    n: int | None = None
+    """Answers per call; every one is billed. A stream takes 1 only."""
+    stop: list[str] | str | None = Field(default=None, alias="stop_sequences")
+    """Up to four texts that end the answer; they are not part of it."""
+    seed: int | None = None
+    """For repeatable sampling, best effort."""
+    reasoning_effort: Literal["none", "low", "medium", "high"] | None = None
+    """How much to think; the profile has the model's levels."""
+    reasoning_format: (
+        Literal["none", "parsed", "text_parsed", "raw", "hidden"] | None
+    ) = None
+    """Where reasoning goes: its own field, the content, or nowhere."""
+    disable_reasoning: bool | None = None
+    """Old switch; the service ended it on 2026-07-21: use `reasoning_effort="none"`."""
+    clear_thinking: bool | None = None
+    """zai-glm-4.7: whether reasoning of earlier turns is dropped from the prompt."""
+    prediction: Mapping[str, Any] | str | None = None
+    """Text that the answer probably repeats; a plain string is wrapped."""
+    service_tier: Literal["auto", "default", "flex", "priority"] | None = None
+    """Queue to use (private preview of the service)."""
+    prompt_cache_key: str | None = None
+    """Routing hint for the prompt cache, up to 1024 characters."""
+    user: str | None = None
+    """Your user's id, for the service's abuse monitoring."""
+    model_parameters: Mapping[str, Any] | None = None
+    """Keys of a single model."""
+    parallel_tool_calls: bool | None = None
+    """Whether the model may call several tools at once."""
+    tools: list[Any] | None = None
+    """Tools of every call; see also `bind_tools`."""
+    tool_choice: str | Mapping[str, Any] | None = None
+    """`none`, `auto`, `required` or a tool's name; needs tools."""
+    response_format: Mapping[str, Any] | None = None
+    """Of every call; see also `with_structured_output`."""
+    stream_options: Mapping[str, Any] | None = None
+    """Sent with streams as it is."""
+    stream_usage: bool | None = None
+    """`True` asks for usage with `stream_options`; the service sends it anyway."""
+    streaming: bool = False
+    """Stream also under `invoke`; deltas reach callback handlers."""
+    coalesce_stream: bool = False
+    """Join the deltas that came in one network read into one chunk; never waits."""
+    queue_threshold: int | None = Field(default=None, ge=50, le=20_000)
+    """Milliseconds; `flex` and `auto` requests are refused at once when the queue is
+    longer (private preview of the service)."""
+    disabled_params: Mapping[str, Any] | None = None
+    """Parameters never to send: name to `None`, or to the values to hold back."""
+    tiktoken_model_name: str | None = None
+    """Whose vocabulary to count tokens with; default: the model's."""
+
+    _params: ClassVar[Mapping[str, Param]] = CHAT_PARAMS
+    _path: ClassVar[str] = "/chat/completions"
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        """Refuse what the API refuses, as far as the fields alone tell."""
+        check_payload(self._defaults(), self.model_name, stream=self.streaming)
+        return self
+
+    @model_validator(mode="after")
+    def _report_version(self) -> Self:
+        self._add_version("langchain-cerebras-ext", __version__)
+        return self
+
+    @classmethod
+    def _prepare(cls, given: dict[str, Any]) -> dict[str, Any]:
+        prediction = given.get("prediction")
+        if isinstance(prediction, str):
+            given = {
+                **given,
+                "prediction": {"type": "content", "content": prediction},
+            }
+        if "reasoning" in given:
+            given = _unwrap_reasoning(given)
+        return super()._prepare(given)
+
+    # --------------------------------------------------------------------- identity
+
+    @property
+    def _llm_type(self) -> str:
+        return "cerebras-chat"
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Which field holds a secret, and the variable that it is read from."""
+        return {"cerebras_api_key": "CEREBRAS_API_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether `dumps` and `load` work; they do."""
+        return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """The module from which `load` imports the class."""
+        return ["langchain_cerebras_ext", "chat_models"]
+
+    @property
+    def model(self) -> str:
+        """The model's id."""
+        return self.model_name
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "model_name": self.model_name,
+            "base_url": self.cerebras_api_base,
+            **self._defaults(),
+            **({"model_kwargs": self.model_kwargs} if self.model_kwargs else {}),
+        }
+
+    def _get_ls_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        """Describe a call for LangSmith, with what the call overrides."""
+        model = kwargs.get("model") or kwargs.get("model_name") or self.model_name
+        params = LangSmithParams(
+            ls_provider=PROVIDER,
+            ls_model_name=strip_provider(str(model)),
+            ls_model_type="chat",
+        )
+        temperature = kwargs.get("temperature", self.temperature)
+        if isinstance(temperature, (int, float)):
+            params["ls_temperature"] = temperature
+        tokens = kwargs.get("max_tokens") or kwargs.get("max_completion_tokens")
+        tokens = tokens or self.max_tokens
+        if isinstance(tokens, int):
+            params["ls_max_tokens"] = tokens
+        stops = stop or self.stop
+        if stops:
+            params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
+        return params
+
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        card = find_model(self.model_name)
+        return card.to_profile() if card else None
+
+    @property
+    def client(self) -> Any:
+        """`chat.completions` of the official SDK, on this model's connection."""
+        return self.root_client.chat.completions
+
+    @property
+    def async_client(self) -> Any:
+        """`chat.completions` of the official async SDK, on this model's connection."""
+        return self.root_async_client.chat.completions
+
+    # ---------------------------------------------------------------------- requests
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the parameters that are set on the model, by our names."""
+        held = self.__dict__
+        return {name: held[name] for name in CHAT_PARAMS if held[name] is not None}
+
+    def _request(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+        *,
+        stream: bool,
+    ) -> Call:
+        """Build the request of a call; raises for all that can be told before it."""
+        payload, options = build_payload(
+            self._defaults(),
+            kwargs,
+            params=CHAT_PARAMS,
+            model=self.model_name,
+            stop=stop,
+            stream=stream,
+            stream_usage=self.stream_usage,
+            model_kwargs=self.model_kwargs,
+            extra_body=self.extra_body,
+            disabled=self.disabled_params,
+        )
+        model = payload["model"]
+        payload["messages"] = to_wire_messages(messages, model_rules(model))
+        headers = dict(options.headers)
+        if self.queue_threshold is not None:
+            headers.setdefault("queue_threshold", str(self.queue_threshold))
+        return self._call(
+            msgspec.json.encode(payload),
+            stream=stream,
+            model=model,
+            timeout=options.timeout,
+            headers=headers,
+        )
+
+    def _metadata_of(self, answer: Answer, output_tokens: int | None) -> dict[str, Any]:
+        return self._metadata(
+            answer.headers,
+            answer.attempts,
+            measured(
+                elapsed_s=answer.elapsed_s,
+                first_token_s=None,
+                output_tokens=output_tokens,
+            ),
+        )
+
+    def _metadata_of_stream(
+        self, stream: OpenStream | AsyncOpenStream
+    ) -> dict[str, Any]:
+        return self._metadata(
+            stream.headers,
+            stream.attempts,
+            measured(
+                elapsed_s=stream.elapsed_s,
+                first_token_s=stream.first_token_s,
+                output_tokens=stream.reader.facts.output_tokens,
+            ),
+        )
+
+    def _metadata(
+        self, headers: Mapping[str, str], attempts: int, timings: dict[str, float]
+    ) -> dict[str, Any]:
+        found: dict[str, Any] = {"attempts": attempts, "measured": timings}
+        limits = rate_limits(headers)
+        if limits:
+            found["rate_limits"] = limits
+        if self.include_response_headers:
+            found["headers"] = dict(headers)
+        return found
+
+    # ------------------------------------------------------------------ plain answers
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        call = self._request(messages, stop, kwargs, stream=False)
+        return self._result(send(self._transport(), call))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        call = self._request(messages, stop, kwargs, stream=False)
+        return self._result(await asend(self._atransport(), call))
+
+    def _result(self, answer: Answer) -> ChatResult:
+        response = answer.response()
+        tokens = (response.usage or {}).get("completion_tokens")
+        metadata = self._metadata_of(answer, tokens)
+        generations = build_generations(response, metadata)
+        usage = generations[0].message.usage_metadata  # type: ignore[attr-defined]
+        output: dict[str, Any] = {"model_name": response.model}
+        if len(generations) > 1:
+            # With one generation LangChain would fold this into its metadata.
+            output["token_usage"] = usage
+        return ChatResult(
+            generations=cast("Any", generations),
+            llm_output=output if len(generations) > 1 else None,
+        )
+
+    def _combine_llm_outputs(self, llm_outputs: list[Any]) -> dict[str, Any]:
+        named = [output for output in llm_outputs if output]
+        return {"model_name": named[0].get("model_name")} if named else {}
+
+    # ----------------------------------------------------------------------- streams
+
+    def _must_be_whole(self, kwargs: Mapping[str, Any]) -> bool:
+        """Whether the service would refuse to stream this call: JSON mode."""
+        asked = kwargs.get("response_format") or self.response_format
+        return isinstance(asked, Mapping) and asked.get("type") == "json_object"
+
+    def _parts(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Any
+    ) -> Iterator[_Part]:
+        """Yield the deltas of each network read, then the ending."""
+        if self._must_be_whole(kwargs):
+            result = self._generate(messages, stop, None, **kwargs)
+            yield from _parts_of(result)
+            return
+        call = self._request(messages, stop, kwargs, stream=True)
+        stream = open_stream(self._transport(), call)
+        facts = stream.reader.facts
+        with closing(iter(stream)) as batches:
+            for deltas in batches:
+                yield _Part(facts.id, facts.model, self._joined(deltas), None)
+        yield self._end(stream)
+
+    async def _aparts(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Any
+    ) -> AsyncIterator[_Part]:
+        """Yield the deltas of each network read, then the ending."""
+        if self._must_be_whole(kwargs):
+            result = await self._agenerate(messages, stop, None, **kwargs)
+            for part in _parts_of(result):
+                yield part
+            return
+        call = self._request(messages, stop, kwargs, stream=True)
+        stream = await aopen_stream(self._atransport(), call)
+        facts = stream.reader.facts
+        async with aclosing(aiter(stream)) as batches:
+            async for deltas in batches:
+                yield _Part(facts.id, facts.model, self._joined(deltas), None)
+        yield self._end(stream)
+
+    def _joined(self, deltas: list[Delta]) -> list[Delta]:
+        if self.coalesce_stream and len(deltas) > 1:
+            return merge_deltas(deltas)
+        return deltas
+
+    def _end(self, stream: OpenStream | AsyncOpenStream) -> _Part:
+        ending = ending_of_stream(stream.reader, self._metadata_of_stream(stream))
+        return _Part(ending.message_id, None, [], ending)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        with closing(self._parts(messages, stop, kwargs)) as parts:
+            for part in parts:
+                for chunk in part.chunks():
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        async with aclosing(self._aparts(messages, stop, kwargs)) as parts:
+            async for part in parts:
+                for chunk in part.chunks():
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+
+    def _stream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[MessagesData]:
+        """Produce the events of LangChain's `version="v3"` without its bridge."""
+        writer = EventWriter()
+        heard = run_manager is not None and bool(run_manager.handlers)
+        with closing(self._parts(messages, stop, kwargs)) as parts:
+            for part in parts:
+                if heard:
+                    for chunk in part.chunks():
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)  # type: ignore[union-attr]
+                yield from part.events(writer)
+
+    async def _astream_chat_model_events(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[MessagesData]:
+        """Produce the events of LangChain's `version="v3"` without its bridge."""
+        writer = EventWriter()
+        heard = run_manager is not None and bool(run_manager.handlers)
+        async with aclosing(self._aparts(messages, stop, kwargs)) as parts:
+            async for part in parts:
+                if heard:
+                    for chunk in part.chunks():
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)  # type: ignore[union-attr]
+                for event in part.events(writer):
+                    yield event
+
+    # ------------------------------------------------------------ tools and structure
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: dict[str, Any] | str | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Any = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return the model with tools that it may call.
+
+        Args:
+            tools: Functions, Pydantic classes, TypedDicts, LangChain tools, tool dicts
+                in the form of OpenAI or Anthropic, or JSON Schemas with a title.
+            tool_choice: `"auto"`, `"none"`; `"required"`, `"any"` or True to force a
+                call; a tool's name, or a dict, to force that one.
+            strict: Constrain the arguments to the tools' schemas; the same for all
+                tools, as the service demands.
+            parallel_tool_calls: Whether several calls may come at once.
+            response_format: A schema for the answer that is no tool call.
+            **kwargs: Further arguments of the call.
+
+        Raises:
+            CerebrasInvalidRequestError: A tool or the choice is wrong.
+        """
+        from langchain_cerebras_ext._tools import convert_tools, normalise_tool_choice
+
+        wire = convert_tools(tools, strict=strict)
+        bound: dict[str, Any] = {"tools": wire} if wire else {}
+        choice = normalise_tool_choice(tool_choice, wire)
+        if choice is not None:
+            bound["tool_choice"] = choice
+        if parallel_tool_calls is not None and wire:
+            bound["parallel_tool_calls"] = parallel_tool_calls
+        if response_format is not None:
+            bound["response_format"] = self._response_format(response_format, wire)
+        return cast(
+            "Runnable[LanguageModelInput, AIMessage]", self.bind(**bound, **kwargs)
+        )
+
+    def _response_format(self, asked: Any, tools: Sequence[Any]) -> dict[str, Any]:
+        from langchain_cerebras_ext._structured import wire_response_format
+
+        return wire_response_format(asked, self.model_name, has_tools=bool(tools))
+
+    def with_structured_output(
+        self,
+        schema: dict[str, Any] | type | None = None,
+        *,
+        method: Literal[
+            "function_calling", "json_mode", "json_schema"
+        ] = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        tools: Sequence[Any] | None = None,
+        fallback: bool = False,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, dict[str, Any] | BaseModel]:
+        """Return the model with answers in the shape of a schema.
+
+        The schema is adapted to what the service can constrain, and the answer is
+        checked against the schema as you gave it. An answer that is cut off, refused
+        or no structure at all is an error with the raw message, never `None`.
+
+        Args:
+            schema: A Pydantic class, a TypedDict, or a JSON Schema with a title.
+            method: `json_schema` constrains the answer itself, `function_calling` the
+                arguments of a forced tool call; `json_mode` asks for some JSON, which
+                your prompt must describe.
+            include_raw: Return `{"raw", "parsed", "parsing_error"}` and never raise
+                for what the model sent.
+            strict: Constrain decoding to the schema. Default: where the model can.
+            tools: Tools that the model may call instead of answering.
+            fallback: With `json_schema`, take `function_calling` for a schema that
+                cannot be expressed, instead of raising.
+            **kwargs: None; other names are errors.
+
+        Raises:
+            SchemaNotSupportedError: The schema cannot be expressed; says which part.
+            CerebrasInvalidRequestError: The arguments do not go together.
+        """
+        from langchain_cerebras_ext._structured import structured_output
+
+        return structured_output(
+            self,
+            schema,
+            method=method,
+            include_raw=include_raw,
+            strict=strict,
+            tools=tools,
+            fallback=fallback,
+            extra=kwargs,
+        )
+
+    # ------------------------------------------------------------------ token counts
+
+    def get_token_ids(self, text: str) -> list[int]:
+        """Return the tokens of a text, as far as they can be told offline.
+
+        Raises:
+            MissingExtraError: No tokenizer with this model's vocabulary is installed.
+        """
+        from langchain_cerebras_ext._tokens import token_ids
+
+        if self.custom_get_token_ids is not None:
+            return self.custom_get_token_ids(text)
+        return token_ids(text, self.tiktoken_model_name or self.model_name)
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return how many tokens a text has, without a network.
+
+        Exact where a tokenizer with the model's vocabulary is installed; else an
+        estimate that leans to the high side: see `langchain_cerebras_ext._tokens`.
+        """
+        from langchain_cerebras_ext._tokens import count_text_tokens
+
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
+        return count_text_tokens(text, self.tiktoken_model_name or self.model_name)
+
+    def get_num_tokens_from_messages(
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> int:
+        """Return how many prompt tokens messages and tools will be, without a network.
+
+        Counts the chat template, tool calls, tool schemas and images as well. Exact
+        only in the text; the rest, and the text where no tokenizer is installed, is an
+        estimate that leans to the high side.
+        """
+        from langchain_cerebras_ext._tokens import count_message_tokens
+
+        del kwargs
+        model = self.tiktoken_model_name or self.model_name
+        return count_message_tokens(messages, model, tools=tools)
+
+
+class _Part(NamedTuple):
+    """What one network read brought, or, at the end, what is said of the whole."""
+
+    message_id: str | None
+    model: str | None
+    deltas: list[Delta]
+    ending: Ending | None
+
+    def chunks(self) -> list[ChatGenerationChunk]:
+        """Return the part as chunks."""
+        if self.ending is not None:
+            return [build_last_chunk(self.ending)]
+        return [build_chunk(delta, self.message_id) for delta in self.deltas]
+
+    def events(self, writer: EventWriter) -> Iterator[MessagesData]:
+        """Return the part as events."""
+        if self.ending is not None:
+            return writer.finish(self.ending)
+        return writer.add(self.deltas, self.message_id, self.model)
+
+
+def _parts_of(result: ChatResult) -> Iterator[_Part]:
+    message = cast("AIMessage", result.generations[0].message)
+    deltas, ending = parts_of_message(message)
+    model = message.response_metadata.get("model_name")
+    yield _Part(message.id, model, deltas, None)
+    yield _Part(message.id, model, [], ending)
+
+
+def _unwrap_reasoning(given: dict[str, Any]) -> dict[str, Any]:
+    """Take OpenAI's `reasoning={"effort": ...}` for `reasoning_effort`."""
+    rest = {name: value for name, value in given.items() if name != "reasoning"}
+    asked = given["reasoning"]
+    if asked is None:
+        return rest
+    if (
+        isinstance(asked, Mapping)
+        and set(asked) == {"effort"}
+        and given.get("reasoning_effort") in (None, asked["effort"])
+    ):
+        return {**rest, "reasoning_effort": asked["effort"]}
+    msg = (
+        f"reasoning={asked!r} is not understood; pass reasoning_effort (none, low, "
+        "medium, high) and reasoning_format."
+    )
+    raise CerebrasConfigurationError(msg)

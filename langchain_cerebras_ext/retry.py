@@ -1,0 +1,242 @@
+"""When to send a request again, how often, and after which wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    CerebrasError,
+    CerebrasStatusError,
+    RateLimitError,
+)
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+__all__ = ["RetryPolicy"]
+
+_T = TypeVar("_T")
+_log = logging.getLogger("langchain_cerebras_ext.retry")
+
+_LONGEST_RETRY_AFTER_S = 60.0
+"""A longer `Retry-After` is a quota, not a busy moment; the vendor's SDK agrees."""
+
+_LONG_WINDOWS = {"hour", "day"}
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Which errors are tried again, and when.
+
+    The defaults are those of the vendor's SDK. A wait that the service asks for
+    (`Retry-After`, `retry-after-ms`) and its `x-should-retry` win over the curve. A
+    spent hour or day quota is not tried again, nor is a stream of which a part was
+    handed on.
+
+    Attributes:
+        max_retries: How many times at most, after the first try.
+        initial_delay: Seconds before the first retry.
+        max_delay: Seconds that no wait of the curve exceeds.
+        multiplier: By how much each wait is longer than the one before.
+        jitter: The part of a wait that is random, 0 to 1; it is taken off.
+        deadline: Seconds for all tries and waits together; a wait that would outlive
+            it is not started.
+
+    Example:
+        ```python
+        from langchain_cerebras_ext import ChatCerebras
+        from langchain_cerebras_ext.retry import RetryPolicy
+
+        model = ChatCerebras(retry_policy=RetryPolicy.patient())
+        ```
+    """
+
+    max_retries: int = 2
+    initial_delay: float = 0.5
+    max_delay: float = 8.0
+    multiplier: float = 2.0
+    jitter: float = 0.25
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            CerebrasConfigurationError: A value is out of range.
+        """
+        rules = {
+            "max_retries": (self.max_retries >= 0, "at least 0"),
+            "initial_delay": (self.initial_delay >= 0, "at least 0 seconds"),
+            "max_delay": (
+                self.max_delay >= self.initial_delay,
+                "at least initial_delay",
+            ),
+            "multiplier": (self.multiplier >= 1, "at least 1"),
+            "jitter": (0 <= self.jitter <= 1, "0 to 1"),
+            "deadline": (
+                self.deadline is None or self.deadline > 0,
+                "above 0 seconds, or None",
+            ),
+        }
+        for name, (right, rule) in rules.items():
+            if not right:
+                msg = f"RetryPolicy {name}={getattr(self, name)!r} must be {rule}."
+                raise CerebrasConfigurationError(msg)
+
+    @classmethod
+    def patient(cls) -> Self:
+        """Return a policy for batch work: 5 retries, 2 s at first, 60 s at most."""
+        return cls(max_retries=5, initial_delay=2.0, max_delay=60.0, multiplier=2.0)
+
+    def wait_s(
+        self,
+        error: BaseException,
+        attempt: int,
+        elapsed_s: float = 0.0,
+        *,
+        rand: Callable[[], float] = random.random,
+    ) -> float | None:
+        """Return how long to wait before the next try, or `None` to give up.
+
+        Args:
+            error: What the try ended in.
+            attempt: How many tries there were, this one included.
+            elapsed_s: Seconds since the first try began.
+            rand: A number from 0 to 1, for the jitter.
+        """
+        if attempt > self.max_retries or not _is_worth_it(error):
+            return None
+        asked = getattr(error, "retry_after_s", None)
+        if asked is not None:
+            if asked > _LONGEST_RETRY_AFTER_S:
+                return None
+            wait = asked
+        else:
+            curve = self.initial_delay * self.multiplier ** (attempt - 1)
+            wait = min(curve, self.max_delay) * (1 - self.jitter * rand())
+        if self.deadline is not None and elapsed_s + wait >= self.deadline:
+            return None
+        return float(wait)
+
+
+def _is_worth_it(error: BaseException) -> bool:
+    if not isinstance(error, CerebrasError):
+        return False
+    if isinstance(error, CerebrasStatusError):
+        told = error.response.headers.get("x-should-retry")
+        if told in {"true", "false"}:
+            return told == "true"
+    if isinstance(error, RateLimitError) and error.window in _LONG_WINDOWS:
+        return False
+    return error.is_retryable
+
+
+@dataclass(slots=True)
+class Retrier:
+    """One call's tries under a policy; sync and async share everything but the wait.
+
+    The first try runs without any machinery; tenacity is asked when it failed.
+
+    Attributes:
+        attempts: How many tries there were.
+    """
+
+    policy: RetryPolicy
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    attempts: int = 0
+    _started: float = field(default=0.0, init=False)
+    _first_error: CerebrasError | None = field(default=None, init=False)
+
+    def call(self, once: Callable[[], _T]) -> _T:
+        """Run `once` until it returns or the policy gives up."""
+        self._started = self.clock()
+        try:
+            return self._count(once)()
+        except CerebrasError as error:
+            if self._wait_s(error) is None:
+                raise
+            self._first_error = error
+        from tenacity import Retrying
+
+        def again() -> _T:
+            self._replay()
+            return self._count(once)()
+
+        return Retrying(sleep=self.sleep, **self._options())(again)
+
+    async def acall(self, once: Callable[[], Awaitable[_T]]) -> _T:
+        """Run `once` until it returns or the policy gives up."""
+        self._started = self.clock()
+        try:
+            return await self._acount(once)
+        except CerebrasError as error:
+            if self._wait_s(error) is None:
+                raise
+            self._first_error = error
+        from tenacity import AsyncRetrying
+
+        async def again() -> _T:
+            self._replay()
+            return await self._acount(once)
+
+        return await AsyncRetrying(sleep=self.asleep, **self._options())(again)
+
+    def _count(self, once: Callable[[], _T]) -> Callable[[], _T]:
+        def counted() -> _T:
+            self.attempts += 1
+            try:
+                return once()
+            except CerebrasError as error:
+                error.attempts = self.attempts
+                raise
+
+        return counted
+
+    async def _acount(self, once: Callable[[], Awaitable[_T]]) -> _T:
+        self.attempts += 1
+        try:
+            return await once()
+        except CerebrasError as error:
+            error.attempts = self.attempts
+            raise
+
+    def _replay(self) -> None:
+        """Give tenacity the failure that came before it was asked."""
+        error, self._first_error = self._first_error, None
+        if error is not None:
+            raise error
+
+    def _wait_s(self, error: BaseException) -> float | None:
+        return self.policy.wait_s(error, self.attempts, self.clock() - self._started)
+
+    def _options(self) -> dict[str, Any]:
+        from tenacity import retry_if_exception
+
+        waits: dict[int, float] = {}
+
+        def should(error: BaseException) -> bool:
+            wait = self._wait_s(error)
+            if wait is None:
+                return False
+            waits[self.attempts] = wait
+            _log.warning(
+                "request failed (%s), attempt %d; trying again in %.2f s",
+                type(error).__name__,
+                self.attempts,
+                wait,
+            )
+            return True
+
+        def wait(_: RetryCallState) -> float:
+            return waits[self.attempts]
+
+        return {"retry": retry_if_exception(should), "wait": wait, "reraise": True}

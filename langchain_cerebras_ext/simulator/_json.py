@@ -1,0 +1,69 @@
+"""Narrowing helpers: what came over the wire is `Any` until looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias, cast
+
+import msgspec
+
+JsonObject: TypeAlias = dict[str, Any]
+
+_ENCODER = msgspec.json.Encoder()
+
+
+def as_object(value: Any) -> JsonObject | None:
+    """Return the value if it is a JSON object, else None."""
+    return cast("JsonObject", value) if isinstance(value, dict) else None
+
+
+def as_list(value: Any) -> list[Any] | None:
+    """Return the value if it is a JSON array, else None."""
+    return cast("list[Any]", value) if isinstance(value, list) else None
+
+
+def is_number(value: Any) -> bool:
+    """Say whether a value is a JSON number; true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_integer(value: Any) -> bool:
+    """Say whether a value is a whole JSON number, such as 3 or 3.0."""
+    if isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def dump(value: Any) -> bytes:
+    """Encode as compact JSON in UTF-8, without escaping other scripts."""
+    return _ENCODER.encode(value)
+
+
+def dump_text(value: Any) -> str:
+    """Encode as compact JSON text."""
+    return _ENCODER.encode(value).decode()
+
+
+def walk_objects(value: Any) -> Iterator[JsonObject]:
+    """Yield every object inside a JSON value, outer ones first."""
+    found = as_object(value)
+    if found is not None:
+        yield found
+        for item in found.values():
+            yield from walk_objects(item)
+        return
+    for item in as_list(value) or []:
+        yield from walk_objects(item)
+
+
+def content_text(content: Any) -> str:
+    """Return the text of a message's content: a string, or a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts: list[str] = []
+    for item in as_list(content) or []:
+        part = as_object(item)
+        text = part.get("text") if part else None
+        if isinstance(text, str):
+            parts.append(text)
+    return "\n".join(parts)

@@ -1,0 +1,276 @@
+"""The simulator's ASGI application: paths to handlers, errors to answers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import parse_qs
+
+from langchain_cerebras_ext.simulator import faults
+from langchain_cerebras_ext.simulator._json import JsonObject, dump
+from langchain_cerebras_ext.simulator.batch import BatchStore
+from langchain_cerebras_ext.simulator.catalog_views import list_view, model_view
+from langchain_cerebras_ext.simulator.engine import Engine, Reply
+from langchain_cerebras_ext.simulator.extras import require_simulator_extra
+from langchain_cerebras_ext.simulator.faults import RefusedError
+from langchain_cerebras_ext.simulator.http import (
+    UPLOAD_BYTES_MAX,
+    Receive,
+    Scope,
+    Send,
+    decode_body,
+    read_body,
+    read_headers,
+    send_reply,
+)
+from langchain_cerebras_ext.simulator.pace import ClientGoneError
+from langchain_cerebras_ext.simulator.records import RecordedRequest, mask_headers
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+Handler: TypeAlias = Callable[["Call"], Awaitable[Reply]]
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way through a handler."""
+
+    scope: Scope
+    receive: Receive
+    headers: Mapping[str, str]
+    record: RecordedRequest
+    parameters: Mapping[str, str]
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The query's values, the last of each name."""
+        parsed = parse_qs(self.record.query, keep_blank_values=True)
+        return {name: values[-1] for name, values in parsed.items()}
+
+    async def read(self, limit: int | None = None) -> bytes:
+        """Read the body and note it."""
+        raw = await (
+            read_body(self.receive) if limit is None else read_body(self.receive, limit)
+        )
+        self.record.raw_size = len(raw)
+        if limit is None:
+            self.record.raw = raw
+        return raw
+
+    async def read_object(self) -> JsonObject:
+        """Read and decode the body, and note it."""
+        body = decode_body(await self.read(), self.headers)
+        self.record.body = body
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """An ASGI application for one path."""
+
+    app: _Service
+    handlers: Mapping[str, Handler]
+    public: bool = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app.serve(self, scope, receive, send)
+
+
+class _Service:
+    """Joins HTTP and the engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.batches = BatchStore(engine)
+
+    async def serve(
+        self, endpoint: _Endpoint, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Answer one request, whatever happens."""
+        engine = self.engine
+        record = self._record(scope)
+        call = Call(
+            scope, receive, read_headers(scope), record, scope.get("path_params", {})
+        )
+        completed = False
+        try:
+            try:
+                reply = await self._reply(endpoint, call)
+            except RefusedError as error:
+                reply = Reply.from_fault(error.fault)
+            await send_reply(
+                reply, scope, receive, send, clock=engine.clock, record=record
+            )
+            completed = True
+        except ClientGoneError:
+            pass
+        finally:
+            record.finish(engine.clock.time(), completed=completed)
+
+    def _record(self, scope: Scope) -> RecordedRequest:
+        engine = self.engine
+        record = RecordedRequest(
+            method=scope["method"],
+            path=scope["path"],
+            query=scope.get("query_string", b"").decode("latin-1"),
+            headers=mask_headers(read_headers(scope)),
+            started_at=datetime.fromtimestamp(engine.clock.time(), UTC),
+        )
+        engine.requests.append(record)
+        return record
+
+    async def _reply(self, endpoint: _Endpoint, call: Call) -> Reply:
+        handler = endpoint.handlers.get(call.record.method)
+        if handler is None:
+            allowed = ", ".join(endpoint.handlers)
+            fault = faults.detail(405, "Method Not Allowed")
+            return Reply.from_fault(
+                faults.Fault(fault.status, fault.body, {"allow": allowed})
+            )
+        if not endpoint.public:
+            self.engine.authorize(call.headers.get("authorization"))
+        if call.record.path not in _SCRIPTED_WITH_BODY:
+            failure = self.engine.scripted_failure(call.record.path, {})
+            if failure is not None:
+                return failure
+        return await handler(call)
+
+    # ---------------------------------------------------------------------- handlers
+
+    async def chat(self, call: Call) -> Reply:
+        body = await call.read_object()
+        failure = self.engine.scripted_failure(call.record.path, body)
+        return failure or self.engine.chat(body, call.headers)
+
+    async def text(self, call: Call) -> Reply:
+        body = await call.read_object()
+        failure = self.engine.scripted_failure(call.record.path, body)
+        return failure or self.engine.text(body, call.headers)
+
+    async def models(self, call: Call) -> Reply:
+        profiles = self.engine.profiles.values()
+        public = call.record.path.startswith("/public/")
+        return _json(list_view(profiles, call.query.get("format"), public=public))
+
+    async def model(self, call: Call) -> Reply:
+        profile = self.engine.find_model(call.parameters["model"])
+        public = call.record.path.startswith("/public/")
+        return _json(model_view(profile, call.query.get("format"), public=public))
+
+    async def warm(self, call: Call) -> Reply:  # noqa: ARG002
+        return _json({"status": "ok"})
+
+    async def upload(self, call: Call) -> Reply:
+        raw = await call.read(UPLOAD_BYTES_MAX)
+        return _json(self.batches.upload(raw, call.headers.get("content-type", "")))
+
+    async def files(self, call: Call) -> Reply:
+        return _json(self.batches.list_files(call.query.get("purpose")))
+
+    async def file(self, call: Call) -> Reply:
+        return _json(self.batches.file(call.parameters["file"]).view())
+
+    async def delete_file(self, call: Call) -> Reply:
+        return _json(self.batches.delete_file(call.parameters["file"]))
+
+    async def file_content(self, call: Call) -> Reply:
+        data = self.batches.file(call.parameters["file"]).data
+        return Reply(data, content_type="application/octet-stream")
+
+    async def create_batch(self, call: Call) -> Reply:
+        return _json(self.batches.create(await call.read_object()))
+
+    async def list_batches(self, call: Call) -> Reply:
+        return _json(self.batches.list_batches(call.query))
+
+    async def batch(self, call: Call) -> Reply:
+        return _json(self.batches.batch(call.parameters["batch"]).view())
+
+    async def cancel_batch(self, call: Call) -> Reply:
+        return _json(self.batches.cancel(call.parameters["batch"]))
+
+    def routes(self) -> Iterable[tuple[str, _Endpoint]]:
+        """Yield each path with what answers it."""
+        table: tuple[tuple[str, dict[str, Handler]], ...] = (
+            ("/v1/chat/completions", {"POST": self.chat}),
+            ("/v1/completions", {"POST": self.text}),
+            ("/v1/models", {"GET": self.models}),
+            ("/v1/models/{model:path}", {"GET": self.model}),
+            ("/v1/files", {"GET": self.files, "POST": self.upload}),
+            ("/v1/files/{file}", {"GET": self.file, "DELETE": self.delete_file}),
+            ("/v1/files/{file}/content", {"GET": self.file_content}),
+            ("/v1/batches", {"GET": self.list_batches, "POST": self.create_batch}),
+            ("/v1/batches/{batch}", {"GET": self.batch}),
+            ("/v1/batches/{batch}/cancel", {"POST": self.cancel_batch}),
+        )
+        open_table: tuple[tuple[str, dict[str, Handler]], ...] = (
+            ("/public/v1/models", {"GET": self.models}),
+            ("/public/v1/models/{model:path}", {"GET": self.model}),
+            ("/v1/tcp_warming", {"GET": self.warm}),
+        )
+        for path, handlers in table:
+            yield path, _Endpoint(self, handlers)
+        for path, handlers in open_table:
+            yield path, _Endpoint(self, handlers, public=True)
+
+    async def unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a path that the service does not have."""
+        if scope["type"] != "http":
+            return
+        endpoint = _Endpoint(self, _AnyMethod(_not_found), public=True)
+        await self.serve(endpoint, scope, receive, send)
+
+
+_SCRIPTED_WITH_BODY = frozenset({"/v1/chat/completions", "/v1/completions"})
+
+
+class _AnyMethod(dict[str, Handler]):
+    """One handler for whatever method comes."""
+
+    def __init__(self, handler: Handler) -> None:
+        super().__init__()
+        self._handler = handler
+
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
+        return self._handler
+
+
+async def _not_found(call: Call) -> Reply:  # noqa: ARG001
+    return Reply.from_fault(faults.detail(404, "Not Found"))
+
+
+def _json(value: Any) -> Reply:
+    return Reply(dump(value))
+
+
+def create_simulator_app(engine: Engine | None = None) -> Starlette:
+    """Make the simulator as an ASGI application, to be run by any server.
+
+    Args:
+        engine: The simulated account; a fresh one with default settings if left out.
+
+    Raises:
+        MissingExtraError: The extra `simulator` is not installed.
+    """
+    require_simulator_extra()
+    from starlette.applications import Starlette
+    from starlette.routing import Route
+
+    service = _Service(engine or Engine())
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001
+        try:
+            yield
+        finally:
+            await service.batches.close()
+
+    routes = [Route(path, endpoint) for path, endpoint in service.routes()]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.router.redirect_slashes = False
+    app.router.default = service.unknown
+    return app

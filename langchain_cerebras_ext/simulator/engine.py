@@ -1,0 +1,515 @@
+"""The simulated service without HTTP: bodies in, replies out."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal, TypeAlias
+
+from langchain_cerebras_ext._version import __version__
+from langchain_cerebras_ext.simulator import encode, faults
+from langchain_cerebras_ext.simulator._json import JsonObject
+from langchain_cerebras_ext.simulator.answers import Answer, ToolCall
+from langchain_cerebras_ext.simulator.clock import Clock, SystemClock
+from langchain_cerebras_ext.simulator.compose import compose_answer
+from langchain_cerebras_ext.simulator.faults import Fault, RefusedError
+from langchain_cerebras_ext.simulator.generation import (
+    Choice,
+    Completion,
+    Piece,
+    Timing,
+    Usage,
+    log_probability,
+    make_choice,
+    make_timing,
+)
+from langchain_cerebras_ext.simulator.limits import Limiter, Reservation
+from langchain_cerebras_ext.simulator.profiles import (
+    ModelProfile,
+    ModelSelection,
+    Rates,
+    select_profiles,
+)
+from langchain_cerebras_ext.simulator.prompt_cache import PromptCache
+from langchain_cerebras_ext.simulator.records import RecordedRequest
+from langchain_cerebras_ext.simulator.request import ChatRequest
+from langchain_cerebras_ext.simulator.scenarios import Delivery, RawReply, Rule, Script
+from langchain_cerebras_ext.simulator.tokens import split_tokens
+from langchain_cerebras_ext.simulator.validation import (
+    check_chat,
+    check_service_headers,
+    check_text,
+    requested_model,
+)
+
+Speed: TypeAlias = Literal["instant", "real"] | float
+Tier: TypeAlias = Literal["free_trial", "developer"]
+UsageStyle: TypeAlias = Literal["final", "openai"]
+
+CHAT_PATH = "/v1/chat/completions"
+TEXT_PATH = "/v1/completions"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a simulator behaves; see `Simulator` for what each means."""
+
+    key: str | None = field(default=None, repr=False)
+    speed: Speed = "instant"
+    seed: int = 0
+    tier: Tier | None = None
+    rates: Rates | None = None
+    models: ModelSelection = "active"
+    stream_usage_style: UsageStyle = "final"
+    tokens_per_chunk: int | None = None
+    queue_time_s: float | None = None
+    echo_service_tier: bool = False
+
+    def __post_init__(self) -> None:
+        checks = {
+            "speed": self.speed in ("instant", "real")
+            or (isinstance(self.speed, (int, float)) and self.speed > 0),
+            "tier": self.tier in (None, "free_trial", "developer"),
+            "stream_usage_style": self.stream_usage_style in ("final", "openai"),
+            "tokens_per_chunk": self.tokens_per_chunk is None
+            or self.tokens_per_chunk > 0,
+        }
+        allowed = {
+            "speed": "'instant', 'real' or a factor above 0",
+            "tier": "None, 'free_trial' or 'developer'",
+            "stream_usage_style": "'final' or 'openai'",
+            "tokens_per_chunk": "None or a number above 0",
+        }
+        for name, good in checks.items():
+            if not good:
+                value = getattr(self, name)
+                msg = f"{name}={value!r} is not valid; give {allowed[name]}."
+                raise ValueError(msg)
+
+    @property
+    def factor(self) -> float | None:
+        """How much faster than the real model events come; None is at once."""
+        if isinstance(self.speed, str):
+            return 1.0 if self.speed == "real" else None
+        return float(self.speed)
+
+
+@dataclass(slots=True)
+class Reply:
+    """What goes back to the client.
+
+    Attributes:
+        events: Stream events, each with its number of generated tokens; None for a
+            plain body.
+        wait_s: What the service needs before its first token.
+        rest_s: What it needs after that for a plain body.
+        tokens_per_s: The pace of a stream.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = "application/json"
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    events: Iterator[tuple[int, bytes]] | None = None
+    wait_s: float = 0.0
+    rest_s: float = 0.0
+    tokens_per_s: float | None = None
+    delivery: Delivery = field(default_factory=Delivery)
+
+    @classmethod
+    def from_fault(cls, fault: Fault) -> Reply:
+        """Return an error as a reply."""
+        headers = dict(fault.headers)
+        content_type = headers.pop("content-type", "application/json")
+        body = fault.body
+        if isinstance(body, str):
+            encoded, content_type = body.encode(), "text/plain; charset=utf-8"
+        else:
+            encoded = body if isinstance(body, bytes) else encode.dump(body)
+        return cls(encoded, fault.status, content_type, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Admission:
+    """A request that may be answered, and what was set aside for it."""
+
+    prompt_tokens: int
+    cached_tokens: int
+    reservation: Reservation
+
+
+class Engine:
+    """One simulated account: models, script, limits, cache and what was asked.
+
+    Everything but the script is used from the server's loop only.
+
+    Args:
+        settings: How it behaves.
+        clock: Where time comes from.
+        rules: Scripted replies to begin with.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        rules: Iterable[Rule] = (),
+    ) -> None:
+        self.settings = settings or Settings()
+        self.clock = clock or SystemClock()
+        self.profiles = select_profiles(self.settings.models)
+        self.script = Script()
+        self.requests: list[RecordedRequest] = []
+        self._first_rules = tuple(rules)
+        self._cache = PromptCache()
+        self._limiters: dict[str, Limiter] = {}
+        self._ids = Random(self.settings.seed)  # noqa: S311
+        self._names = {
+            name: profile
+            for profile in self.profiles.values()
+            for name in (profile.id, *profile.aliases)
+        }
+        self._add_first_rules()
+
+    def _add_first_rules(self) -> None:
+        for rule in self._first_rules:
+            self.script.add(dataclasses.replace(rule, used=0))
+
+    def reset(self) -> None:
+        """Forget requests, scripted replies, limits and the prompt cache."""
+        self.script.clear()
+        self.requests.clear()
+        self._limiters.clear()
+        self._cache.clear()
+        self._ids = Random(self.settings.seed)  # noqa: S311
+        self._add_first_rules()
+
+    # ---------------------------------------------------------------------- requests
+
+    def authorize(self, authorization: str | None) -> None:
+        """Check the `Authorization` header.
+
+        Raises:
+            RefusedError: It is missing (403) or holds the wrong key (401).
+        """
+        if not authorization:
+            raise RefusedError(faults.not_authenticated())
+        scheme, _, key = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not key.strip():
+            raise RefusedError(faults.not_authenticated())
+        if self.settings.key is not None and key.strip() != self.settings.key:
+            raise RefusedError(faults.wrong_key())
+
+    def find_model(self, model: str) -> ModelProfile:
+        """Look up a served model by id or alias.
+
+        Raises:
+            RefusedError: It is not served (404).
+        """
+        if model not in self._names:
+            raise RefusedError(faults.model_not_found(model))
+        return self._names[model]
+
+    def scripted_failure(self, path: str, body: JsonObject) -> Reply | None:
+        """Return the failure or the exact bytes that are scripted for a request."""
+        rule = self.script.take(path, body, faults=True)
+        if rule is None:
+            return None
+        if rule.raw is not None:
+            return _raw_reply(rule.raw, rule.delivery)
+        reply = Reply.from_fault(rule.fault or faults.server_error())
+        reply.delivery = rule.delivery
+        return reply
+
+    def new_id(self, prefix: str) -> str:
+        """Return a fresh id: a prefix and a UUID."""
+        return f"{prefix}{uuid.UUID(int=self._ids.getrandbits(128), version=4)}"
+
+    def rate_headers(self, profile: ModelProfile) -> Mapping[str, str]:
+        """Return the rate-limit headers for a model."""
+        return self._limiter(profile).headers(self.clock.monotonic())
+
+    def chat(self, body: JsonObject, headers: Mapping[str, str]) -> Reply:
+        """Answer a chat completion.
+
+        Raises:
+            RefusedError: The request is refused; the error says how.
+        """
+        profile = self.find_model(requested_model(body))
+        check_chat(body, profile)
+        check_service_headers(headers, body, self.settings.queue_time_s)
+        request = ChatRequest(body, profile)
+        admission = self._admit(request, request.prompt_pieces, request.prompt_tokens)
+        rule = self.script.take(CHAT_PATH, body, faults=False)
+        choices = [
+            self._choice(request, rule, index, request.prompt_tokens)
+            for index in range(request.choices)
+        ]
+        completion = self._completion("chatcmpl-", request, choices, admission)
+        reply = self._reply(completion, profile, rule)
+        if request.stream:
+            extra = self.settings.stream_usage_style == "openai"
+            reply.events = encode.chat_events(
+                completion, profile, extra_usage=extra and request.include_usage
+            )
+        else:
+            reply.body = encode.encode_chat(completion, profile)
+        return reply
+
+    def text(self, body: JsonObject, headers: Mapping[str, str]) -> Reply:
+        """Answer a text completion.
+
+        Raises:
+            RefusedError: The request is refused; the error says how.
+        """
+        profile = self.find_model(requested_model(body))
+        check_text(body, profile)
+        check_service_headers(headers, body, self.settings.queue_time_s)
+        prompts = text_prompts(body)
+        pieces = [piece for prompt in prompts for piece in split_tokens(prompt)]
+        request = _text_request(body, profile, prompts[0])
+        admission = self._admit(request, pieces, len(pieces))
+        rule = self.script.take(TEXT_PATH, body, faults=False)
+        choices: list[Choice] = []
+        for prompt in prompts:
+            one = _text_request(body, profile, prompt)
+            for _ in range(request.choices):
+                choice = self._choice(one, rule, len(choices), len(pieces))
+                choices.append(_echo(choice, prompt) if body.get("echo") else choice)
+        completion = self._completion("cmpl-", request, choices, admission)
+        reply = self._reply(completion, profile, rule)
+        if request.stream:
+            reply.events = encode.text_events(completion, profile)
+        else:
+            extras = [_text_extras(body, choice) for choice in choices]
+            reply.body = encode.encode_text(completion, profile, extras)
+        return reply
+
+    # ----------------------------------------------------------------------- answers
+
+    def _limiter(self, profile: ModelProfile) -> Limiter:
+        limiter = self._limiters.get(profile.id)
+        if limiter is None:
+            settings = self.settings
+            limiter = Limiter(
+                settings.rates or profile.rates(settings.tier),
+                self.clock.monotonic(),
+                enforced=settings.tier is not None or settings.rates is not None,
+            )
+            self._limiters[profile.id] = limiter
+        return limiter
+
+    def _admit(
+        self, request: ChatRequest, pieces: list[str], prompt_tokens: int
+    ) -> _Admission:
+        """Check window and rate limits, and reserve for the answer."""
+        profile = request.profile
+        window = profile.context_tokens(self.settings.tier)
+        length = prompt_tokens + (request.max_tokens or 0)
+        if length > window:
+            raise RefusedError(faults.context_length(length, window))
+        now = self.clock.monotonic()
+        cached = self._cache.lookup(profile.id, pieces, now)
+        limiter = self._limiter(profile)
+        admitted = limiter.admit(
+            now, prompt=prompt_tokens, cached=cached, completion=request.max_tokens
+        )
+        if isinstance(admitted, Fault):
+            told = {**limiter.headers(now), **admitted.headers}
+            raise RefusedError(dataclasses.replace(admitted, headers=told))
+        return _Admission(prompt_tokens, cached, admitted)
+
+    def _choice(
+        self, request: ChatRequest, rule: Rule | None, index: int, prompt_tokens: int
+    ) -> Choice:
+        settings = self.settings
+        rng = request.random(settings.seed, index)
+        if rule is not None and rule.answer is not None:
+            answer = rule.answer(request.body)
+        else:
+            answer = compose_answer(request, rng)
+        answer = dataclasses.replace(
+            answer, tool_calls=tuple(_with_ids(answer.tool_calls, rng))
+        )
+        room = request.profile.context_tokens(settings.tier) - prompt_tokens
+        most = min(room, request.profile.output_tokens(settings.tier))
+        limit = most if request.max_tokens is None else min(most, request.max_tokens)
+        return make_choice(
+            answer,
+            request,
+            index=index,
+            limit=limit,
+            rng=rng,
+            chunk_tokens=settings.tokens_per_chunk,
+        )
+
+    def _completion(
+        self,
+        prefix: str,
+        request: ChatRequest,
+        choices: list[Choice],
+        admission: _Admission,
+    ) -> Completion:
+        profile = request.profile
+        prompt_tokens, cached = admission.prompt_tokens, admission.cached_tokens
+        usage = Usage(
+            prompt_tokens=prompt_tokens,
+            completion_tokens=sum(choice.completion_tokens for choice in choices),
+            reasoning_tokens=sum(choice.reasoning_tokens for choice in choices),
+            cached_tokens=cached,
+            image_tokens=request.image_tokens,
+            accepted_tokens=sum(choice.accepted_tokens for choice in choices),
+            rejected_tokens=sum(choice.rejected_tokens for choice in choices),
+        )
+        self._limiter(profile).settle(
+            admission.reservation,
+            tokens=prompt_tokens + usage.completion_tokens,
+            uncached=prompt_tokens - cached + usage.completion_tokens,
+        )
+        now = self.clock.time()
+        timing = make_timing(
+            usage,
+            speed=profile.speed_tokens_per_s * (self.settings.factor or 1.0),
+            created=now,
+            rng=request.random(self.settings.seed, -1),
+            queue_time=self.settings.queue_time_s,
+        )
+        return Completion(
+            id=self.new_id(prefix),
+            model=profile.id,
+            created=int(now),
+            fingerprint=fingerprint(profile.id),
+            choices=tuple(choices),
+            usage=usage,
+            timing=timing,
+            service_tier_used=self._tier_used(request),
+        )
+
+    def _tier_used(self, request: ChatRequest) -> str | None:
+        asked = request.body.get("service_tier")
+        if not self.settings.echo_service_tier or asked is None:
+            return None
+        return "default" if asked == "auto" else str(asked)
+
+    def _reply(
+        self, completion: Completion, profile: ModelProfile, rule: Rule | None
+    ) -> Reply:
+        headers = {"inference-id": completion.id, **self.rate_headers(profile)}
+        reply = Reply(headers=headers)
+        if rule is not None:
+            reply.delivery = rule.delivery
+        factor = self.settings.factor
+        if factor is not None:
+            timing: Timing = completion.timing
+            reply.wait_s = (timing.queue_time + timing.prompt_time) / factor
+            reply.rest_s = timing.completion_time
+            reply.tokens_per_s = profile.speed_tokens_per_s * factor
+        return reply
+
+
+def fingerprint(model: str) -> str:
+    """Return the fingerprint of a model's deployment, which names the simulator."""
+    digest = hashlib.sha256(f"{model} {__version__}".encode()).hexdigest()
+    return f"fp_simulator_{digest[:10]}"
+
+
+def text_prompts(body: JsonObject) -> list[str]:
+    """Return the prompts of a text completion; token ids stand for themselves."""
+    prompt = body["prompt"]
+    if isinstance(prompt, str):
+        return [prompt]
+    if prompt and isinstance(prompt[0], int):
+        return [_token_text(prompt)]
+    return [one if isinstance(one, str) else _token_text(one) for one in prompt]
+
+
+def _token_text(ids: Iterable[int]) -> str:
+    """Write token ids as words, one token each: there is no vocabulary here."""
+    return "".join(f" t{_letters(one)}" for one in ids)
+
+
+def _letters(number: int) -> str:
+    letters = ""
+    while True:
+        number, rest = divmod(abs(number), 26)
+        letters = chr(97 + rest) + letters
+        if number == 0:
+            return letters
+
+
+def _text_request(body: JsonObject, profile: ModelProfile, prompt: str) -> ChatRequest:
+    """Return a text completion as the chat that answers it."""
+    kept = (
+        "stop",
+        "max_tokens",
+        "min_tokens",
+        "n",
+        "seed",
+        "stream",
+        "stream_options",
+        "service_tier",
+    )
+    chat: JsonObject = {key: body[key] for key in kept if key in body}
+    chat["messages"] = [{"role": "user", "content": prompt}]
+    chat["model"] = profile.id
+    chat["reasoning_effort"] = "none"
+    return ChatRequest(chat, profile)
+
+
+def _echo(choice: Choice, prompt: str) -> Choice:
+    return dataclasses.replace(
+        choice,
+        content=prompt + (choice.content or ""),
+        pieces=(Piece("content", prompt, 0), *choice.pieces),
+    )
+
+
+def _text_extras(body: JsonObject, choice: Choice) -> JsonObject:
+    """Return a text choice's token ids and log probabilities, if asked for."""
+    tokens = split_tokens(choice.content or "")
+    extras: JsonObject = {}
+    if body.get("return_raw_tokens"):
+        extras["tokens"] = [_token_id(token) for token in tokens]
+    wanted = body.get("logprobs")
+    if wanted is not None:
+        rng = Random(len(tokens))  # noqa: S311
+        entries = [log_probability(token, wanted, rng) for token in tokens]
+        offsets = [sum(map(len, tokens[:at])) for at in range(len(tokens))]
+        extras["logprobs"] = {
+            "text_offset": offsets,
+            "token_logprobs": [entry["logprob"] for entry in entries],
+            "tokens": tokens,
+            "top_logprobs": [
+                {top["token"]: top["logprob"] for top in entry["top_logprobs"]}
+                for entry in entries
+            ],
+        }
+    return extras
+
+
+def _token_id(token: str) -> int:
+    return int.from_bytes(hashlib.sha256(token.encode()).digest()[:2], "big")
+
+
+def _with_ids(calls: Iterable[ToolCall], rng: Random) -> Iterator[ToolCall]:
+    """Give each call an id as the service makes them: nine hex characters."""
+    for call in calls:
+        made = f"{rng.getrandbits(36):09x}"
+        yield call if call.id is not None else dataclasses.replace(call, id=made)
+
+
+def _raw_reply(raw: RawReply, delivery: Delivery) -> Reply:
+    return Reply(
+        status=raw.status,
+        content_type=raw.content_type,
+        headers=dict(raw.headers),
+        events=iter([(0, part) for part in raw.parts]),
+        delivery=delivery,
+    )
+
+
+__all__ = ["Answer", "Engine", "Reply", "Settings", "fingerprint", "text_prompts"]

@@ -1,0 +1,259 @@
+"""What a conversation says: the values that an answer can be filled with."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from langchain_cerebras_ext.simulator._json import (
+    JsonObject,
+    as_list,
+    as_object,
+    dump_text,
+    walk_objects,
+)
+from langchain_cerebras_ext.simulator.words import (
+    keywords,
+    name_words,
+    no_space_runs,
+    numbers,
+    proper_names,
+    quoted,
+    sentences,
+    stems,
+)
+
+_NUMBERED_LINE = re.compile(r"^\s*(?:line\s+)?(\d{1,7})\s?[:|\t]\s?(.*)$", re.IGNORECASE)
+_VALUE = r"[\"'`“]?([^\s,;\"'`”]+(?: [A-Z][\w'-]*)*)"  # noqa: S105
+_JSON_ATTEMPTS = 500
+_NAMES_OF_TEXT = ("text", "quote", "content", "snippet", "excerpt", "passage")
+_NAMES_OF_LINE = ("line", "linenumber", "lineno", "number")
+_SAME = tuple(
+    frozenset(group)
+    for group in (
+        _NAMES_OF_LINE,
+        (*_NAMES_OF_TEXT, "linetext", "matchedtext"),
+        ("file", "filename", "path", "filepath"),
+        ("url", "link", "href"),
+    )
+)
+
+
+def plain_key(name: str) -> str:
+    """Return a key as it is compared: `lineNumber`, `line_number` are the same."""
+    return "".join(name_words(name))
+
+
+def same_key(one: str, other: str) -> bool:
+    """Say whether two keys mean the same."""
+    first, second = plain_key(one), plain_key(other)
+    return first == second or any(first in group and second in group for group in _SAME)
+
+
+class Evidence:
+    """Values found in a conversation, handed out once each where that makes sense.
+
+    Args:
+        prompt: What the user asks now.
+        context: What was said before, and the system's text.
+        results: What tools returned since.
+    """
+
+    def __init__(
+        self, prompt: str, context: str = "", results: Sequence[str] = ()
+    ) -> None:
+        self.prompt = prompt
+        self.context = context
+        self.results = tuple(results)
+        self.records = _find_records(self.results)
+        self._wanted = stems([prompt])
+        self._used: set[str] = set()
+        self.keys: set[str] = set()
+
+    def relevance(self, text: str) -> int:
+        """Count the words that a text shares with the prompt."""
+        return len(self._wanted & stems([text]))
+
+    def mentions(self, name: str) -> bool:
+        """Say whether the prompt has all words of a property's name."""
+        parts = stems(name_words(name)) or set(name_words(name))
+        return bool(parts) and parts <= self._wanted
+
+    def near_value(self, name: str) -> str | None:
+        """Return what the prompt says right after a name: `city: Paris`."""
+        label = r"[\s_-]*".join(re.escape(part) for part in name_words(name))
+        if not label:
+            return None
+        pattern = rf"\b{label}\b['\"`]?\s*(?:is|are|=|:|named|called)\s*{_VALUE}"
+        found = re.search(pattern, self.prompt, re.IGNORECASE)
+        value = found[1].rstrip(".!?)") if found else ""
+        return value or None
+
+    def near_number(self, name: str) -> int | float | None:
+        """Return the number next to a name: `line 12`, `limit=3`, `5 items`."""
+        parts = name_words(name)
+        for part in [" ".join(parts), *parts]:
+            label = r"[\s_-]*".join(map(re.escape, part.split())) + "s?"
+            number = r"([-+]?\d+(?:\.\d+)?)"
+            after = rf"\b{label}\b['\"`]?\s*(?:is|of|to|number|no\.?|[=:#])?\s*{number}"
+            for pattern in (after, rf"{number}\s*{label}\b"):
+                found = re.search(pattern, self.prompt, re.IGNORECASE)
+                if found:
+                    text = found[1]
+                    return float(text) if "." in text else int(text)
+        return None
+
+    def fresh(self, values: Iterable[str]) -> list[str]:
+        """Return the values that no other property has been given."""
+        return [
+            value
+            for value in dict.fromkeys(values)
+            if value not in self._used and value not in self.keys
+        ]
+
+    def use(self, value: str | float) -> None:
+        """Remember that a value was given to a property."""
+        self._used.add(str(value))
+
+    def quotes(self) -> list[str]:
+        """Return quoted texts of the prompt, not yet used."""
+        return self.fresh(quoted(self.prompt))
+
+    def names(self) -> list[str]:
+        """Return names in the prompt, not yet used: quoted, CJK, capitalised."""
+        prompt = self.prompt
+        return self.fresh(
+            [*quoted(prompt), *no_space_runs(prompt), *proper_names(prompt)]
+        )
+
+    def numbers(self) -> list[int | float]:
+        """Return numbers of the prompt, not yet used."""
+        return [item for item in numbers(self.prompt) if str(item) not in self._used]
+
+    def keywords(self, limit: int = 4) -> list[str]:
+        """Return the words that carry the prompt."""
+        return keywords(self.prompt, limit)
+
+    def sentences(self) -> list[str]:
+        """Return sentences that may answer the prompt, the best first.
+
+        What tools returned counts before what was said earlier. Of equals, the
+        earlier sentence comes first.
+        """
+        told = [said for text in self.results for said in plain_statements(text)]
+        for texts in (told, (self.context, self.prompt)):
+            found = [line for text in texts for line in sentences(text)]
+            asked = set(sentences(self.prompt)[-1:])
+            ranked = [line for line in found if line not in asked]
+            ranked.sort(key=lambda line: -self.relevance(line))
+            if ranked:
+                return ranked
+        return []
+
+    def matching_records(self, properties: Sequence[str]) -> list[JsonObject]:
+        """Return the objects of tool results that have most of these properties.
+
+        The objects' keys are renamed to the properties'. Those that share most words
+        with the prompt are kept if there are many; their order stays.
+
+        Args:
+            properties: What the wanted object has.
+        """
+        hits: list[JsonObject] = []
+        for record in self.records:
+            hit = {
+                name: record[key]
+                for name in properties
+                for key in _keys_like(name, record)
+            }
+            if hit and hit not in hits:
+                hits.append(hit)
+        most = max((len(hit) for hit in hits), default=0)
+        if most == 0 or (len(properties) > 1 and most * 2 < len(properties)):
+            return []
+        best = [hit for hit in hits if len(hit) == most]
+        return self._most_relevant(best, 5)
+
+    def _most_relevant(self, records: list[JsonObject], limit: int) -> list[JsonObject]:
+        scores = [self.relevance(dump_text(record)) for record in records]
+        least = 1 if any(scores) else 0
+        ranked = sorted(range(len(records)), key=lambda at: -scores[at])
+        kept = [at for at in ranked if scores[at] >= least][:limit]
+        return [records[at] for at in sorted(kept)]
+
+
+def _keys_like(name: str, record: JsonObject) -> list[str]:
+    """Return the record's one key that means a property: the same before a kin."""
+    if name in record:
+        return [name]
+    return [key for key in record if same_key(name, key)][:1]
+
+
+def _find_records(texts: Iterable[str]) -> list[JsonObject]:
+    """Collect the JSON objects in texts, and numbered lines as objects."""
+    records: list[JsonObject] = []
+    for text in texts:
+        for value in json_values(text):
+            records.extend(walk_objects(value))
+        for line in text.splitlines():
+            found = _NUMBERED_LINE.match(line)
+            if found and found[2].strip():
+                record: JsonObject = dict.fromkeys(_NAMES_OF_TEXT, found[2])
+                record["line"] = int(found[1])
+                records.append(record)
+    return records
+
+
+def plain_statements(text: str) -> list[str]:
+    """Return what a tool's text says, without JSON's marks and line numbers."""
+    values = json_values(text)
+    if values:
+        return [leaf for value in values for leaf in _leaves(value)]
+    lines: list[str] = []
+    for line in text.splitlines():
+        found = _NUMBERED_LINE.match(line)
+        lines.append(found[2] if found else line)
+    return ["\n".join(lines)]
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[str]:
+    """Yield the texts in a JSON value; a number comes with its name."""
+    found = as_object(value)
+    if found is not None:
+        for key, item in found.items():
+            yield from _leaves(item, key)
+        return
+    items = as_list(value)
+    if items is not None:
+        for item in items:
+            yield from _leaves(item, name)
+    elif isinstance(value, str):
+        yield value
+    elif name and value is not None:
+        yield f"{name.replace('_', ' ')}: {dump_text(value)}"
+
+
+def json_values(text: str) -> list[Any]:
+    """Return the JSON objects and arrays in a text, outermost only."""
+    decoder = json.JSONDecoder()
+    values: list[Any] = []
+    at = 0
+    for _ in range(_JSON_ATTEMPTS):
+        start = _next_opening(text, at)
+        if start < 0:
+            break
+        try:
+            value, at = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            at = start + 1
+            continue
+        if isinstance(value, dict) or as_list(value) is not None:
+            values.append(value)
+    return values
+
+
+def _next_opening(text: str, at: int) -> int:
+    found = [place for place in (text.find("{", at), text.find("[", at)) if place >= 0]
+    return min(found, default=-1)

@@ -1,0 +1,460 @@
+"""`Simulator`: the application on a port of this machine, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.simulator.app import create_simulator_app
+from langchain_cerebras_ext.simulator.clock import Clock
+from langchain_cerebras_ext.simulator.engine import (
+    Engine,
+    Settings,
+    Speed,
+    Tier,
+    UsageStyle,
+)
+from langchain_cerebras_ext.simulator.extras import require_simulator_extra
+from langchain_cerebras_ext.simulator.faults import named_fault
+from langchain_cerebras_ext.simulator.http import EVENT_STREAM
+from langchain_cerebras_ext.simulator.profiles import ModelSelection, Rates
+from langchain_cerebras_ext.simulator.records import RecordedRequest
+from langchain_cerebras_ext.simulator.scenarios import (
+    CHAT_PATHS,
+    CallSpec,
+    Content,
+    Delivery,
+    RawReply,
+    Rule,
+    ScenarioError,
+    When,
+    load_scenario,
+    make_answer,
+    make_call,
+)
+
+if TYPE_CHECKING:
+    from langchain_cerebras_ext.simulator.uvicorn_server import QuickServer
+
+_START_S = 10.0
+_STOP_S = 10.0
+
+
+class Simulator:
+    """A local Cerebras Inference API, for tests, notebooks and demos.
+
+    It runs in a daemon thread with an event loop of its own, so it works where a loop
+    is running already, as in Jupyter. Answers are composed from the prompt, or
+    scripted with `reply`, `reply_with_tool`, `reply_raw` and `fail_next`.
+
+    Args:
+        port: 0 takes a free one.
+        host: Anything but loopback needs `allow_remote=True`.
+        key: The only key that is accepted; None accepts any that is not empty.
+        speed: `instant`, `real` (the model's own tokens per second) or a factor.
+        seed: Decides what is left to chance: phrasing, ids, how streams are cut.
+        tier: `free_trial` or `developer` enforces that tier's limits; None none.
+        rates: Limits of your own, enforced.
+        models: `active` for what the service serves today, `all` for retired and
+            dedicated ones too, or ids; unknown ids are dedicated endpoints.
+        scenario: Scripted replies from a JSON or TOML file, or a mapping; see
+            `langchain_cerebras_ext.simulator.scenarios`.
+        stream_usage_style: `final` sends usage with the last choice, as recorded;
+            `openai` in a chunk of its own when `include_usage` is set.
+        tokens_per_chunk: Tokens in each stream event; None varies them.
+        queue_time_s: Time in the queue as `time_info` tells it; None varies it.
+        echo_service_tier: Whether answers have `service_tier_used`.
+        clock: Where time comes from; for tests of pacing and limits.
+        allow_remote: Whether other machines may connect.
+
+    Example:
+        >>> from langchain_cerebras_ext.simulator import Simulator
+        >>> with Simulator() as sim:
+        ...     sim.reply("Hello!")
+        ...     sim.base_url.startswith("http://127.0.0.1:")
+        True
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        key: str | None = None,
+        speed: Speed = "instant",
+        seed: int = 0,
+        tier: Tier | None = None,
+        rates: Rates | None = None,
+        models: ModelSelection = "active",
+        scenario: str | Path | Mapping[str, Any] | None = None,
+        stream_usage_style: UsageStyle = "final",
+        tokens_per_chunk: int | None = None,
+        queue_time_s: float | None = None,
+        echo_service_tier: bool = False,
+        clock: Clock | None = None,
+        allow_remote: bool = False,
+    ) -> None:
+        require_simulator_extra()
+        _check_address(host, port, allow_remote=allow_remote)
+        try:
+            settings = Settings(
+                key=key,
+                speed=speed,
+                seed=seed,
+                tier=tier,
+                rates=rates,
+                models=models,
+                stream_usage_style=stream_usage_style,
+                tokens_per_chunk=tokens_per_chunk,
+                queue_time_s=queue_time_s,
+                echo_service_tier=echo_service_tier,
+            )
+            rules = [] if scenario is None else load_scenario(scenario)
+        except (ScenarioError, ValueError) as error:
+            raise CerebrasConfigurationError(str(error)) from error
+        self.host = host
+        self.port = port
+        self.engine = Engine(settings, clock, rules)
+        self._wanted_port = port
+        self._thread: threading.Thread | None = None
+        self._server: QuickServer | None = None
+
+    # --------------------------------------------------------------------- life cycle
+
+    @property
+    def base_url(self) -> str:
+        """The base URL for clients, `/v1` included.
+
+        Raises:
+            CerebrasConfigurationError: The simulator is not running.
+        """
+        return f"{self.root_url}/v1"
+
+    @property
+    def root_url(self) -> str:
+        """The URL without `/v1`, as the vendor's own SDK takes it.
+
+        Raises:
+            CerebrasConfigurationError: The simulator is not running.
+        """
+        if not self.running:
+            msg = "The simulator is not running; use `with Simulator()` or `start()`."
+            raise CerebrasConfigurationError(msg)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether requests are answered."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> Self:
+        """Start serving; does nothing if it runs already.
+
+        Raises:
+            CerebrasConfigurationError: The port is taken, or the host is not one of
+                this machine's.
+        """
+        if self.running:
+            return self
+        from langchain_cerebras_ext.simulator.uvicorn_server import QuickServer
+
+        sock = _bind(self.host, self._wanted_port)
+        self.port = sock.getsockname()[1]
+        server = QuickServer(create_simulator_app(self.engine), sock)
+        thread = threading.Thread(
+            target=server.run_blocking, name="cerebras-simulator", daemon=True
+        )
+        thread.start()
+        if not server.ready.wait(_START_S):
+            server.request_stop()
+            msg = f"The simulator did not start within {_START_S:g} seconds."
+            raise CerebrasConfigurationError(msg)
+        if server.failure is not None:
+            thread.join(_STOP_S)
+            msg = f"The simulator could not start: {server.failure}."
+            raise CerebrasConfigurationError(msg) from server.failure
+        self._server, self._thread = server, thread
+        return self
+
+    def stop(self) -> None:
+        """Stop serving, cutting what is under way; does nothing if it is stopped."""
+        server, thread = self._server, self._thread
+        self._server = self._thread = None
+        if server is not None and thread is not None:
+            server.request_stop()
+            thread.join(_STOP_S)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def __repr__(self) -> str:
+        state = f"at {self.base_url}" if self.running else "stopped"
+        return f"<Simulator {state}>"
+
+    # ------------------------------------------------------------------- what was asked
+
+    @property
+    def requests(self) -> list[RecordedRequest]:
+        """All requests so far, in order of arrival."""
+        return list(self.engine.requests)
+
+    def requests_to(self, path: str) -> list[RecordedRequest]:
+        """Return the requests to one path, such as `/v1/chat/completions`."""
+        return [one for one in self.engine.requests if one.path == path]
+
+    @property
+    def chat_requests(self) -> list[RecordedRequest]:
+        """The requests for chat completions, in order of arrival."""
+        return self.requests_to("/v1/chat/completions")
+
+    @property
+    def pending_replies(self) -> int:
+        """How many scripted answers were not asked for yet."""
+        return self.engine.script.pending
+
+    def reset(self) -> None:
+        """Forget requests, scripted replies, limits and the prompt cache.
+
+        The replies of a scenario are there again.
+        """
+        self.engine.reset()
+
+    # --------------------------------------------------------------- scripted replies
+
+    def reply(
+        self,
+        content: Content = None,
+        *,
+        reasoning: str | None = None,
+        when: When = None,
+        finish_reason: str | None = None,
+        chunks: Sequence[str] | None = None,
+        reasoning_chunks: Sequence[str] | None = None,
+        logprobs: Sequence[Mapping[str, Any]] | None = None,
+        tool_calls: Sequence[CallSpec] = (),
+        times: int | None = 1,
+        delay_s: float = 0.0,
+        event_delay_s: float = 0.0,
+        cut_after: int | None = None,
+    ) -> None:
+        """Script an answer; limits, stop texts and formats still apply to it.
+
+        Args:
+            content: The text, or a function that makes it from the request's body.
+            reasoning: The thoughts before it.
+            when: Text in, or pattern for, the last user message, or a test of the
+                body; None answers any request.
+            finish_reason: What is told unless a limit cuts the answer.
+            chunks: How a stream cuts the content; may stand in its place.
+            reasoning_chunks: The same for the reasoning.
+            logprobs: Entries for the content's tokens.
+            tool_calls: Calls that come with the text.
+            times: How often; None is without end.
+            delay_s: Seconds before the first byte.
+            event_delay_s: Seconds before each event of a stream.
+            cut_after: Break the connection after so many events.
+        """
+        answer = make_answer(
+            content,
+            reasoning=reasoning,
+            calls=[make_call(call) for call in tool_calls],
+            finish_reason=finish_reason,
+            chunks=chunks,
+            reasoning_chunks=reasoning_chunks,
+            logprobs=logprobs,
+        )
+        delivery = Delivery(delay_s, event_delay_s, cut_after)
+        self._add(Rule(when=when, times=times, answer=answer, delivery=delivery))
+
+    def reply_with_tool(
+        self,
+        name: str | Sequence[CallSpec],
+        arguments: Mapping[str, Any] | str | None = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the wire's own name
+        content: str | None = None,
+        reasoning: str | None = None,
+        when: When = None,
+        chunks: Sequence[str] | None = None,
+        finish_reason: str | None = None,
+        times: int | None = 1,
+        delay_s: float = 0.0,
+        event_delay_s: float = 0.0,
+        cut_after: int | None = None,
+    ) -> None:
+        """Script a tool call, or several at once.
+
+        Args:
+            name: The tool; or a list of `(name, arguments)` or mappings, for parallel
+                calls.
+            arguments: A mapping; or text that is sent as it is, malformed or not.
+            id: The call's id; one is made if left out.
+            content: Text beside the call.
+            reasoning: The thoughts before it.
+            when: As in `reply`.
+            chunks: How a stream cuts the arguments; may stand in their place.
+            finish_reason: As in `reply`.
+            times: As in `reply`.
+            delay_s: As in `reply`.
+            event_delay_s: As in `reply`.
+            cut_after: As in `reply`.
+        """
+        if isinstance(name, str):
+            spec: dict[str, Any] = {"name": name, "id": id}
+            if arguments is not None or chunks is None:
+                spec["arguments"] = {} if arguments is None else arguments
+            if chunks is not None:
+                spec["chunks"] = list(chunks)
+            calls: Sequence[CallSpec] = [spec]
+        else:
+            calls = name
+        self.reply(
+            content,
+            reasoning=reasoning,
+            when=when,
+            finish_reason=finish_reason,
+            tool_calls=calls,
+            times=times,
+            delay_s=delay_s,
+            event_delay_s=event_delay_s,
+            cut_after=cut_after,
+        )
+
+    def fail_next(
+        self,
+        status: int | None = None,
+        body: Any = None,
+        *,
+        code: str | None = None,
+        times: int | None = 1,
+        headers: Mapping[str, str] | None = None,
+        when: When = None,
+        path: str | None = None,
+        after_events: int | None = None,
+        named_event: bool = False,
+        delay_s: float = 0.0,
+    ) -> None:
+        """Script a failure.
+
+        Args:
+            status: The HTTP status; may be left out with a code.
+            body: JSON, text or bytes in place of the documented body.
+            code: One of `faults.FAULT_CODES`, such as `queue_exceeded`.
+            times: How often; None is without end.
+            headers: Added to the documented ones, such as `retry-after`.
+            when: As in `reply`.
+            path: The endpoint that fails; None is chat and text completions.
+            after_events: Fail in the middle of a stream: the status stays 200, and
+                the error comes as an event after so many others.
+            named_event: Whether that event has a line `event: error`.
+            delay_s: Seconds before the failure.
+
+        Raises:
+            ValueError: Neither status nor code, or an unknown one.
+        """
+        fault = named_fault(status, code=code, body=body, headers=headers)
+        paths = CHAT_PATHS if path is None else (path,)
+        rule = Rule(paths=paths, when=when, times=times)
+        if after_events is None:
+            rule.fault = fault
+            rule.delivery = Delivery(delay_s=delay_s)
+        else:
+            rule.delivery = Delivery(
+                delay_s=delay_s,
+                fault=fault,
+                fault_after=after_events,
+                fault_named=named_event,
+            )
+        self._add(rule)
+
+    def reply_raw(
+        self,
+        data: bytes | str | Sequence[bytes],
+        content_type: str = EVENT_STREAM,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        when: When = None,
+        path: str | None = None,
+        times: int | None = 1,
+        event_delay_s: float = 0.0,
+        cut_after: int | None = None,
+    ) -> None:
+        """Script exact bytes; each of several parts is sent as one HTTP chunk.
+
+        Args:
+            data: What to send.
+            content_type: Of the answer.
+            status: Of the answer.
+            headers: Added to the answer.
+            when: As in `reply`.
+            path: The endpoint; None is chat and text completions.
+            times: As in `reply`.
+            event_delay_s: Seconds before each part.
+            cut_after: Break the connection after so many parts.
+        """
+        if isinstance(data, str):
+            data = data.encode()
+        parts = (data,) if isinstance(data, bytes) else tuple(data)
+        raw = RawReply(parts, content_type, status, dict(headers or {}))
+        paths = CHAT_PATHS if path is None else (path,)
+        delivery = Delivery(event_delay_s=event_delay_s, cut_after=cut_after)
+        self._add(
+            Rule(paths=paths, when=when, times=times, raw=raw, delivery=delivery)
+        )
+
+    def _add(self, rule: Rule) -> None:
+        if rule.times is not None and rule.times < 1:
+            msg = f"times={rule.times} is not valid; give 1 or more, or None."
+            raise CerebrasConfigurationError(msg)
+        self.engine.script.add(rule)
+
+
+def _check_address(host: str, port: int, *, allow_remote: bool) -> None:
+    if not 0 <= port <= 65_535:  # noqa: PLR2004
+        msg = f"port={port} is not valid; give 0 (any free port) to 65535."
+        raise CerebrasConfigurationError(msg)
+    if not allow_remote and not _is_loopback(host):
+        msg = (
+            f"host='{host}' would let other machines in. The simulator is for this "
+            "machine only; pass allow_remote=True if that is wanted."
+        )
+        raise CerebrasConfigurationError(msg)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Take the port here, so that a taken one is the caller's error at once."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2_048)
+    except OSError as error:
+        msg = f"Cannot listen on {host}:{port}: {error.strerror or error}."
+        raise CerebrasConfigurationError(msg) from error
+
+
+StopCallback = Callable[[], None]
