@@ -12,8 +12,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import InvalidToolCall, ToolCall
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    InvalidToolCall,
+    ToolCall,
+)
 from langchain_core.utils.json import parse_partial_json
 from pydantic import model_validator
 
@@ -88,9 +92,9 @@ class CerebrasMessageChunk(_ToMessage):
             else:
                 continue
             if call["type"] == "tool_call":
-                calls.append(cast("ToolCall", call))
+                calls.append(call)
             else:
-                invalid.append(cast("InvalidToolCall", call))
+                invalid.append(call)
         self.tool_calls = calls
         self.invalid_tool_calls = invalid
         if (

@@ -25,16 +25,22 @@ from langchain_cerebras_ext.retry import Retrier, RetryPolicy
 from langchain_cerebras_ext.wire._decode import Response, decode_response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Generator,
+        Iterator,
+        Mapping,
+    )
 
-    from langchain_cerebras_ext._stream_reader import Delta
-    from langchain_cerebras_ext._transport import (
+    from langchain_cerebras_ext._http import (
         AsyncResponse,
         AsyncTransport,
         SyncResponse,
         SyncTransport,
         Timeouts,
     )
+    from langchain_cerebras_ext._stream_reader import Delta
 
 __all__ = [
     "Answer",
@@ -247,7 +253,7 @@ class OpenStream(_Stream):
     response: Any = None
     reads: Any = None
 
-    def __iter__(self) -> Iterator[list[Delta]]:
+    def batches(self) -> Generator[list[Delta]]:
         """Yield the deltas of each network read.
 
         Raises:
@@ -269,6 +275,8 @@ class OpenStream(_Stream):
             rest = self.end()
             if rest:
                 yield rest
+            if self.reader.done:
+                self.response.finish()
         except CerebrasError as error:
             better = _with_partial(error, self.reader)
             better.attempts = self.attempts
@@ -286,7 +294,7 @@ class AsyncOpenStream(_Stream):
     response: Any = None
     reads: Any = None
 
-    async def __aiter__(self) -> AsyncIterator[list[Delta]]:
+    async def batches(self) -> AsyncGenerator[list[Delta]]:
         """Yield the deltas of each network read.
 
         Raises:
@@ -308,6 +316,8 @@ class AsyncOpenStream(_Stream):
             rest = self.end()
             if rest:
                 yield rest
+            if self.reader.done:
+                await self.response.finish()
         except CerebrasError as error:
             better = _with_partial(error, self.reader)
             better.attempts = self.attempts

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from langchain_cerebras_ext._transport import Timeouts
+from langchain_cerebras_ext._http import Timeouts
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 

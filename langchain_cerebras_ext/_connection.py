@@ -7,10 +7,11 @@ are made when they are first used.
 
 from __future__ import annotations
 
+import re
 import threading
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -25,23 +26,27 @@ from pydantic import (
 
 from langchain_cerebras_ext import _config
 from langchain_cerebras_ext._client import Call
-from langchain_cerebras_ext._params import ALIASES, Param, check_param, explain_unknown
-from langchain_cerebras_ext._transport import TransportOptions
+from langchain_cerebras_ext._http import TransportOptions
+from langchain_cerebras_ext._params import (
+    ALIASES,
+    CLIENT_PARAMS,
+    Param,
+    check_param,
+    explain_unknown,
+)
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from langchain_cerebras_ext._transport import (
+    from langchain_cerebras_ext._http import (
         AsyncTransport,
         SyncTransport,
         Timeouts,
     )
 
 __all__ = ["CerebrasConnection"]
-
-_T = TypeVar("_T")
 
 # Taken for the sake of code that was written for `langchain_cerebras.ChatCerebras`,
 # which inherits them from ChatOpenAI: neutral values are dropped, others explained.
@@ -109,21 +114,28 @@ class CerebrasConnection(BaseModel):
         arbitrary_types_allowed=True,
         protected_namespaces=(),
         extra="forbid",
+        # Pydantic's own message, the cause of ours, would show the key.
+        hide_input_in_errors=True,
     )
 
-    model_name: str = Field(alias="model", default_factory=_config.model_from_env)
+    model_name: str = Field(
+        alias="model", default_factory=_config.model_from_env, validate_default=True
+    )
     """The model's id; `cerebras::` and `cerebras:` before it are dropped.
     Default: `CEREBRAS_MODEL`, else `gpt-oss-120b`."""
 
     cerebras_api_key: SecretStr | None = Field(
         alias="api_key",
         default_factory=lambda: _secret(_config.key_from_env()),
+        validate_default=True,
         repr=False,
     )
     """The key. Default: `CEREBRAS_API_KEY`. Not needed for a base URL on loopback."""
 
     cerebras_api_base: str = Field(
-        alias="base_url", default_factory=_config.base_url_from_env
+        alias="base_url",
+        default_factory=_config.base_url_from_env,
+        validate_default=True,
     )
     """The API's address, with or without `/v1` or `/chat/completions`.
     Default: `CEREBRAS_BASE_URL`, `CEREBRAS_URL`, else the public service."""
@@ -132,8 +144,8 @@ class CerebrasConnection(BaseModel):
     """URL of a proxy. Default: `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`."""
 
     request_timeout: Any = Field(alias="timeout", default=None)
-    """Seconds; `(connect, read)`; a mapping of `connect`, `read`, `first_byte`, `total`;
-    or an httpx `Timeout`. Seconds alone bound a whole plain call and, in a stream, the
+    """Seconds; `(connect, read)`; a mapping of `connect`, `read`, `first_byte` and
+    `total`; or an httpx `Timeout`. Seconds alone bound a whole plain call and, in a stream, the
     first byte and every gap. Default: 5 s to connect, 60 s without a byte, 120 s in
     all; in a stream 120 s to the first byte, 60 s between bytes, no total."""
 
@@ -146,7 +158,7 @@ class CerebrasConnection(BaseModel):
     stream_chunk_timeout: float | None = None
     """Seconds without a byte within a stream."""
 
-    max_retries: int | None = Field(default=2, ge=0)
+    max_retries: int | None = 2
     """How often a failed request is sent again. `None` is the default, 2."""
 
     retry_policy: RetryPolicy | None = Field(default=None, exclude=True)
@@ -167,7 +179,7 @@ class CerebrasConnection(BaseModel):
     http_socket_options: Any = Field(default=None, exclude=True, repr=False)
     """Socket options, as `(level, option, value)` each."""
 
-    api_version_patch: int | None = Field(default=None, ge=1)
+    api_version_patch: int | None = None
     """Sent as `X-Cerebras-Version-Patch`: asks for another version of the API."""
 
     include_response_headers: bool = False
@@ -180,7 +192,8 @@ class CerebrasConnection(BaseModel):
     """More keys of the request, sent as they are; a call's own are added."""
 
     _runtime: Runtime = PrivateAttr(default_factory=Runtime)
-    _key_is_from_env: bool = PrivateAttr(default=False)
+    # The key that was read from the environment, if that is the one in use.
+    _env_key: SecretStr | None = PrivateAttr(default=None)
 
     _params: ClassVar[Mapping[str, Param]] = {}
     _path: ClassVar[str] = ""
@@ -188,7 +201,7 @@ class CerebrasConnection(BaseModel):
 
     if not TYPE_CHECKING:
 
-        def __init__(self, *args, **kwargs):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
             try:
                 super().__init__(*args, **self._prepare(kwargs))
             except ValidationError as error:
@@ -215,16 +228,18 @@ class CerebrasConnection(BaseModel):
                 out[target] = value
             elif name in _INHERITED:
                 if value not in (None, False, "", {}, []):
-                    msg = f"{name}={_shown(name, value)} is refused: {_INHERITED[name]}."
+                    msg = (
+                        f"{name}={_shown(name, value)} is refused: {_INHERITED[name]}."
+                    )
                     raise CerebrasConfigurationError(msg)
             elif name not in cls._also_taken:
                 known = {*fields, *aliases, *ALIASES} - set(_INHERITED)
                 raise CerebrasConfigurationError(explain_unknown(name, known))
         for name, value in out.items():
-            if name in cls._params:
-                wrong = check_param(cls._params[name], value)
-                if wrong:
-                    raise CerebrasConfigurationError(wrong)
+            row = cls._params.get(name) or CLIENT_PARAMS.get(name)
+            wrong = check_param(row, value) if row else None
+            if wrong:
+                raise CerebrasConfigurationError(wrong)
         return out
 
     @field_validator("model_name")
@@ -272,9 +287,10 @@ class CerebrasConnection(BaseModel):
         env_key = _config.key_from_env()
         if key is None and env_key:
             # `api_key=None` means "not given", as everywhere in LangChain.
+            _config.check_key_text(env_key)
             self.cerebras_api_key = _secret(env_key)
             key = env_key
-        self._key_is_from_env = key is not None and key == env_key
+        self._env_key = _secret(key) if key == env_key else None
         if key is None and not _config.is_loopback(self.cerebras_api_base):
             msg = (
                 f"No API key for {self.cerebras_api_base}: set {_config.ENV_KEY} or "
@@ -299,7 +315,7 @@ class CerebrasConnection(BaseModel):
     ) -> Self:
         """Return a copy with clients of its own, and with fields changed."""
         copy = super().model_copy(update=update, deep=deep)
-        copy._runtime = Runtime()
+        copy._runtime = Runtime()  # noqa: SLF001 - our own class
         # LangChain keeps the serialised form, which is the cache's key, on the object.
         copy.__dict__.pop("_serialized", None)
         return copy
@@ -308,16 +324,21 @@ class CerebrasConnection(BaseModel):
         """Leave out a key of the environment, and what cannot travel."""
         state = super().__getstate__()
         fields = dict(state["__dict__"])
-        if self._key_is_from_env:
-            fields["cerebras_api_key"] = None
+        private = dict(state["__pydantic_private__"] or {})
+        if self._env_key is not None:
+            if self.cerebras_api_key == self._env_key:
+                fields["cerebras_api_key"] = None
+            private["_env_key"] = _READ_AGAIN
         fields.pop("_serialized", None)
-        return {**state, "__dict__": fields}
+        return {**state, "__dict__": fields, "__pydantic_private__": private}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         """Read a key of the environment there again."""
         super().__setstate__(state)
-        if self._key_is_from_env and self.cerebras_api_key is None:
-            self.cerebras_api_key = _secret(_config.key_from_env())
+        if self._env_key is not None:
+            self._env_key = _secret(_config.key_from_env())
+            if self.cerebras_api_key is None:
+                self.cerebras_api_key = self._env_key
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         """Copy the fields; a client of the user's is shared, it cannot be copied."""
@@ -420,7 +441,7 @@ class CerebrasConnection(BaseModel):
         )
 
     def _transport(self) -> SyncTransport:
-        from langchain_cerebras_ext import _transport as t
+        from langchain_cerebras_ext import _http as t
 
         if self.http_client is not None:
             client = self.http_client
@@ -431,7 +452,7 @@ class CerebrasConnection(BaseModel):
         return t.shared_sync_transport(self._options())
 
     def _atransport(self) -> AsyncTransport:
-        from langchain_cerebras_ext import _transport as t
+        from langchain_cerebras_ext import _http as t
 
         if self.http_async_client is not None:
             client = self.http_async_client
@@ -531,6 +552,9 @@ class CerebrasConnection(BaseModel):
         await self.aclose()
 
 
+_READ_AGAIN = SecretStr("")
+"""Stands in a pickle for a key that is read from the environment."""
+
 _SHARED_FIELDS = {
     "http_client",
     "http_async_client",
@@ -546,23 +570,34 @@ def _secret(key: str | None) -> SecretStr | None:
     return SecretStr(key) if key else None
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
 def _is_header(name: str, value: str) -> bool:
-    return bool(name) and name.isascii() and name.isprintable() and " " not in name and (
-        value.isascii() and (value.isprintable() or value == "")
+    return (
+        _HEADER_NAME.fullmatch(name) is not None
+        and value.isascii()
+        and (value.isprintable() or value == "")
     )
 
 
+_UNSHOWN = ("key", "proxy", "header", "query", "client")
+
+
 def _shown(name: str, value: Any) -> str:
-    return "..." if "key" in name else repr(value)
+    return "..." if any(word in name for word in _UNSHOWN) else repr(value)
 
 
 def _as_configuration_error(
     error: ValidationError, cls: type[BaseModel]
 ) -> CerebrasConfigurationError:
     """Return our error with pydantic's findings; values of secrets stay out."""
-    lines = []
-    for item in error.errors(include_url=False, include_input=False):
+    lines: list[str] = []
+    for item in error.errors(include_url=False):
         place = ".".join(str(part) for part in item["loc"])
         said = str(item["msg"]).removeprefix("Value error, ")
-        lines.append(f"{place}: {said}" if place else said)
+        if item["type"] == "value_error":  # of our validators, which say it all
+            lines.append(said)
+        else:
+            lines.append(f"{place}={_shown(place, item['input'])}: {said}")
     return CerebrasConfigurationError(f"{cls.__name__}: {'; '.join(lines)}")

@@ -128,10 +128,10 @@ class EventWriter:
             yield _delta(block.index, {"type": f"{kind}-delta", kind: text})
 
     def _tool(self, piece: ToolFragment) -> Iterator[MessagesData]:
-        block = self._blocks.get(piece.index)
+        block = self._blocks.get(piece.number)
         if block is None:
             block = _Block(len(self._blocks), "tools", piece.name, piece.id)
-            self._blocks[piece.index] = block
+            self._blocks[piece.number] = block
             yield _begin(
                 block.index,
                 {
@@ -139,7 +139,7 @@ class EventWriter:
                     "id": piece.id,
                     "name": piece.name,
                     "args": "",
-                    "index": f"{TOOL_INDEX}{piece.index}",
+                    "index": f"{TOOL_INDEX}{piece.number}",
                 },
             )
         elif piece.id and block.call_id is None:

@@ -167,7 +167,9 @@ class _Conversation:
 
     def _system_role(self, message: SystemMessage) -> str:
         asked = message.additional_kwargs.get("__openai_role__")
-        return "developer" if asked == "developer" and self.rules.developer else "system"
+        return (
+            "developer" if asked == "developer" and self.rules.developer else "system"
+        )
 
     def _plain(self, role: str, message: BaseMessage, where: str) -> dict[str, Any]:
         wire = {"role": role, "content": self._content(message.content, role, where)}
@@ -311,9 +313,7 @@ class _Conversation:
         )
         raise UnsupportedFeatureError(msg)
 
-    def _image(
-        self, block: Mapping[str, Any], role: str, where: str
-    ) -> dict[str, Any]:
+    def _image(self, block: Mapping[str, Any], role: str, where: str) -> dict[str, Any]:
         if role != "user":
             msg = (
                 f"{where} is an image in a {role} message; the API takes images in "

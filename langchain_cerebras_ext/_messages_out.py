@@ -86,9 +86,9 @@ def _message(
             call.id,
         )
         if parsed["type"] == "tool_call":
-            calls.append(cast("ToolCall", parsed))
+            calls.append(parsed)
         else:
-            invalid.append(cast("InvalidToolCall", parsed))
+            invalid.append(parsed)
     found: dict[str, Any] = {
         "model_provider": PROVIDER,
         **answer_metadata(response, choice.finish_reason),
@@ -141,7 +141,7 @@ def build_chunk(delta: Delta, message_id: str | None) -> ChatGenerationChunk:
                 name=piece.name,
                 args=piece.args,
                 id=piece.id,
-                index=piece.index,
+                index=piece.number,
             )
             for piece in delta.tools
         ]
@@ -233,14 +233,14 @@ def merge_deltas(deltas: Sequence[Delta]) -> list[Delta]:
 def _join_tools(
     left: tuple[ToolFragment, ...], right: tuple[ToolFragment, ...]
 ) -> tuple[ToolFragment, ...]:
-    joined = {piece.index: piece for piece in left}
+    joined = {piece.number: piece for piece in left}
     for piece in right:
-        old = joined.get(piece.index)
-        joined[piece.index] = (
+        old = joined.get(piece.number)
+        joined[piece.number] = (
             piece
             if old is None
             else ToolFragment(
-                piece.index,
+                piece.number,
                 old.id or piece.id,
                 old.name or piece.name,
                 old.args + piece.args,
@@ -257,7 +257,7 @@ def partial_message(reader: StreamReader) -> AIMessage | None:
     for delta in reader.deltas:
         if delta.kind == "tools":
             pieces = _join_tools(tuple(calls.values()), delta.tools)
-            calls = {piece.index: piece for piece in pieces}
+            calls = {piece.number: piece for piece in pieces}
         elif delta.kind in texts:
             texts[delta.kind].append(delta.text)
     if not reader.deltas and facts.id is None:

@@ -40,8 +40,9 @@ def to_usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
     """
     if not usage:
         return None
-    prompt, completion = _count(usage, "prompt_tokens"), _count(
-        usage, "completion_tokens"
+    prompt, completion = (
+        _count(usage, "prompt_tokens"),
+        _count(usage, "completion_tokens"),
     )
     total = _count(usage, "total_tokens")
     if prompt is None and completion is None and total is None:

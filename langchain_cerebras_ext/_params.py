@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ALIASES",
     "CHAT_PARAMS",
+    "CLIENT_PARAMS",
     "COMPLETION_PARAMS",
+    "HEADER_PARAMS",
     "Param",
     "check_param",
     "explain_unknown",
@@ -120,6 +122,18 @@ COMPLETION_PARAMS: dict[str, Param] = {
 }
 """Parameters of `/v1/completions`, by our name."""
 
+HEADER_PARAMS: dict[str, Param] = _table(
+    Param("queue_threshold", "queue_threshold", (int,), 50, 20_000),
+    Param("api_version_patch", "x-cerebras-version-patch", (int,), 1),
+)
+"""Parameters that the API takes as headers, by our name."""
+
+CLIENT_PARAMS: dict[str, Param] = {
+    **HEADER_PARAMS,
+    **_table(Param("max_retries", "", (int,), 0)),
+}
+"""Numbers of the constructor that are no part of a body, by name."""
+
 ALIASES = {
     "model": "model_name",
     "max_completion_tokens": "max_tokens",
@@ -193,11 +207,12 @@ def check_param(param: Param, value: Any) -> str | None:
     if wrong_bool or not isinstance(value, param.kind):
         kinds = " or ".join(sorted(kind.__name__.lower() for kind in param.kind))
         return f"{name}={value!r} is a {type(value).__name__}; it takes {kinds}."
-    if param.low is not None or param.high is not None:
+    if isinstance(value, _NUMBER) and not (param.low is None and param.high is None):
         low, high = param.low, param.high
         if (low is not None and value < low) or (high is not None and value > high):
             span = f"at least {low:g}" if high is None else f"{low:g} to {high:g}"
-            return f"{name}={value!r} is out of range: the API takes {span}."
+            who = "the API takes" if param.wire else "take"
+            return f"{name}={value!r} is out of range: {who} {span}."
         if value != value:  # noqa: PLR0124 - NaN
             return f"{name}={value!r} is not a number the API takes."
     if param.choices and value not in param.choices:

@@ -33,8 +33,8 @@ def register_with_langchain() -> None:
     if not isinstance(providers, dict) or creator is None:
         msg = (
             "This version of langchain keeps its table of providers elsewhere, so "
-            "'cerebras:...' cannot be registered. Construct ChatCerebras(model=...) and "
-            "pass the object instead of its name."
+            "'cerebras:...' cannot be registered. Construct ChatCerebras(model=...) "
+            "and pass the object instead of its name."
         )
         raise CerebrasConfigurationError(msg)
     providers["cerebras"] = ("langchain_cerebras_ext", "ChatCerebras", creator)

@@ -156,6 +156,8 @@ def _convert(values: dict[str, Any]) -> None:
         from langchain_cerebras_ext._schema import response_format_for
 
         values["response_format"] = response_format_for(response_format, strict=None)
+    if values.get("response_format") == {"type": "text"}:
+        values.pop("response_format")  # the default; beside tools it is refused
     if isinstance(values.get("prediction"), str):
         values["prediction"] = {"type": "content", "content": values["prediction"]}
 

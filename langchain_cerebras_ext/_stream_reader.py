@@ -38,7 +38,7 @@ Kind = Literal["text", "reasoning", "tools", "refusal", "logprobs"]
 class ToolFragment(NamedTuple):
     """A piece of a tool call; `name` and `id` come with the first piece only."""
 
-    index: int
+    number: int
     id: str | None
     name: str | None
     args: str
@@ -169,6 +169,8 @@ class StreamReader:
                     self.finish_reason = choice.finish_reason
             if choice.delta is not None:
                 self._add(choice, deltas)
+            elif choice.text:
+                deltas.append(Delta("text", choice.text))
         self.deltas += deltas
         return deltas
 

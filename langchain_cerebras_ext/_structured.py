@@ -138,8 +138,8 @@ def _check_arguments(
         raise CerebrasInvalidRequestError(msg)
     if schema is None and method != "json_mode":
         msg = (
-            f"method={method!r} needs a schema: a Pydantic class, a TypedDict or a JSON "
-            "Schema. Without one use method='json_mode'."
+            f"method={method!r} needs a schema: a Pydantic class, a TypedDict or a "
+            "JSON Schema. Without one use method='json_mode'."
         )
         raise CerebrasInvalidRequestError(msg)
     if method == "json_mode" and strict is not None:
@@ -163,9 +163,7 @@ def _bind_json_schema(
             response_format=response_format,
             ls_structured_output_format=told,
         )
-    return model.bind(
-        response_format=response_format, ls_structured_output_format=told
-    )
+    return model.bind(response_format=response_format, ls_structured_output_format=told)
 
 
 def _bind_function(
@@ -396,14 +394,13 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
     def _error(
         self, kind: type[StructuredOutputError], message: AIMessage, text: str
     ) -> StructuredOutputError:
-        return kind(
-            text, raw=message, partial_message=message, llm_output=message.text
-        )
+        return kind(text, raw=message, partial_message=message, llm_output=message.text)
 
     # ------------------------------------------------------------------------ streams
 
     def _transform(
-        self, input: Iterator[str | Any]  # noqa: A002 - LangChain's name
+        self,
+        input: Iterator[str | Any],  # noqa: A002 - LangChain's name
     ) -> Iterator[Any]:
         progress = _Progress(self)
         for chunk in input:
@@ -411,7 +408,8 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
         yield from progress.finish()
 
     async def _atransform(
-        self, input: AsyncIterator[str | Any]  # noqa: A002 - LangChain's name
+        self,
+        input: AsyncIterator[str | Any],  # noqa: A002 - LangChain's name
     ) -> AsyncIterator[Any]:
         progress = _Progress(self)
         async for chunk in input:

@@ -7,7 +7,9 @@ script and its length and, for Latin and Cyrillic letters, on how much of the
 vocabulary its language got, which the words themselves tell.
 
 The rates were fitted on interface translations in 80 languages, on Python, JavaScript,
-JSON and package descriptions, each word counted by the real vocabulary.
+JSON and package descriptions, each word counted by the real vocabulary. How good the
+estimate is, `_tokens` says, and a test holds it to that. It runs at 8 to 20 MB/s, and
+at 3 MB/s where hardly a piece repeats, as in random base64.
 """
 
 from __future__ import annotations

@@ -87,6 +87,8 @@ class _Converted:
     own_strict: bool | None
     plain: bytes
     """Without `strict`."""
+    whole: bytes | None
+    """The parameters with their definitions, where there are any."""
     adapted: bytes | None = None
     """With parameters in the strict subset; filled when first asked for."""
 
@@ -200,7 +202,30 @@ def _convert(tool: Any) -> _Converted:
         for key in ("name", "description", "parameters")
         if function.get(key) not in (None, "")
     }
-    return _Converted(name, strict, _encode(plain, f"Tool '{name}'"))
+    what = f"Tool '{name}'"
+    whole = _with_definitions(tool)
+    return _Converted(
+        name, strict, _encode(plain, what), _encode(whole, what) if whole else None
+    )
+
+
+def _with_definitions(tool: Any) -> dict[str, Any] | None:
+    """Return the parameters of a Pydantic class, or a tool that has one, with `$defs`.
+
+    LangChain writes definitions out, which takes room that strict schemas do not have,
+    and turns a recursion into "anything", which hides why it cannot be sent.
+    """
+    from langchain_core.utils.pydantic import is_pydantic_v2_subclass
+
+    source: object = tool
+    if getattr(tool, "args_schema", None) is not None:
+        source = getattr(tool, "tool_call_schema", None)
+    if not isinstance(source, type) or not is_pydantic_v2_subclass(source):
+        return None
+    schema: dict[str, Any] = source.model_json_schema()
+    # The tool's description says it already.
+    schema.pop("description", None)
+    return schema if "$defs" in schema else None
 
 
 def _function_of(tool: Any) -> dict[str, Any]:
@@ -390,10 +415,13 @@ def _adapt(converted: _Converted) -> bytes:
     from langchain_cerebras_ext._schema import adapt_schema
 
     function = msgspec.json.decode(converted.plain)
+    parameters: dict[str, Any] | None = function.get("parameters")
+    if converted.whole is not None:
+        parameters = msgspec.json.decode(converted.whole)
     # A function without arguments must say so.
-    empty: dict[str, Any] = {"type": "object", "properties": {}}
+    parameters = parameters or {"type": "object", "properties": {}}
     try:
-        adapted = adapt_schema(function.get("parameters") or empty, name=converted.name)
+        adapted = adapt_schema(parameters, name=converted.name)
     except SchemaNotSupportedError as error:
         msg = f"{error.message} Or bind the tools with strict=False."
         raise SchemaNotSupportedError(msg, path=error.path) from error

@@ -7,8 +7,8 @@ from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 import msgspec
-from langchain_core.language_models import LanguageModelInput
-from langchain_core.language_models.chat_models import BaseChatModel, LangSmithParams
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import Field, model_validator
 
@@ -31,15 +31,26 @@ from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import build_payload, check_payload, model_rules
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.catalog import find_model
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    MissingExtraError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Generator,
+        Iterator,
+        Sequence,
+    )
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
         CallbackManagerForLLMRun,
     )
+    from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.model_profile import ModelProfile
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.runnables import Runnable
@@ -144,7 +155,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     """Stream also under `invoke`; deltas reach callback handlers."""
     coalesce_stream: bool = False
     """Join the deltas that came in one network read into one chunk; never waits."""
-    queue_threshold: int | None = Field(default=None, ge=50, le=20_000)
+    queue_threshold: int | None = None
     """Milliseconds; `flex` and `auto` requests are refused at once when the queue is
     longer (private preview of the service)."""
     disabled_params: Mapping[str, Any] | None = None
@@ -331,7 +342,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> ChatResult:
         call = self._request(messages, stop, kwargs, stream=False)
@@ -341,7 +352,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> ChatResult:
         call = self._request(messages, stop, kwargs, stream=False)
@@ -375,7 +386,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
 
     def _parts(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Any
-    ) -> Iterator[_Part]:
+    ) -> Generator[_Part]:
         """Yield the deltas of each network read, then the ending."""
         if self._must_be_whole(kwargs):
             result = self._generate(messages, stop, None, **kwargs)
@@ -384,14 +395,14 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         call = self._request(messages, stop, kwargs, stream=True)
         stream = open_stream(self._transport(), call)
         facts = stream.reader.facts
-        with closing(iter(stream)) as batches:
+        with closing(stream.batches()) as batches:
             for deltas in batches:
                 yield _Part(facts.id, facts.model, self._joined(deltas), None)
         yield self._end(stream)
 
     async def _aparts(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Any
-    ) -> AsyncIterator[_Part]:
+    ) -> AsyncGenerator[_Part]:
         """Yield the deltas of each network read, then the ending."""
         if self._must_be_whole(kwargs):
             result = await self._agenerate(messages, stop, None, **kwargs)
@@ -401,7 +412,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         call = self._request(messages, stop, kwargs, stream=True)
         stream = await aopen_stream(self._atransport(), call)
         facts = stream.reader.facts
-        async with aclosing(aiter(stream)) as batches:
+        async with aclosing(stream.batches()) as batches:
             async for deltas in batches:
                 yield _Part(facts.id, facts.model, self._joined(deltas), None)
         yield self._end(stream)
@@ -530,9 +541,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         self,
         schema: dict[str, Any] | type | None = None,
         *,
-        method: Literal[
-            "function_calling", "json_mode", "json_schema"
-        ] = "json_schema",
+        method: Literal["function_calling", "json_mode", "json_schema"] = "json_schema",
         include_raw: bool = False,
         strict: bool | None = None,
         tools: Sequence[Any] | None = None,
@@ -578,16 +587,24 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     # ------------------------------------------------------------------ token counts
 
     def get_token_ids(self, text: str) -> list[int]:
-        """Return the tokens of a text, as far as they can be told offline.
+        """Return the tokens of a text.
 
         Raises:
             MissingExtraError: No tokenizer with this model's vocabulary is installed.
         """
-        from langchain_cerebras_ext._tokens import token_ids
+        from langchain_cerebras_ext._tokens import encode_text
 
         if self.custom_get_token_ids is not None:
             return self.custom_get_token_ids(text)
-        return token_ids(text, self.tiktoken_model_name or self.model_name)
+        tokens = encode_text(text, self.tiktoken_model_name or self.model_name)
+        if tokens is None:
+            msg = (
+                f"No tokenizer with the vocabulary of {self.model_name} is installed: "
+                "pip install 'langchain-cerebras-ext[tokens]' brings that of "
+                "gpt-oss-120b. get_num_tokens() estimates without one."
+            )
+            raise MissingExtraError(msg)
+        return tokens
 
     def get_num_tokens(self, text: str) -> int:
         """Return how many tokens a text has, without a network.

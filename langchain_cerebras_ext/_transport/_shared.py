@@ -5,15 +5,21 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from langchain_cerebras_ext._transport._async import AsyncTransport
-from langchain_cerebras_ext._transport._route import Environment, read_environment
+from langchain_cerebras_ext._transport._route import snapshot_environment
 from langchain_cerebras_ext._transport._sync import SyncTransport
 from langchain_cerebras_ext._transport._tls import TlsContexts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_cerebras_ext._transport._options import TransportOptions
+
+
+_T = TypeVar("_T")
+_Key = tuple["TransportOptions", tuple[str | None, ...]]
 
 
 class _Registry:
@@ -22,28 +28,24 @@ class _Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._contexts = TlsContexts()
-        self._sync: dict[tuple[TransportOptions, Environment], SyncTransport] = {}
-        self._async: dict[tuple[TransportOptions, Environment], AsyncTransport] = {}
+        self._sync: dict[_Key, SyncTransport] = {}
+        self._async: dict[_Key, AsyncTransport] = {}
 
     def get_sync(self, options: TransportOptions) -> SyncTransport:
-        key = (options, read_environment(options))
-        with self._lock:
-            found = self._sync.get(key)
-            if found is None:
-                found = self._sync[key] = SyncTransport(
-                    options, environment=key[1], contexts=self._contexts
-                )
-            return found
+        key = (options, snapshot_environment() if options.trust_env else ())
+        found = self._sync.get(key)
+        return found or self._make(self._sync, key, SyncTransport)
 
     def get_async(self, options: TransportOptions) -> AsyncTransport:
-        key = (options, read_environment(options))
+        key = (options, snapshot_environment() if options.trust_env else ())
+        found = self._async.get(key)
+        return found or self._make(self._async, key, AsyncTransport)
+
+    def _make(self, known: dict[_Key, _T], key: _Key, kind: Callable[..., _T]) -> _T:
         with self._lock:
-            found = self._async.get(key)
-            if found is None:
-                found = self._async[key] = AsyncTransport(
-                    options, environment=key[1], contexts=self._contexts
-                )
-            return found
+            if key not in known:
+                known[key] = kind(key[0], contexts=self._contexts)
+            return known[key]
 
     def after_fork(self) -> None:
         self._lock = threading.Lock()

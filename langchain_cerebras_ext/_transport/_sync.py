@@ -9,6 +9,7 @@ import socket
 import threading
 import weakref
 from collections import deque
+from queue import Empty, SimpleQueue
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,6 +25,7 @@ from langchain_cerebras_ext._transport._exchange import (
     check_connect,
     encode_request,
     may_resend,
+    resolve_literal,
 )
 from langchain_cerebras_ext._transport._http1 import Fault, ResponseParser
 from langchain_cerebras_ext._transport._route import Router, read_environment
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._transport._route import Address, Environment, Route
 
 _INFINITE = float("inf")
+_PIECE_BYTES = 256 * 1024
 
 
 class _Wire:
@@ -64,6 +67,15 @@ class _Wire:
 
     def send(self, data: bytes, limits: Limits) -> None:
         """Send all of it."""
+        if len(data) > _PIECE_BYTES:
+            # A limit holds for a whole `sendall`, but a slow upload is no silence.
+            whole = memoryview(data)
+            for at in range(0, len(data), _PIECE_BYTES):
+                self._send_piece(whole[at : at + _PIECE_BYTES], limits)
+        else:
+            self._send_piece(data, limits)
+
+    def _send_piece(self, data: bytes | memoryview, limits: Limits) -> None:
         now = monotonic()
         self._set_timeout(limits.until(now) - now, limits)
         try:
@@ -469,7 +481,7 @@ def _open(
 
     They share the time: one that stays silent leaves enough for the next.
     """
-    found = socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
+    found = _resolve(address, due)
     failure: OSError = OSError("the name has no address")
     for tried, (family, kind, protocol, _, where) in enumerate(found):
         left_s = _left(due)
@@ -489,6 +501,30 @@ def _open(
         else:
             return sock
     raise failure
+
+
+def _resolve(address: Address, due: float) -> list[Any]:
+    """Look a name up, in a thread: the system's resolver knows no time limit."""
+    with contextlib.suppress(socket.gaierror):
+        return resolve_literal(address)
+    answer: SimpleQueue[list[Any] | Exception] = SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            answer.put(
+                socket.getaddrinfo(address.host, address.port, 0, socket.SOCK_STREAM)
+            )
+        except Exception as error:  # noqa: BLE001 (raised again by who waits)
+            answer.put(error)
+
+    threading.Thread(target=look_up, name="cerebras-dns", daemon=True).start()
+    try:
+        found = answer.get(timeout=_left(due))
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _wrap(sock: Any, context: ssl.SSLContext, host: str, due: float) -> Any:

@@ -21,6 +21,7 @@ __all__ = ["find_model", "get_model", "list_models", "source", "suggest"]
 MAX_SUGGESTIONS = 3
 _LIKENESS = 0.6
 _SERVED_BONUS = 0.1
+_SAME = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def get_model(model: str) -> ModelCard:
 
 
 def list_models(status: Status | None = None) -> tuple[ModelCard, ...]:
-    """Return all cards, newest lines first, or those of one status."""
+    """Return all cards, those served today first, or the cards of one status."""
     cards = _table().cards
     return tuple(card for card in cards if status is None or card.status == status)
 
@@ -115,19 +116,15 @@ def suggest(model: str) -> list[str]:
             bonus = _SERVED_BONUS if card.status == "active" else 0.0
             scores[card.id] = max(scores.get(card.id, 0.0), score + bonus)
     best = sorted(scores, key=lambda model_id: -scores[model_id])
-    return best[:1] if _is_name(wanted) else best[:MAX_SUGGESTIONS]
-
-
-def _is_name(plain: str) -> bool:
-    return any(_plain(name) == plain for name in _table().by_name)
+    if best and scores[best[0]] >= _SAME:
+        return best[:1]
+    return best[:MAX_SUGGESTIONS]
 
 
 def _likeness(wanted: str, name: str) -> float:
     from difflib import SequenceMatcher
 
-    if wanted == name:
-        return 2.0
-    return SequenceMatcher(None, wanted, name).ratio()
+    return _SAME if wanted == name else SequenceMatcher(None, wanted, name).ratio()
 
 
 def _plain(name: str) -> str:

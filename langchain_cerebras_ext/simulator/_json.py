@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -19,15 +21,28 @@ def as_object(value: Any) -> JsonObject | None:
 
 def as_list(value: Any) -> list[Any] | None:
     """Return the value if it is a JSON array, else None."""
-    return cast("list[Any]", value) if isinstance(value, list) else None
+    if not isinstance(value, list):
+        return None
+    found: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
+    return found
 
 
-def is_number(value: Any) -> bool:
+def items_of(value: Any) -> list[Any]:
+    """Return a JSON array's items; none for anything else."""
+    return as_list(value) or []
+
+
+def fields_of(value: Any) -> JsonObject:
+    """Return a JSON object; an empty one for anything else."""
+    return as_object(value) or {}
+
+
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Say whether a value is a JSON number; true and false are none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> TypeGuard[int | float]:
     """Say whether a value is a whole JSON number, such as 3 or 3.0."""
     if isinstance(value, float):
         return value.is_integer()

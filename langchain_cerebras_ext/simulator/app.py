@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs
 
 from langchain_cerebras_ext.simulator import faults
-from langchain_cerebras_ext.simulator._json import JsonObject, dump
+from langchain_cerebras_ext.simulator._json import (
+    JsonObject,
+    dump,
+)
 from langchain_cerebras_ext.simulator.batch import BatchStore
 from langchain_cerebras_ext.simulator.catalog_views import list_view, model_view
 from langchain_cerebras_ext.simulator.engine import Engine, Reply
@@ -31,6 +35,8 @@ from langchain_cerebras_ext.simulator.records import RecordedRequest, mask_heade
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+_LOG = logging.getLogger(__name__)
 
 Handler: TypeAlias = Callable[["Call"], Awaitable[Reply]]
 
@@ -102,6 +108,13 @@ class _Service:
                 reply = await self._reply(endpoint, call)
             except RefusedError as error:
                 reply = Reply.from_fault(error.fault)
+            except ClientGoneError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the edge: logged or told, never lost
+                # Mostly a test's own function, given to `when` or `reply`.
+                _LOG.exception("The simulator could not answer %s.", record.path)
+                told = f"The simulator failed: {type(error).__name__}: {error}"
+                reply = Reply.from_fault(faults.wrapped(500, told))
             await send_reply(
                 reply, scope, receive, send, clock=engine.clock, record=record
             )
@@ -161,7 +174,7 @@ class _Service:
         public = call.record.path.startswith("/public/")
         return _json(model_view(profile, call.query.get("format"), public=public))
 
-    async def warm(self, call: Call) -> Reply:  # noqa: ARG002
+    async def warm(self, call: Call) -> Reply:  # noqa: ARG002 - the caller's signature
         return _json({"status": "ok"})
 
     async def upload(self, call: Call) -> Reply:
@@ -235,11 +248,11 @@ class _AnyMethod(dict[str, Handler]):
         super().__init__()
         self._handler = handler
 
-    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002
+    def get(self, key: str, default: Any = None) -> Any:  # noqa: ARG002 - the caller's signature
         return self._handler
 
 
-async def _not_found(call: Call) -> Reply:  # noqa: ARG001
+async def _not_found(call: Call) -> Reply:  # noqa: ARG001 - the caller's signature
     return Reply.from_fault(faults.detail(404, "Not Found"))
 
 
@@ -263,7 +276,7 @@ def create_simulator_app(engine: Engine | None = None) -> Starlette:
     service = _Service(engine or Engine())
 
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:  # noqa: ARG001 - the caller's signature
         try:
             yield
         finally:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from random import Random
-from typing import Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.simulator._json import (
     JsonObject,
@@ -18,6 +17,8 @@ from langchain_cerebras_ext.simulator._json import (
     as_object,
     content_text,
     dump_text,
+    fields_of,
+    items_of,
 )
 from langchain_cerebras_ext.simulator.answers import Answer, ToolCall
 from langchain_cerebras_ext.simulator.evidence import (
@@ -26,7 +27,6 @@ from langchain_cerebras_ext.simulator.evidence import (
     plain_statements,
 )
 from langchain_cerebras_ext.simulator.fill import fill_schema
-from langchain_cerebras_ext.simulator.request import ChatRequest, ToolSpec
 from langchain_cerebras_ext.simulator.tokens import count_tokens
 from langchain_cerebras_ext.simulator.words import (
     clip,
@@ -38,6 +38,12 @@ from langchain_cerebras_ext.simulator.words import (
     stems,
     words,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from random import Random
+
+    from langchain_cerebras_ext.simulator.request import ChatRequest, ToolSpec
 
 _SAY = re.compile(
     r"\b(?:say|reply|answer|respond|write|print|output|repeat|return)\b"
@@ -55,9 +61,11 @@ _SAY_SHORT = re.compile(
     r"([^.!?\n\"']{1,60})[.!?]?\s*$",
     re.IGNORECASE,
 )
-_SUM = re.compile(r"(?<![\w.])(-?\d+(?:\.\d+)?)\s*([-+*/x×])\s*(-?\d+(?:\.\d+)?)(?![\w])")  # noqa: RUF001
+_SUM = re.compile(
+    r"(?<![\w.])(-?\d+(?:\.\d+)?)\s*([-+*/x\u00d7])\s*(-?\d+(?:\.\d+)?)(?![\w])"
+)
 _COUNT = re.compile(
-    r"\b(?:count|numbers?|integers?)\b[^.\d]{0,30}?(-?\d+)\s*(?:to|through|until|-|–)\s*(-?\d+)",  # noqa: RUF001
+    r"\b(?:count|numbers?|integers?)\b[^.\d]{0,30}?(-?\d+)\s*(?:to|through|until|-|\u2013)\s*(-?\d+)",
     re.IGNORECASE,
 )
 _COUNT_TO = re.compile(r"\bcount\s+(?:up\s+)?to\s+(\d+)", re.IGNORECASE)
@@ -199,17 +207,17 @@ def compose_calls(
 def _arguments(tool: ToolSpec, evidence: Evidence) -> JsonObject:
     if not tool.parameters:
         return {}
-    return as_object(fill_schema(tool.parameters, evidence)) or {}
+    return fields_of(fill_schema(tool.parameters, evidence))
 
 
 def _parallel_values(request: ChatRequest, tool: ToolSpec) -> list[tuple[str, str]]:
     """Return the values for parallel calls: names joined by `and` or commas."""
-    properties = as_object(tool.parameters.get("properties")) or {}
-    required = as_list(tool.parameters.get("required")) or []
+    properties = fields_of(tool.parameters.get("properties"))
+    required = items_of(tool.parameters.get("required"))
     texts = [
         key
         for key in required
-        if (as_object(properties.get(key)) or {}).get("type") == "string"
+        if fields_of(properties.get(key)).get("type") == "string"
     ]
     if not request.parallel_tool_calls or len(required) != 1 or len(texts) != 1:
         return []
@@ -223,9 +231,13 @@ def _parallel_values(request: ChatRequest, tool: ToolSpec) -> list[tuple[str, st
 
 def _are_joined(prompt: str, names: Sequence[str]) -> bool:
     """Say whether each name follows the one before after `and`, `or` or a comma."""
-    for one, other in zip(names, names[1:], strict=False):
+    for one, other in pairwise(names):
         start = prompt.index(one) + len(one)
-        between = prompt[start : prompt.index(other, start)] if other in prompt[start:] else "."
+        between = (
+            prompt[start : prompt.index(other, start)]
+            if other in prompt[start:]
+            else "."
+        )
         if not re.fullmatch(
             r"[\s\"'`]*(?:,|,?\s*\b(?:and|or)\b)\s*(?:\w{1,4}\s+){0,2}[\"'`]*", between
         ):
@@ -303,7 +315,9 @@ def _schema_in_prompt(request: ChatRequest) -> JsonObject:
 def _named_keys(text: str) -> list[str]:
     keys: list[str] = []
     for found in _KEYS_QUOTED.finditer(text):
-        keys += [one for one in quoted(found[0]) if re.fullmatch(r"\w[\w -]{0,40}", one)]
+        keys += [
+            one for one in quoted(found[0]) if re.fullmatch(r"\w[\w -]{0,40}", one)
+        ]
     return keys
 
 
@@ -341,7 +355,9 @@ def _said_words(prompt: str) -> str | None:
     if spoken:
         rest = prompt[spoken.end() :]
         marked = quoted(rest)
-        if marked and rest.lstrip().startswith(("'", '"', "`", "“", "‘", "«", "「")):
+        if marked and rest.lstrip().startswith(
+            ("'", '"', "`", "\u201c", "\u2018", "\u00ab", "\u300c")
+        ):
             return marked[0]
     for pattern in (_SAY_WORDS, _SAY_SHORT):
         found = pattern.search(prompt)
@@ -408,7 +424,9 @@ def _told(request: ChatRequest, evidence: Evidence, rng: Random) -> str:
     if not about:
         greeting = rng.choice(["Hello!", "Hello there!", "Hi!"])
         return f"{greeting} How can I help you?"
-    listed = about[0] if len(about) == 1 else ", ".join(about[:-1]) + f" and {about[-1]}"
+    listed = (
+        about[0] if len(about) == 1 else ", ".join(about[:-1]) + f" and {about[-1]}"
+    )
     opening = rng.choice(
         [
             "This is about {}.",

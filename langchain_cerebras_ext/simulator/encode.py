@@ -6,20 +6,27 @@ would be made twice and seen by no test.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
-from langchain_cerebras_ext.simulator._json import JsonObject, dump
-from langchain_cerebras_ext.simulator.answers import ToolCall
-from langchain_cerebras_ext.simulator.faults import Fault
-from langchain_cerebras_ext.simulator.generation import (
-    Choice,
-    Completion,
-    Piece,
-    Timing,
-    Usage,
+from langchain_cerebras_ext.simulator._json import (
+    JsonObject,
+    dump,
 )
-from langchain_cerebras_ext.simulator.profiles import ModelProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from langchain_cerebras_ext.simulator.answers import ToolCall
+    from langchain_cerebras_ext.simulator.faults import Fault
+    from langchain_cerebras_ext.simulator.generation import (
+        Choice,
+        Completion,
+        Piece,
+        Timing,
+        Usage,
+    )
+    from langchain_cerebras_ext.simulator.profiles import ModelProfile
 
 DONE = b"data: [DONE]\n\n"
 
@@ -201,7 +208,7 @@ class ChunkEncoder:
             choice: The choice that ends.
             figures: Whether usage and timings come with it.
         """
-        ended = {
+        ended: JsonObject = {
             "delta": {},
             "finish_reason": choice.finish_reason,
             "index": choice.index,
@@ -283,9 +290,7 @@ def text_events(
     """Yield the events of a streamed text completion."""
     for choice, piece in interleave(completion.choices):
         entry = {"index": choice.index, "text": piece.text}
-        yield piece.tokens, encode_event(
-            _frame(completion, [entry], "text_completion")
-        )
+        yield piece.tokens, encode_event(_frame(completion, [entry], "text_completion"))
     last = len(completion.choices) - 1
     for position, choice in enumerate(completion.choices):
         ended = {

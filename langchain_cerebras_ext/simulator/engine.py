@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.simulator import encode, faults
-from langchain_cerebras_ext.simulator._json import JsonObject
-from langchain_cerebras_ext.simulator.answers import Answer, ToolCall
+from langchain_cerebras_ext.simulator._json import (
+    JsonObject,
+    dump,
+)
 from langchain_cerebras_ext.simulator.clock import Clock, SystemClock
 from langchain_cerebras_ext.simulator.compose import compose_answer
 from langchain_cerebras_ext.simulator.faults import Fault, RefusedError
@@ -35,7 +36,6 @@ from langchain_cerebras_ext.simulator.profiles import (
     select_profiles,
 )
 from langchain_cerebras_ext.simulator.prompt_cache import PromptCache
-from langchain_cerebras_ext.simulator.records import RecordedRequest
 from langchain_cerebras_ext.simulator.request import ChatRequest
 from langchain_cerebras_ext.simulator.scenarios import Delivery, RawReply, Rule, Script
 from langchain_cerebras_ext.simulator.tokens import split_tokens
@@ -46,10 +46,17 @@ from langchain_cerebras_ext.simulator.validation import (
     requested_model,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from langchain_cerebras_ext.simulator.answers import ToolCall
+    from langchain_cerebras_ext.simulator.records import RecordedRequest
+
 Speed: TypeAlias = Literal["instant", "real"] | float
 Tier: TypeAlias = Literal["free_trial", "developer"]
 UsageStyle: TypeAlias = Literal["final", "openai"]
 
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 CHAT_PATH = "/v1/chat/completions"
 TEXT_PATH = "/v1/completions"
 
@@ -70,6 +77,7 @@ class Settings:
     echo_service_tier: bool = False
 
     def __post_init__(self) -> None:
+        """Check the values."""
         checks = {
             "speed": self.speed in ("instant", "real")
             or (isinstance(self.speed, (int, float)) and self.speed > 0),
@@ -129,7 +137,7 @@ class Reply:
         if isinstance(body, str):
             encoded, content_type = body.encode(), "text/plain; charset=utf-8"
         else:
-            encoded = body if isinstance(body, bytes) else encode.dump(body)
+            encoded = body if isinstance(body, bytes) else dump(body)
         return cls(encoded, fault.status, content_type, headers)
 
 
@@ -167,7 +175,7 @@ class Engine:
         self._first_rules = tuple(rules)
         self._cache = PromptCache()
         self._limiters: dict[str, Limiter] = {}
-        self._ids = Random(self.settings.seed)  # noqa: S311
+        self._ids = Random(self.settings.seed)  # noqa: S311 - seeded on purpose
         self._names = {
             name: profile
             for profile in self.profiles.values()
@@ -185,7 +193,7 @@ class Engine:
         self.requests.clear()
         self._limiters.clear()
         self._cache.clear()
-        self._ids = Random(self.settings.seed)  # noqa: S311
+        self._ids = Random(self.settings.seed)  # noqa: S311 - seeded on purpose
         self._add_first_rules()
 
     # ---------------------------------------------------------------------- requests
@@ -250,7 +258,7 @@ class Engine:
             for index in range(request.choices)
         ]
         completion = self._completion("chatcmpl-", request, choices, admission)
-        reply = self._reply(completion, profile, rule)
+        reply = self._reply(completion, profile, rule, stream=request.stream)
         if request.stream:
             extra = self.settings.stream_usage_style == "openai"
             reply.events = encode.chat_events(
@@ -281,7 +289,7 @@ class Engine:
                 choice = self._choice(one, rule, len(choices), len(pieces))
                 choices.append(_echo(choice, prompt) if body.get("echo") else choice)
         completion = self._completion("cmpl-", request, choices, admission)
-        reply = self._reply(completion, profile, rule)
+        reply = self._reply(completion, profile, rule, stream=request.stream)
         if request.stream:
             reply.events = encode.text_events(completion, profile)
         else:
@@ -396,10 +404,17 @@ class Engine:
         return "default" if asked == "auto" else str(asked)
 
     def _reply(
-        self, completion: Completion, profile: ModelProfile, rule: Rule | None
+        self,
+        completion: Completion,
+        profile: ModelProfile,
+        rule: Rule | None,
+        *,
+        stream: bool,
     ) -> Reply:
         headers = {"inference-id": completion.id, **self.rate_headers(profile)}
         reply = Reply(headers=headers)
+        if stream:
+            reply.content_type = EVENT_STREAM
         if rule is not None:
             reply.delivery = rule.delivery
         factor = self.settings.factor
@@ -476,7 +491,7 @@ def _text_extras(body: JsonObject, choice: Choice) -> JsonObject:
         extras["tokens"] = [_token_id(token) for token in tokens]
     wanted = body.get("logprobs")
     if wanted is not None:
-        rng = Random(len(tokens))  # noqa: S311
+        rng = Random(len(tokens))  # noqa: S311 - seeded on purpose
         entries = [log_probability(token, wanted, rng) for token in tokens]
         offsets = [sum(map(len, tokens[:at])) for at in range(len(tokens))]
         extras["logprobs"] = {
@@ -510,6 +525,3 @@ def _raw_reply(raw: RawReply, delivery: Delivery) -> Reply:
         events=iter([(0, part) for part in raw.parts]),
         delivery=delivery,
     )
-
-
-__all__ = ["Answer", "Engine", "Reply", "Settings", "fingerprint", "text_prompts"]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.simulator._json import (
     JsonObject,
@@ -25,8 +24,13 @@ from langchain_cerebras_ext.simulator.words import (
     stems,
 )
 
-_NUMBERED_LINE = re.compile(r"^\s*(?:line\s+)?(\d{1,7})\s?[:|\t]\s?(.*)$", re.IGNORECASE)
-_VALUE = r"[\"'`“]?([^\s,;\"'`”]+(?: [A-Z][\w'-]*)*)"  # noqa: S105
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_NUMBERED_LINE = re.compile(
+    r"^\s*(?:line\s+)?(\d{1,7})\s?[:|\t]\s?(.*)$", re.IGNORECASE
+)
+_VALUE = r"[\"'`“]?([^\s,;\"'`”]+(?: [A-Z][\w'-]*)*)"
 _JSON_ATTEMPTS = 500
 _NAMES_OF_TEXT = ("text", "quote", "content", "snippet", "excerpt", "passage")
 _NAMES_OF_LINE = ("line", "linenumber", "lineno", "number")

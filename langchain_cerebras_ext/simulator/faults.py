@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_cerebras_ext.simulator._json import JsonObject
+from langchain_cerebras_ext.simulator._json import fields_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_cerebras_ext.simulator._json import JsonObject
 
 INVALID = "invalid_request_error"
 VALIDATION = "validation_error"
@@ -23,12 +27,11 @@ class Fault:
 
     def event(self) -> JsonObject:
         """Return the same error as a stream's event has it: wrapped, with a status."""
-        inner = self.body
-        if isinstance(inner, dict) and "error" in inner:
-            return {**inner, "status_code": self.status}
-        flat: JsonObject = dict(inner) if isinstance(inner, dict) else {}
+        flat = fields_of(self.body)
+        if "error" in flat:
+            return {**flat, "status_code": self.status}
         shaped = {
-            "message": flat.get("message", flat.get("detail", str(inner))),
+            "message": flat.get("message", flat.get("detail", str(self.body))),
             "type": flat.get("type", "server_error"),
             "param": flat.get("param", ""),
             "code": flat.get("code", ""),
@@ -237,7 +240,7 @@ def named_fault(
     if status is None and code is None:
         msg = "Give a status or a code for the failure."
         raise ValueError(msg)
-    if status is not None and not 400 <= status <= 599:  # noqa: PLR2004
+    if status is not None and status not in range(400, 600):
         msg = f"Status {status} is no error status; give one from 400 to 599."
         raise ValueError(msg)
     if code is not None:
@@ -247,5 +250,8 @@ def named_fault(
     return Fault(
         base.status if status is None else status,
         base.body if body is None else body,
-        {**base.headers, **{key.lower(): text for key, text in (headers or {}).items()}},
+        {
+            **base.headers,
+            **{key.lower(): text for key, text in (headers or {}).items()},
+        },
     )

@@ -10,17 +10,18 @@ from __future__ import annotations
 import importlib
 import math
 import re
-from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.simulator._json import (
     JsonObject,
     as_list,
     as_object,
     dump_text,
+    fields_of,
     is_integer,
     is_number,
+    items_of,
 )
 from langchain_cerebras_ext.simulator.evidence import Evidence, plain_key
 from langchain_cerebras_ext.simulator.regexes import sample_pattern
@@ -35,8 +36,13 @@ from langchain_cerebras_ext.simulator.words import (
     words,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 _DEPTH = 12
 _ITEMS = 5
+_DEEP_ITEMS = 3
+_CUTTABLE = 8
 _TEXT_CHARS = 240
 _NOTHING: Any = object()
 
@@ -45,19 +51,19 @@ _NAME_WORDS = frozenset(
     name names customer person user author title city location place country company
     organization owner recipient contact street product brand destination origin
     capital language style category department team sender
-    """.split()
+    """.split()  # noqa: SIM905 - words read better in a row
 )
 _QUERY_WORDS = frozenset(
-    "query queries search q keyword keywords term terms topic subject needle".split()
+    "query queries search q keyword keywords term terms topic subject needle".split()  # noqa: SIM905 - words read better in a row
 )
 _TEXT_WORDS = frozenset(
     """
     description summary text content answer explanation reason reasoning message body
     comment note notes conclusion response output details result
-    """.split()
+    """.split()  # noqa: SIM905 - words read better in a row
 )
-_PATH_WORDS = frozenset("path file filename filepath document".split())
-_URL_WORDS = frozenset("url uri link href website".split())
+_PATH_WORDS = frozenset("path file filename filepath document".split())  # noqa: SIM905 - words read better in a row
+_URL_WORDS = frozenset("url uri link href website".split())  # noqa: SIM905 - words read better in a row
 
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"https?://[^\s\"'<>)]+")
@@ -73,7 +79,9 @@ _FORMATS: dict[str, tuple[re.Pattern[str], str]] = {
     "date": (_DATE, "2026-01-01"),
     "time": (_TIME, "12:00:00Z"),
     "date-time": (
-        re.compile(r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})"),
+        re.compile(
+            r"\b\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})"
+        ),
         "2026-01-01T12:00:00Z",
     ),
     "uuid": (_UUID, "00000000-0000-4000-8000-000000000000"),
@@ -128,7 +136,7 @@ def _cached_validator(text: str) -> Callable[[Any], bool] | None:
     def check(value: Any) -> bool:
         try:
             return bool(checker.is_valid(value))
-        except Exception:  # noqa: BLE001 - an unresolvable $ref, a bad pattern
+        except Exception:  # noqa: BLE001 - the edge: logged or told, never lost
             return False
 
     return check
@@ -177,7 +185,7 @@ class _Filler:
             return self._fill_branch(shape, branches, name, depth)
         match self._kind(shape):
             case "object":
-                return self._fill_object(shape, name, depth)
+                return self._fill_object(shape, depth)
             case "array":
                 return self._fill_array(shape, name, depth)
             case "integer" | "number" as kind:
@@ -259,12 +267,12 @@ class _Filler:
             return True
         kind = self._kind(shape)
         if kind == "object":
-            properties = as_object(shape.get("properties")) or {}
+            properties = fields_of(shape.get("properties"))
             return bool(evidence.matching_records(list(properties)))
         if kind in ("integer", "number"):
             return evidence.near_number(name) is not None
         if kind == "string" and as_list(shape.get("enum")):
-            return self._mentioned(as_list(shape["enum"]) or []) is not _NOTHING
+            return self._mentioned(items_of(shape["enum"])) is not _NOTHING
         return kind == "string" and evidence.near_value(name) is not None
 
     # ------------------------------------------------------------ objects and arrays
@@ -272,12 +280,11 @@ class _Filler:
     def _fill_object(
         self,
         shape: JsonObject,
-        name: str,
         depth: int,
         record: JsonObject | None = None,
     ) -> JsonObject:
-        properties = as_object(shape.get("properties")) or {}
-        required = [key for key in as_list(shape.get("required")) or [] if key]
+        properties = fields_of(shape.get("properties"))
+        required = [key for key in items_of(shape.get("required")) if key]
         if record is None:
             records = self._evidence.matching_records(list(properties))
             record = records[0] if records else {}
@@ -294,7 +301,7 @@ class _Filler:
         extra = shape.get("additionalProperties")
         for key in required:
             if key not in filled:
-                filled[key] = self.fill(extra if extra else {}, key, depth + 1)
+                filled[key] = self.fill(extra or {}, key, depth + 1)
         self._grow(filled, shape, extra, depth)
         return filled
 
@@ -302,7 +309,9 @@ class _Filler:
         if self._branches(shape):
             others = [self._resolve(one) or {} for one in self._branches(shape)]
             return any(
-                self._speaks_for(one, key) for one in others if one.get("type") != "null"
+                self._speaks_for(one, key)
+                for one in others
+                if one.get("type") != "null"
             )
         return self._speaks_for(shape, key)
 
@@ -310,23 +319,21 @@ class _Filler:
         self, filled: JsonObject, shape: JsonObject, extra: Any, depth: int
     ) -> None:
         """Add properties until there are as many as the schema asks for."""
-        least = shape.get("minProperties")
-        if not is_integer(least):
-            return
-        properties = as_object(shape.get("properties")) or {}
+        least = _whole_at(shape, "minProperties") or 0
+        properties = fields_of(shape.get("properties"))
         spare = [key for key in properties if key not in filled]
         number = 0
-        while len(filled) < int(least):
+        while len(filled) < least:
             key = spare.pop(0) if spare else f"key{(number := number + 1)}"
-            schema = properties.get(key, extra if extra else {})
+            schema = properties.get(key, extra or {})
             filled[key] = self.fill(schema, key, depth + 1)
 
     def _fill_array(self, shape: JsonObject, name: str, depth: int) -> list[Any]:
         least = int(shape.get("minItems") or 0)
-        most = int(shape["maxItems"]) if is_integer(shape.get("maxItems")) else None
+        most = _whole_at(shape, "maxItems")
         filled = [
             self.fill(one, name, depth + 1)
-            for one in as_list(shape.get("prefixItems")) or []
+            for one in items_of(shape.get("prefixItems"))
         ]
         items = shape.get("items")
         tuple_items = as_list(items)
@@ -339,7 +346,7 @@ class _Filler:
             filled = filled[:most]
         if shape.get("uniqueItems"):
             filled = _unique(filled)
-        inner = {} if tuple_items is not None or items is None else items
+        inner: Any = {} if tuple_items is not None else items
         return self._lengthen(filled, inner, shape, name, depth, least)
 
     def _lengthen(
@@ -370,10 +377,9 @@ class _Filler:
             if isinstance(value, bool):
                 yield not value
             elif isinstance(value, int):
-                step = shape.get("multipleOf")
-                yield value + number * (int(step) if is_integer(step) else 1)
+                yield value + number * (_whole_at(shape, "multipleOf") or 1)
             elif isinstance(value, float):
-                yield value + number * (shape.get("multipleOf") or 0.5)
+                yield value + number * (_number_at(shape, "multipleOf") or 0.5)
             elif isinstance(value, str):
                 most = shape.get("maxLength")
                 tail = str(number)
@@ -389,11 +395,11 @@ class _Filler:
             return []
         shape = self._resolve(items) or {}
         if self._kind(shape) == "object" and not self._branches(shape):
-            properties = as_object(shape.get("properties")) or {}
+            properties = fields_of(shape.get("properties"))
             records = self._evidence.matching_records(list(properties))
             if records:
                 return [
-                    self._fill_object(shape, name, depth + 1, record)
+                    self._fill_object(shape, depth + 1, record)
                     for record in records[:bound]
                 ]
         value = self._record_value({"type": "array", "items": shape}, name)
@@ -404,7 +410,7 @@ class _Filler:
             for one in listed:
                 self._remember(one)
             return listed
-        if self._evidence.prompt and depth < 3:  # noqa: PLR2004
+        if self._evidence.prompt and depth < _DEEP_ITEMS:
             return [self.fill(items, name, depth + 1)]
         return []
 
@@ -466,7 +472,7 @@ class _Filler:
                 return value is None
             case "array":
                 items = as_list(value)
-                inner = as_object(resolved.get("items")) or {}
+                inner = fields_of(resolved.get("items"))
                 return items is not None and all(self._fits(i, inner) for i in items)
             case "object":
                 return self._fits_object(value, resolved)
@@ -484,20 +490,20 @@ class _Filler:
             except re.error:
                 return False
         most = shape.get("maxLength")
-        return most is None or len(value) <= int(most) or int(most) >= 8  # noqa: PLR2004
+        return most is None or len(value) <= int(most) or int(most) >= _CUTTABLE
 
     def _fits_object(self, value: Any, shape: JsonObject) -> bool:
         found = as_object(value)
         if found is None:
             return False
-        properties = as_object(shape.get("properties")) or {}
-        needed = as_list(shape.get("required")) or []
+        properties = fields_of(shape.get("properties"))
+        needed = items_of(shape.get("required"))
         closed = shape.get("additionalProperties") is False
         return (
             all(key in found for key in needed)
             and not (closed and set(found) - set(properties))
             and all(
-                self._fits(item, as_object(properties[key]) or {})
+                self._fits(item, fields_of(properties[key]))
                 for key, item in found.items()
                 if key in properties
             )
@@ -634,9 +640,9 @@ class _Filler:
 def plain_number(shape: JsonObject, *, whole: bool) -> int | float:
     """Return a number within a schema's bounds: 1 if it may be."""
     low, high = _bounds(shape, whole=whole)
-    step = shape.get("multipleOf")
-    if is_number(step) and step > 0:
-        unit = step if not whole or is_integer(step) else step * 10
+    step = _number_at(shape, "multipleOf")
+    if step is not None and step > 0:
+        unit = step if not whole or float(step).is_integer() else step * 10
         start = unit if low is None else math.ceil(low / unit) * unit
         if high is not None and start > high:
             start = math.floor(high / unit) * unit
@@ -649,37 +655,50 @@ def plain_number(shape: JsonObject, *, whole: bool) -> int | float:
     return math.ceil(value) if whole else value
 
 
+def _number_at(shape: JsonObject, key: str) -> int | float | None:
+    value = shape.get(key)
+    return value if is_number(value) else None
+
+
+def _whole_at(shape: JsonObject, key: str) -> int | None:
+    value = shape.get(key)
+    return int(value) if is_integer(value) else None
+
+
 def _bounds(
     shape: JsonObject, *, whole: bool
 ) -> tuple[int | float | None, int | float | None]:
     """Return the least and the greatest number, exclusive bounds moved inwards."""
-    step = 1 if whole else 1e-3
-    low, high = shape.get("minimum"), shape.get("maximum")
-    under, over = shape.get("exclusiveMinimum"), shape.get("exclusiveMaximum")
-    if is_number(under):
-        edge = math.floor(under) + 1 if whole else under + max(step, abs(under) * 1e-6)
-        low = edge if low is None else max(low, edge)
-    if is_number(over):
-        edge = math.ceil(over) - 1 if whole else over - max(step, abs(over) * 1e-6)
-        high = edge if high is None else min(high, edge)
-    if not whole and low is not None and high is not None and low > high:
-        low = high = ((under if under is not None else low) + (over or high)) / 2
-    return (
-        math.ceil(low) if whole and low is not None else low,
-        math.floor(high) if whole and high is not None else high,
-    )
+    low, high = _number_at(shape, "minimum"), _number_at(shape, "maximum")
+    under = _number_at(shape, "exclusiveMinimum")
+    over = _number_at(shape, "exclusiveMaximum")
+    if whole:
+        lows = [math.ceil(low)] if low is not None else []
+        lows += [math.floor(under) + 1] if under is not None else []
+        highs = [math.floor(high)] if high is not None else []
+        highs += [math.ceil(over) - 1] if over is not None else []
+        return max(lows, default=None), min(highs, default=None)
+    least = low if under is None or (low is not None and low > under) else under
+    most = high if over is None or (high is not None and high < over) else over
+    gap = 1.0 if least is None or most is None else (most - least) / 4
+    if least is not None and least == under:
+        least += gap
+    if most is not None and most == over:
+        most -= gap
+    return least, most
 
 
-def _in_bounds(value: Any, shape: JsonObject) -> bool:
-    low, high = shape.get("minimum"), shape.get("maximum")
-    under, over = shape.get("exclusiveMinimum"), shape.get("exclusiveMaximum")
-    step = shape.get("multipleOf")
+def _in_bounds(value: float, shape: JsonObject) -> bool:
+    low, high = _number_at(shape, "minimum"), _number_at(shape, "maximum")
+    under = _number_at(shape, "exclusiveMinimum")
+    over = _number_at(shape, "exclusiveMaximum")
+    step = _number_at(shape, "multipleOf")
     return not (
-        (is_number(low) and value < low)
-        or (is_number(high) and value > high)
-        or (is_number(under) and value <= under)
-        or (is_number(over) and value >= over)
-        or (is_number(step) and step > 0 and value % step)
+        (low is not None and value < low)
+        or (high is not None and value > high)
+        or (under is not None and value <= under)
+        or (over is not None and value >= over)
+        or (step is not None and step > 0 and value % step)
     )
 
 
@@ -720,12 +739,12 @@ def _property_names(schema: JsonObject) -> Iterator[str]:
         shape = as_object(stack.pop())
         if shape is None:
             continue
-        properties = as_object(shape.get("properties")) or {}
+        properties = fields_of(shape.get("properties"))
         yield from properties
         yield from (plain_key(name) for name in properties)
         stack += list(properties.values())
-        stack += (as_object(shape.get("$defs")) or {}).values()
+        stack += fields_of(shape.get("$defs")).values()
         for key in ("items", "additionalProperties"):
             stack.append(shape.get(key))
         for key in ("anyOf", "oneOf", "allOf"):
-            stack += as_list(shape.get(key)) or []
+            stack += items_of(shape.get(key))

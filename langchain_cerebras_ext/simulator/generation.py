@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from random import Random
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from langchain_cerebras_ext.simulator._json import JsonObject
 from langchain_cerebras_ext.simulator.answers import Answer, ToolCall
-from langchain_cerebras_ext.simulator.request import ChatRequest
 from langchain_cerebras_ext.simulator.tokens import count_tokens, split_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from random import Random
+
+    from langchain_cerebras_ext.simulator._json import JsonObject
+    from langchain_cerebras_ext.simulator.request import ChatRequest
 
 PieceKind: TypeAlias = Literal["reasoning", "content", "tool_start", "tool_arguments"]
 

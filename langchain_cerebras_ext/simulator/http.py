@@ -7,24 +7,28 @@ import gzip
 import io
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 
 from langchain_cerebras_ext.simulator import faults
-from langchain_cerebras_ext.simulator._json import JsonObject, as_object
-from langchain_cerebras_ext.simulator.clock import Clock
+from langchain_cerebras_ext.simulator._json import (
+    JsonObject,
+    as_object,
+)
 from langchain_cerebras_ext.simulator.encode import encode_error_event
-from langchain_cerebras_ext.simulator.engine import Reply
 from langchain_cerebras_ext.simulator.faults import RefusedError
 from langchain_cerebras_ext.simulator.pace import ClientGoneError, Pace, Watch
-from langchain_cerebras_ext.simulator.records import RecordedRequest
+
+if TYPE_CHECKING:
+    from langchain_cerebras_ext.simulator.clock import Clock
+    from langchain_cerebras_ext.simulator.engine import Reply
+    from langchain_cerebras_ext.simulator.records import RecordedRequest
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-EVENT_STREAM = "text/event-stream; charset=utf-8"
 BODY_BYTES_MAX = 64 * 1024 * 1024
 UPLOAD_BYTES_MAX = 210 * 1024 * 1024
 _MSGPACK = frozenset(
@@ -108,9 +112,7 @@ def _decompress(raw: bytes) -> bytes:
             data = packed.read(BODY_BYTES_MAX + 1)
     except (OSError, EOFError, zlib.error) as error:
         text = "The request body is not valid gzip."
-        raise RefusedError(
-            faults.flat(400, text, param="content-encoding")
-        ) from error
+        raise RefusedError(faults.flat(400, text, param="content-encoding")) from error
     if len(data) > BODY_BYTES_MAX:
         raise RefusedError(faults.too_large("The unpacked body is too large."))
     return data
@@ -180,9 +182,7 @@ async def _send_events(
     """Send each event as one HTTP chunk."""
     delivery = reply.delivery
     pace = Pace(clock, reply.tokens_per_s) if reply.tokens_per_s else None
-    if reply.content_type == "application/json":
-        reply.content_type = EVENT_STREAM
-    await _send_start(reply, send, {"cache-control": "no-cache"})
+    await _send_start(reply, send, {})
     for count, (tokens, event) in enumerate(reply.events or ()):
         if delivery.cut_after is not None and count >= delivery.cut_after:
             await _cut(scope)
@@ -208,8 +208,6 @@ async def _cut(scope: Scope) -> None:
     if transport is None:  # Another server than ours; ending early is the next best.
         return
     transport.close()
-    while not transport.is_closing():  # pragma: no cover - closing is immediate
-        await asyncio.sleep(0)
     # Let the server see it, so that it does not take the missing end for a mistake.
     for _ in range(3):
         await asyncio.sleep(0)

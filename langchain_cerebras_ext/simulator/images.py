@@ -9,7 +9,9 @@ import struct
 
 _DATA_URI = re.compile(r"data:image/(png|jpeg);base64,(.*)", re.DOTALL)
 _PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_HEAD = 24
 _JPEG = b"\xff\xd8"
+_MARKER = 0xFF
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 
@@ -53,16 +55,16 @@ def image_size(uri: str) -> tuple[int, int] | None:
 
 
 def _png_size(data: bytes) -> tuple[int, int] | None:
-    if len(data) < 24:  # noqa: PLR2004
+    if len(data) < _PNG_HEAD:
         return None
-    width, height = struct.unpack(">II", data[16:24])
+    width, height = struct.unpack(">II", data[16:_PNG_HEAD])
     return width, height
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Walk the markers up to the frame header, which holds the size."""
     at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004
+    while at + 9 <= len(data) and data[at] == _MARKER:
         marker = data[at + 1]
         if marker in _JPEG_FRAMES:
             height, width = struct.unpack(">HH", data[at + 5 : at + 9])

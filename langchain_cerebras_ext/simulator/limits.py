@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from langchain_cerebras_ext.simulator import faults
-from langchain_cerebras_ext.simulator.faults import Fault
-from langchain_cerebras_ext.simulator.profiles import Rates
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_cerebras_ext.simulator.faults import Fault
+    from langchain_cerebras_ext.simulator.profiles import Rates
 
 RESERVED_TOKENS = 16_384
 """Reserved for an answer when the request names no limit; also the most that is."""

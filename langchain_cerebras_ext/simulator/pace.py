@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_cerebras_ext.simulator.clock import Clock
+if TYPE_CHECKING:
+    from langchain_cerebras_ext.simulator.clock import Clock
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 

@@ -11,8 +11,7 @@ import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from langchain_cerebras_ext.catalog import (
     ImageRules,
@@ -22,6 +21,9 @@ from langchain_cerebras_ext.catalog import (
     find_model,
     list_models,
 )
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 ModelSelection: TypeAlias = Iterable[str] | Literal["active", "all"]
 
@@ -147,9 +149,9 @@ def build_profile(card: ModelCard) -> ModelProfile:
     reasoning, abilities = card.reasoning, card.capabilities
     reasons = bool(reasoning.supported)
     price = card.price()
-    efforts = reasoning.efforts
-    if efforts is None:
-        efforts = ("none", "low", "medium", "high") if reasons else ()
+    efforts: tuple[str, ...] = reasoning.efforts or ()
+    if reasoning.efforts is None and reasons:
+        efforts = ("none", "low", "medium", "high")
     formats = reasoning.formats
     paid, free = card.limits("developer"), card.limits("free")
     context = paid.context_tokens or card.context_tokens_free or DEFAULT_CONTEXT
@@ -244,9 +246,7 @@ def select_profiles(models: ModelSelection = "active") -> dict[str, ModelProfile
     """
     if models in ("active", "all"):
         cards = [
-            card
-            for card in list_models()
-            if models == "all" or card.status == "active"
+            card for card in list_models() if models == "all" or card.status == "active"
         ]
         return {card.id: build_profile(card) for card in cards}
     chosen: dict[str, ModelProfile] = {}

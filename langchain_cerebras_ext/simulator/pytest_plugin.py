@@ -5,12 +5,13 @@ Nothing heavy is imported until a test asks for the fixture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from langchain_cerebras_ext.simulator.server import Simulator
 
 

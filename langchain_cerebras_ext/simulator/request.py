@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.simulator._json import (
     JsonObject,
@@ -17,10 +16,16 @@ from langchain_cerebras_ext.simulator._json import (
     content_text,
     dump,
     dump_text,
+    fields_of,
+    items_of,
 )
 from langchain_cerebras_ext.simulator.images import image_size
-from langchain_cerebras_ext.simulator.profiles import ModelProfile
 from langchain_cerebras_ext.simulator.tokens import count_image_tokens, split_tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_cerebras_ext.simulator.profiles import ModelProfile
 
 _THINKING = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
 
@@ -54,7 +59,7 @@ class ChatRequest:
     def tools(self) -> tuple[ToolSpec, ...]:
         """The tools that may be called."""
         specs: list[ToolSpec] = []
-        for tool in self.body.get("tools") or []:
+        for tool in items_of(self.body.get("tools")):
             function = tool["function"]
             specs.append(
                 ToolSpec(
@@ -97,8 +102,8 @@ class ChatRequest:
     @property
     def answer_schema(self) -> JsonObject | None:
         """The schema of the answer, if one was asked for."""
-        wanted = as_object(self.body.get("response_format")) or {}
-        shape = as_object(wanted.get("json_schema")) or {}
+        wanted = fields_of(self.body.get("response_format"))
+        shape = fields_of(wanted.get("json_schema"))
         return as_object(shape.get("schema"))
 
     @property
@@ -109,7 +114,7 @@ class ChatRequest:
     @property
     def include_usage(self) -> bool:
         """Whether `stream_options.include_usage` is set."""
-        options = as_object(self.body.get("stream_options")) or {}
+        options = fields_of(self.body.get("stream_options"))
         return bool(options.get("include_usage"))
 
     @property
@@ -208,7 +213,7 @@ class ChatRequest:
         return tuple(
             str(call["function"]["name"])
             for message in self.turn
-            for call in message.get("tool_calls") or []
+            for call in items_of(message.get("tool_calls"))
         )
 
     @cached_property
@@ -217,10 +222,13 @@ class ChatRequest:
         names: dict[str, str] = {
             call["id"]: call["function"]["name"]
             for message in self.messages
-            for call in message.get("tool_calls") or []
+            for call in items_of(message.get("tool_calls"))
         }
         return tuple(
-            (names.get(message["tool_call_id"], "tool"), content_text(message["content"]))
+            (
+                names.get(message["tool_call_id"], "tool"),
+                content_text(message["content"]),
+            )
             for message in self.turn
             if message["role"] == "tool"
         )
@@ -259,7 +267,10 @@ class ChatRequest:
         if message["role"] != "assistant":
             return text
         thinking = content_text(message.get("reasoning"))
-        if self.profile.clears_thinking and self.body.get("clear_thinking") is not False:
+        if (
+            self.profile.clears_thinking
+            and self.body.get("clear_thinking") is not False
+        ):
             text, thinking = _THINKING.sub("", text), ""
         calls = as_list(message.get("tool_calls"))
         return thinking + text + (dump_text(calls) if calls else "")
@@ -273,14 +284,14 @@ class ChatRequest:
         """
         body = {key: item for key, item in self.body.items() if key not in _DELIVERY}
         digest = hashlib.sha256(dump([seed, index, body])).digest()
-        return Random(int.from_bytes(digest[:8], "big"))  # noqa: S311
+        return Random(int.from_bytes(digest[:8], "big"))  # noqa: S311 - seeded on purpose
 
 
 def image_uris(messages: list[JsonObject]) -> Iterator[str]:
     """Yield the images of a conversation, as the data URIs that hold them."""
     for message in messages:
-        for item in as_list(message.get("content")) or []:
-            part: JsonObject = as_object(item) or {}
+        for item in items_of(message.get("content")):
+            part: JsonObject = fields_of(item)
             image: Any = as_object(part.get("image_url"))
             if image:
                 yield str(image.get("url"))

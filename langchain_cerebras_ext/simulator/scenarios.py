@@ -29,7 +29,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from langchain_cerebras_ext.simulator._json import (
     JsonObject,
@@ -37,6 +37,8 @@ from langchain_cerebras_ext.simulator._json import (
     as_object,
     content_text,
     dump_text,
+    fields_of,
+    items_of,
 )
 from langchain_cerebras_ext.simulator.answers import Answer, ToolCall
 from langchain_cerebras_ext.simulator.faults import Fault, named_fault
@@ -109,7 +111,9 @@ class Rule:
 
     def matches(self, path: str, body: JsonObject) -> bool:
         """Say whether the rule answers a request."""
-        if path not in self.paths or (self.times is not None and self.used >= self.times):
+        if path not in self.paths or (
+            self.times is not None and self.used >= self.times
+        ):
             return False
         if self.when is None:
             return True
@@ -126,8 +130,8 @@ def prompt_text(body: JsonObject) -> str:
     prompt: Any = body.get("prompt")
     if isinstance(prompt, str):
         return prompt
-    texts = [text for text in as_list(prompt) or [] if isinstance(text, str)]
-    for item in reversed(as_list(body.get("messages")) or []):
+    texts = [text for text in items_of(prompt) if isinstance(text, str)]
+    for item in reversed(items_of(body.get("messages"))):
         message = as_object(item)
         if message and message.get("role") == "user":
             return content_text(message.get("content"))
@@ -234,7 +238,9 @@ def make_call(spec: CallSpec) -> ToolCall:
     if chunks is not None and "arguments" not in spec and "args" not in spec:
         arguments = "".join(chunks)
     text = arguments if isinstance(arguments, str) else dump_text(arguments)
-    return ToolCall(name, text, spec.get("id"), None if chunks is None else tuple(chunks))
+    return ToolCall(
+        name, text, spec.get("id"), None if chunks is None else tuple(chunks)
+    )
 
 
 # ------------------------------------------------------------------- scenario files
@@ -310,7 +316,10 @@ def _parse(text: str, path: Path) -> Any:
 
 def read_rules(data: Any, where: str) -> list[Rule]:
     """Read `{"rules": [...]}`; `where` stands at the head of error texts."""
-    top: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+    # TOML and JSON give dictionaries; a caller's mapping may be any.
+    if isinstance(data, Mapping):
+        data = dict(cast("Mapping[str, Any]", data))
+    top = fields_of(data)
     rules = as_list(top.get("rules"))
     if rules is None or set(top) - {"rules"}:
         msg = f"{where} must be an object with one key, 'rules', that holds a list."
@@ -325,9 +334,8 @@ def _read_rule(data: Any, where: str) -> Rule:
         raise ScenarioError(msg)
     unknown = sorted(set(entry) - _RULE_KEYS)
     if unknown:
-        msg = (
-            f"{where} has unknown keys {unknown}. Known: {', '.join(sorted(_RULE_KEYS))}."
-        )
+        known = ", ".join(sorted(_RULE_KEYS))
+        msg = f"{where} has unknown keys {unknown}. Known: {known}."
         raise ScenarioError(msg)
     for key, value in entry.items():
         kinds, spoken = _TYPES.get(key, ((object,), "anything"))
@@ -385,8 +393,8 @@ def _build_rule(entry: JsonObject, *, fails: bool, where: str) -> Rule:
 
 
 def _read_calls(entry: JsonObject) -> list[ToolCall]:
-    calls: Iterable[Any] = as_list(entry.get("calls")) or []
-    made = [make_call(as_object(call) or {}) for call in calls]
+    calls: Iterable[Any] = items_of(entry.get("calls"))
+    made = [make_call(fields_of(call)) for call in calls]
     if "tool" in entry:
         spec = {"name": entry["tool"], "arguments": entry.get("arguments", {})}
         made.insert(0, make_call({**spec, "id": entry.get("id")}))

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import re
+from typing import TYPE_CHECKING
 
-from langchain_cerebras_ext.catalog import ImageTokenRule
+if TYPE_CHECKING:
+    from langchain_cerebras_ext.catalog import ImageTokenRule
 
 _NO_SPACE_SCRIPTS = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _TOKEN = re.compile(
@@ -20,6 +22,7 @@ _TOKEN = re.compile(
     r"| ?(?:[^\w\s]|_)"
     r"|\s+"
 )
+
 
 def split_tokens(text: str) -> list[str]:
     """Split a text into tokens; joined, they are the text again."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import threading
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+
     from starlette.applications import Starlette
 
 _TICK_S = 1.0
@@ -34,7 +35,6 @@ class QuickServer(uvicorn.Server):
         config = uvicorn.Config(
             app,
             log_config=None,
-            log_level="critical",
             access_log=False,
             lifespan="on",
             ws="none",
@@ -53,7 +53,7 @@ class QuickServer(uvicorn.Server):
         try:
             with asyncio.Runner() as runner:
                 runner.run(self._serve_here())
-        except BaseException as error:  # noqa: BLE001 - told to the thread that waits
+        except BaseException as error:  # noqa: BLE001 - the edge: logged or told, never lost
             self.failure = error
         finally:
             self._socket.close()
@@ -78,12 +78,13 @@ class QuickServer(uvicorn.Server):
         config.load()
         base: Any = config.http_protocol_class
 
-        class Protocol(base):  # type: ignore[misc]
-            def connection_made(self, transport: Any) -> None:
-                self.app_state = {**self.app_state, "transport": transport}
-                super().connection_made(transport)
+        def connection_made(self: Any, transport: Any) -> None:
+            self.app_state = {**self.app_state, "transport": transport}
+            base.connection_made(self, transport)
 
-        config.http_protocol_class = Protocol
+        config.http_protocol_class = type(
+            "Protocol", (base,), {"connection_made": connection_made}
+        )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, and say so."""
@@ -113,6 +114,8 @@ class QuickServer(uvicorn.Server):
             _, late = await asyncio.wait(tasks, timeout=_LINGER_S)
             for task in late:
                 task.cancel()
-        while self.server_state.connections:
+        for _ in range(100):  # Aborted connections are told of it by the loop.
+            if not self.server_state.connections:
+                break
             await asyncio.sleep(0)
         await self.lifespan.shutdown()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _STOPWORDS = frozenset(
     """
@@ -18,33 +21,34 @@ _STOPWORDS = frozenset(
     their them then there these they thing this those through to too tool tools under
     until up upon use used using value very want was we well were what when where
     which while who whose why will with without word words would write yes you your
-    """.split()
+    """.split()  # noqa: SIM905 - words read better in a row
 )
 
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _QUOTES = (
     r"\"([^\"\n]{1,300})\"",
     r"(?<!\w)'([^'\n]{1,300})'(?!\w)",
     r"`([^`\n]{1,300})`",
-    r"“([^”\n]{1,300})”",
-    r"‘([^’\n]{1,300})’(?!\w)",
-    r"«\s*([^»\n]{1,300}?)\s*»",
-    r"「([^」\n]{1,300})」",
+    r"\u201c([^\u201d\n]{1,300})\u201d",
+    r"\u2018([^\u2019\n]{1,300})\u2019(?!\w)",
+    r"\u00ab\s*([^\u00bb\n]{1,300}?)\s*\u00bb",
+    r"\u300c([^\u300d\n]{1,300})\u300d",
 )
 _QUOTED = re.compile("|".join(_QUOTES))
 _NO_SPACE = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _NO_SPACE_RUN = re.compile(rf"[{_NO_SPACE}]{{2,}}")
-_PROPER_WORD = r"[A-ZÀ-ÖØ-ÞĀ-Ž][\w’'-]*"
+_PROPER_WORD = r"[A-ZÀ-ÖØ-ÞĀ-Ž][\w\u2019'-]*"
 _PROPER = re.compile(
     rf"{_PROPER_WORD}(?: (?:of |de |da |del |la |le |van |von |der )*{_PROPER_WORD})*"
     r"(?:, [A-Z]{2}\b)?"
 )
-_SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+|(?<=[。！？])")  # noqa: RUF001
+_SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:\.\d+)?(?![\w])")
+_STEM_MIN = 3
 _NUMBER_WORDS = {
     word: number
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()
+        "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - words read better in a row
     )
 }
 
@@ -57,7 +61,7 @@ def words(text: str) -> list[str]:
 def stem(word: str) -> str:
     """Cut the commonest English endings, so that `cats` meets `cat`."""
     for ending in ("ings", "ing", "ies", "ers", "ed", "es", "er", "s"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:  # noqa: PLR2004
+        if word.endswith(ending) and len(word) - len(ending) >= _STEM_MIN:
             return word[: -len(ending)]
     return word
 

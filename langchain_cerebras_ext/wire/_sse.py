@@ -26,7 +26,7 @@ class EventTooLargeError(ValueError):
 
 
 class SSEDecoder:
-    """Split a byte stream into the payloads of its events.
+    r"""Split a byte stream into the payloads of its events.
 
     The cost is linear in the bytes fed, however they are cut: what was searched for
     the end of an event is not searched again.
@@ -35,11 +35,11 @@ class SSEDecoder:
         ```python
         decoder = SSEDecoder()
         decoder.feed(b'data: {"a":')  # []
-        decoder.feed(b"1}\\n\\ndata: [DONE]\\n\\n")  # [b'{"a":1}', b"[DONE]"]
+        decoder.feed(b"1}\n\ndata: [DONE]\n\n")  # [b'{"a":1}', b"[DONE]"]
         ```
     """
 
-    __slots__ = ("_buffer", "_after_cr", "_searched", "_started")
+    __slots__ = ("_after_cr", "_buffer", "_searched", "_started")
 
     def __init__(self) -> None:
         self._buffer = bytearray()

@@ -20,6 +20,7 @@ from langchain_cerebras_ext._transport import (
     TransportOptions,
 )
 
+
 @dataclass
 class Request:
     line: str
@@ -77,9 +78,7 @@ class Peer:
 
     def reset(self) -> None:
         """Close so that the client sees a reset."""
-        self.sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
-        )
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.sock.close()
 
 

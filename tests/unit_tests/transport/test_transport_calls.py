@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import socket
 import threading
@@ -40,10 +41,20 @@ def answer_each(*answers: bytes) -> Callable[[Peer, Server], None]:
     return handler
 
 
-def test_a_request_crosses_the_wire_as_given(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_request_crosses_the_wire_as_given(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     server = serve(answer_each(OK))
-    answer = client.send(server.url + "?q=1", b'{"a":1}', headers={"Authorization": "Bearer k", "X-A": "é"})
-    assert (answer.status, answer.headers, answer.read()) == (200, {"content-length": "2"}, b"ok")
+    answer = client.send(
+        server.url + "?q=1",
+        b'{"a":1}',
+        headers={"Authorization": "Bearer k", "X-A": "é"},
+    )
+    assert (answer.status, answer.headers, answer.read()) == (
+        200,
+        {"content-length": "2"},
+        b"ok",
+    )
     [request] = server.requests
     assert request.line == "POST /v1/x?q=1 HTTP/1.1"
     assert request.body == b'{"a":1}'
@@ -56,7 +67,9 @@ def test_a_request_crosses_the_wire_as_given(client: Client, serve: Callable[...
     }
 
 
-def test_a_get_has_no_body_and_no_length(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_get_has_no_body_and_no_length(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     server = serve(answer_each(OK))
     client.send(server.url, None, method="GET").read()
     assert server.requests[0].line == "GET /v1/x HTTP/1.1"
@@ -70,11 +83,17 @@ def test_every_status_is_an_answer_and_redirects_are_not_followed(
     head = b"HTTP/1.1 %d X\r\nLocation: http://127.0.0.1:1/\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
     server = serve(answer_each(head % status))
     answer = client.send(server.url)
-    assert (answer.status, answer.headers["location"], answer.read()) == (status, "http://127.0.0.1:1/", b"")
+    assert (answer.status, answer.headers["location"], answer.read()) == (
+        status,
+        "http://127.0.0.1:1/",
+        b"",
+    )
     assert len(server.requests) == 1
 
 
-def test_a_connection_whose_answer_was_read_is_used_again(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_connection_whose_answer_was_read_is_used_again(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     server = serve(answer_each(OK, STREAM + chunk(b"a") + chunk(b"b") + b"0\r\n\r\n"))
     assert client.send(server.url).read() == b"ok"
     assert b"".join(client.send(server.url).parts()) == b"ab"
@@ -85,16 +104,24 @@ def test_a_connection_whose_answer_was_read_is_used_again(client: Client, serve:
 def test_a_connection_that_the_server_wants_closed_is_not_used_again(
     client: Client, serve: Callable[..., Server]
 ) -> None:
-    server = serve(answer_each(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")))
+    server = serve(
+        answer_each(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    )
     assert [client.send(server.url).read() for _ in range(2)] == [b"ok", b"ok"]
     assert server.connections == 2
 
 
-def test_a_stream_hands_on_each_read_without_waiting(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_stream_hands_on_each_read_without_waiting(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.read_request()
         peer.send(STREAM + chunk(b"one"))
-        for name, data in (("a", chunk(b"two")), ("b", chunk(b"three")[:4]), ("c", chunk(b"three")[4:])):
+        for name, data in (
+            ("a", chunk(b"two")),
+            ("b", chunk(b"three")[:4]),
+            ("c", chunk(b"three")[4:]),
+        ):
             server.event(name).wait(5)
             peer.send(data)
         server.event("d").wait(5)
@@ -111,16 +138,23 @@ def test_a_stream_hands_on_each_read_without_waiting(client: Client, serve: Call
     assert answer.next() is None
 
 
-def test_many_chunks_in_one_read_come_in_few_parts(client: Client, serve: Callable[..., Server]) -> None:
+def test_many_chunks_in_one_read_come_in_few_parts(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     server = serve(answer_each(STREAM + chunk(b"x" * 50) * 3000 + b"0\r\n\r\n"))
     parts = client.send(server.url).parts()
     assert b"".join(parts) == b"x" * 150_000
     assert len(parts) < 300
 
 
-def test_a_gzipped_stream_is_decoded_as_it_comes(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_gzipped_stream_is_decoded_as_it_comes(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     packer = zlib.compressobj(wbits=31)
-    parts = [packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH) for text in (b"data: 1\n\n", b"data: 2\n\n")]
+    parts = [
+        packer.compress(text) + packer.flush(zlib.Z_SYNC_FLUSH)
+        for text in (b"data: 1\n\n", b"data: 2\n\n")
+    ]
     last = packer.flush()
 
     def handler(peer: Peer, server: Server) -> None:
@@ -136,22 +170,31 @@ def test_a_gzipped_stream_is_decoded_as_it_comes(client: Client, serve: Callable
     assert b"".join(answer.parts()) == b"data: 2\n\n"
 
 
-def test_a_large_body_goes_out_and_comes_back_whole(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_large_body_goes_out_and_comes_back_whole(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         request = peer.read_request()
         assert request is not None
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(request.body), request.body))
+        peer.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(request.body), request.body)
+        )
 
     body = bytes(range(256)) * 20_000
     assert client.send(serve(handler).url, body).read() == body
 
 
-def test_a_body_over_the_bound_is_refused(make_client: Callable[..., Client], serve: Callable[..., Server]) -> None:
+def test_a_body_over_the_bound_is_refused(
+    make_client: Callable[..., Client], serve: Callable[..., Server]
+) -> None:
     bomb = gzip.compress(b"\0" * 1_000_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n"
     server = serve(answer_each(head % len(bomb) + bomb))
     answer = make_client(max_body_bytes=10_000).send(server.url)
-    with pytest.raises(CerebrasConnectionError, match="longer than 10000 bytes") as caught:
+    with pytest.raises(
+        CerebrasConnectionError, match="longer than 10000 bytes"
+    ) as caught:
         answer.read()
     assert caught.value.kind == "protocol"
 
@@ -172,7 +215,9 @@ CUTS = {
 
 
 @pytest.mark.parametrize("name", CUTS)
-def test_an_answer_that_is_not_whole_is_an_error(client: Client, serve: Callable[..., Server], name: str) -> None:
+def test_an_answer_that_is_not_whole_is_an_error(
+    client: Client, serve: Callable[..., Server], name: str
+) -> None:
     wire, kind = CUTS[name]
 
     def handler(peer: Peer, server: Server) -> None:
@@ -189,7 +234,9 @@ def test_an_answer_that_is_not_whole_is_an_error(client: Client, serve: Callable
     assert len(server.requests) == 1, "nothing is sent twice on a fresh connection"
 
 
-def test_what_came_before_the_cut_is_handed_on(client: Client, serve: Callable[..., Server]) -> None:
+def test_what_came_before_the_cut_is_handed_on(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.read_request()
         peer.send(STREAM + chunk(b"half"))
@@ -200,7 +247,9 @@ def test_what_came_before_the_cut_is_handed_on(client: Client, serve: Callable[.
         answer.next()
 
 
-def test_a_reset_in_a_stream_is_an_error(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_reset_in_a_stream_is_an_error(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.read_request()
         peer.send(STREAM + chunk(b"half"))
@@ -216,7 +265,9 @@ def test_a_reset_in_a_stream_is_an_error(client: Client, serve: Callable[..., Se
     assert caught.value.kind == "reset"
 
 
-def test_an_old_server_may_end_a_body_with_the_connection(client: Client, serve: Callable[..., Server]) -> None:
+def test_an_old_server_may_end_a_body_with_the_connection(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.read_request()
         peer.send(b"HTTP/1.0 200 OK\r\n\r\nall of it")
@@ -258,7 +309,10 @@ def test_a_kept_connection_closed_on_the_next_request_is_replaced_once(
             getattr(peer, how)()
 
     server = serve(handler)
-    assert [client.send(server.url, body).read() for body in (b"1", b"2")] == [b"ok", b"ok"]
+    assert [client.send(server.url, body).read() for body in (b"1", b"2")] == [
+        b"ok",
+        b"ok",
+    ]
     assert [request.body for request in server.requests] == [b"1", b"2", b"2"]
     assert server.connections == 2
 
@@ -296,7 +350,9 @@ def test_a_request_is_not_resent_once_a_byte_of_its_answer_came(
     assert server.connections == 1
 
 
-def test_a_request_is_not_resent_after_a_time_limit(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_request_is_not_resent_after_a_time_limit(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     server = serve(answer_each(OK, b""))
     assert client.send(server.url).read() == b"ok"
     with pytest.raises(CerebrasTimeoutError):
@@ -361,7 +417,7 @@ def test_an_answer_dripped_byte_by_byte_ends_with_the_total_limit(
 ) -> None:
     server = serve(drip(data, 0.02))
     started = time.monotonic()
-    with pytest.raises(CerebrasTimeoutError, match="0.4 s") as caught:
+    with pytest.raises(CerebrasTimeoutError, match=r"0.4 s") as caught:
         client.send(server.url, timeouts=Timeouts(read_s=5, total_s=0.4)).read()
     assert (caught.value.kind, caught.value.timeout_s) == ("total", 0.4)
     assert 0.3 < time.monotonic() - started < 3
@@ -371,7 +427,7 @@ def test_silence_before_the_answer_ends_with_the_limit_without_a_byte(
     client: Client, serve: Callable[..., Server]
 ) -> None:
     server = serve(answer_each(b""))
-    with pytest.raises(CerebrasTimeoutError, match="limit of 0.2 s") as caught:
+    with pytest.raises(CerebrasTimeoutError, match=r"limit of 0.2 s") as caught:
         client.send(server.url, timeouts=Timeouts(read_s=0.2))
     assert (caught.value.kind, caught.value.timeout_s) == ("idle", 0.2)
 
@@ -387,7 +443,9 @@ def test_silence_in_a_stream_ends_with_the_limit_without_a_byte(
         if peer.wait_gone():
             gone.set()
 
-    answer = client.send(serve(handler).url, timeouts=Timeouts(read_s=0.2, total_s=None, first_byte_s=60))
+    answer = client.send(
+        serve(handler).url, timeouts=Timeouts(read_s=0.2, total_s=None, first_byte_s=60)
+    )
     assert answer.next() == b"x"
     with pytest.raises(CerebrasTimeoutError) as caught:
         answer.next()
@@ -395,7 +453,9 @@ def test_silence_in_a_stream_ends_with_the_limit_without_a_byte(
     assert gone.wait(5), "the server sees the end at once"
 
 
-def test_the_first_byte_may_take_longer_than_the_others(client: Client, serve: Callable[..., Server]) -> None:
+def test_the_first_byte_may_take_longer_than_the_others(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.read_request()
         time.sleep(0.25)
@@ -404,9 +464,91 @@ def test_the_first_byte_may_take_longer_than_the_others(client: Client, serve: C
         peer.send(chunk(b"x") + b"0\r\n\r\n")
 
     server = serve(handler)
-    assert client.send(server.url, timeouts=Timeouts(read_s=0.1, first_byte_s=5)).read() == b"x"
+    assert (
+        client.send(server.url, timeouts=Timeouts(read_s=0.1, first_byte_s=5)).read()
+        == b"x"
+    )
     with pytest.raises(CerebrasTimeoutError):
         client.send(server.url, timeouts=Timeouts(read_s=5, first_byte_s=0.1))
+
+
+def test_a_server_that_does_not_read_ends_with_the_limit_without_a_byte(
+    client: Client, serve: Callable[..., Server]
+) -> None:
+    def handler(peer: Peer, server: Server) -> None:
+        server.event("end").wait(10)
+
+    with pytest.raises(CerebrasTimeoutError) as caught:
+        client.send(
+            serve(handler).url, b"x" * 30_000_000, timeouts=Timeouts(read_s=0.3)
+        )
+    assert caught.value.kind == "idle"
+
+
+def test_a_server_that_leaves_during_a_large_body_is_told(
+    client: Client, serve: Callable[..., Server]
+) -> None:
+    def handler(peer: Peer, server: Server) -> None:
+        peer.sock.recv(1000)
+        peer.reset()
+
+    with pytest.raises(CerebrasConnectionError) as caught:
+        client.send(serve(handler).url, b"x" * 30_000_000)
+    assert caught.value.kind in {"reset", "closed"}
+
+
+def test_a_slow_reader_does_not_lose_a_byte(
+    client: Client, serve: Callable[..., Server]
+) -> None:
+    body = bytes(range(256)) * 12_000
+    server = serve(answer_each(STREAM + chunk(b"first") + chunk(body) + b"0\r\n\r\n"))
+    answer = client.send(server.url)
+    found = [answer.next() or b""]
+    time.sleep(0.2)
+    if client.is_async:
+        assert client._runner is not None
+        client._runner.run(asyncio.sleep(0.2))
+    assert b"".join([*found, *answer.parts()]) == b"first" + body
+
+
+def test_the_next_address_is_tried_when_one_does_not_answer(
+    client: Client, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(answer_each(OK))
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        dead = unused.getsockname()[1]
+
+    def find(host: str, *_: object, **given: object) -> list[object]:
+        if given.get("flags"):
+            raise socket.gaierror(socket.EAI_NONAME, "no literal")
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))
+            for port in (dead, server.port)
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", find)
+    assert client.send("http://two.example/").read() == b"ok"
+
+
+def test_socket_options_are_set(
+    make_client: Callable[..., Client],
+    serve: Callable[..., Server],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    option = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    seen: list[tuple[object, ...]] = []
+
+    class Recorder(socket.socket):
+        def setsockopt(self, *given: object) -> None:  # type: ignore[override]
+            seen.append(given)
+            super().setsockopt(*given)  # type: ignore[arg-type]
+
+    server = serve(answer_each(OK))
+    client = make_client(socket_options=(option,))
+    monkeypatch.setattr(socket, "socket", Recorder)
+    assert client.send(server.url).read() == b"ok"
+    assert option in seen
+    assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in seen
 
 
 def test_no_limits_wait_for_ever(client: Client, serve: Callable[..., Server]) -> None:
@@ -441,8 +583,10 @@ def test_a_server_that_does_not_accept_is_a_timeout_to_connect(client: Client) -
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", port))
         try:
-            with pytest.raises(CerebrasTimeoutError, match="0.2 s") as caught:
-                client.send(f"http://127.0.0.1:{port}/", timeouts=Timeouts(connect_s=0.2))
+            with pytest.raises(CerebrasTimeoutError, match=r"0.2 s") as caught:
+                client.send(
+                    f"http://127.0.0.1:{port}/", timeouts=Timeouts(connect_s=0.2)
+                )
         finally:
             for filler in fillers:
                 filler.close()
@@ -455,22 +599,49 @@ def test_a_server_that_does_not_accept_is_a_timeout_to_connect(client: Client) -
 def test_nobody_listening_is_told_with_host_and_port(client: Client) -> None:
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = unused.getsockname()[1]
-    with pytest.raises(CerebrasConnectionError, match=f"127.0.0.1:{port}.*CEREBRAS_BASE_URL") as caught:
-        client.send(f"http://127.0.0.1:{port}/v1", headers={"Authorization": f"Bearer {SECRET}"})
+    with pytest.raises(
+        CerebrasConnectionError, match=f"127.0.0.1:{port}.*CEREBRAS_BASE_URL"
+    ) as caught:
+        client.send(
+            f"http://127.0.0.1:{port}/v1", headers={"Authorization": f"Bearer {SECRET}"}
+        )
     assert caught.value.kind == "refused"
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
     assert SECRET not in str(caught.value)
 
 
-def test_a_name_without_an_address_is_told(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_without_an_address_is_told(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with pytest.raises(CerebrasConnectionError, match="'?api.example.invalid:443.*CEREBRAS_BASE_URL") as caught:
+    with pytest.raises(
+        CerebrasConnectionError, match=r"'?api.example.invalid:443.*CEREBRAS_BASE_URL"
+    ) as caught:
         client.send("https://user:hidden@api.example.invalid/v1")
     assert caught.value.kind == "dns"
     assert "hidden" not in str(caught.value)
+
+
+def test_a_resolver_that_hangs_is_a_timeout_to_connect(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+
+    def hang(host: str, *_: object, **given: object) -> None:
+        if not given.get("flags"):
+            release.wait(5)
+        raise socket.gaierror(socket.EAI_NONAME, "no")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    started = time.monotonic()
+    with pytest.raises(CerebrasTimeoutError) as caught:
+        client.send("http://api.example.invalid/", timeouts=Timeouts(connect_s=0.2))
+    release.set()
+    assert caught.value.kind == "connect"
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(
@@ -484,21 +655,33 @@ def test_a_name_without_an_address_is_told(client: Client, monkeypatch: pytest.M
         ("http://host/a b", "spaces"),
     ],
 )
-def test_a_url_of_no_use_is_refused_before_anything_is_sent(client: Client, url: str, text: str) -> None:
+def test_a_url_of_no_use_is_refused_before_anything_is_sent(
+    client: Client, url: str, text: str
+) -> None:
     with pytest.raises(CerebrasConfigurationError, match=text):
         client.send(url)
 
 
-def test_a_header_that_cannot_be_sent_is_refused_without_its_value(client: Client) -> None:
-    with pytest.raises(CerebrasConfigurationError, match="'Authorization' holds a line break") as caught:
-        client.send("http://127.0.0.1:1/", headers={"Authorization": f"Bearer {SECRET}\n"})
+def test_a_header_that_cannot_be_sent_is_refused_without_its_value(
+    client: Client,
+) -> None:
+    with pytest.raises(
+        CerebrasConfigurationError, match="'Authorization' holds a line break"
+    ) as caught:
+        client.send(
+            "http://127.0.0.1:1/", headers={"Authorization": f"Bearer {SECRET}\n"}
+        )
     assert SECRET not in str(caught.value)
 
 
-def test_an_early_refusal_of_a_large_body_is_read(client: Client, serve: Callable[..., Server]) -> None:
+def test_an_early_refusal_of_a_large_body_is_read(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.sock.recv(1000)
-        peer.send(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        peer.send(
+            b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
         peer.sock.shutdown(socket.SHUT_WR)
         while peer.sock.recv(65536):
             pass
@@ -528,8 +711,6 @@ def test_the_server_sees_at_once_that_a_stream_was_left(
     assert answer.next() == b"x"
     getattr(answer, how)()
     if client.is_async:
-        import asyncio
-
         assert client._runner is not None
         client._runner.run(asyncio.sleep(0.01))
     assert gone.wait(2)
@@ -539,13 +720,13 @@ def test_the_server_sees_at_once_that_a_stream_was_left(
         answer.response.read() if not client.is_async else answer.read()
 
 
-def test_an_answer_that_is_dropped_unread_lets_go(client: Client, serve: Callable[..., Server]) -> None:
+def test_an_answer_that_is_dropped_unread_lets_go(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     gone = threading.Event()
     answer = client.send(serve(until_gone(STREAM + chunk(b"x"), gone)).url)
     del answer
     if client.is_async:
-        import asyncio
-
         assert client._runner is not None
         client._runner.run(asyncio.sleep(0.01))
     assert gone.wait(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -25,7 +26,9 @@ def chunk(data: bytes, extension: bytes = b"") -> bytes:
     return b"%x%b\r\n%b\r\n" % (len(data), extension, data)
 
 
-def parse(*reads: bytes, method: str = "POST", eof: bool = False) -> tuple[ResponseParser, bytes]:
+def parse(
+    *reads: bytes, method: str = "POST", eof: bool = False
+) -> tuple[ResponseParser, bytes]:
     parser = ResponseParser(method)
     body = b"".join(parser.feed(read) for read in reads)
     if eof:
@@ -92,9 +95,15 @@ def test_any_chunks_in_any_reads_give_the_same_body(
         head = CHUNKED[:-2] + b"Content-Encoding: gzip\r\n\r\n"
         whole = gzip.compress(body, mtime=0)
         chunks = [whole[at : at + 7] for at in range(0, len(whole), 7)]
-    wire = head + b"".join(chunk(data, extension) for data in chunks) + b"0\r\n" + trailer + b"\r\n"
+    wire = (
+        head
+        + b"".join(chunk(data, extension) for data in chunks)
+        + b"0\r\n"
+        + trailer
+        + b"\r\n"
+    )
     marks = [0, *sorted({cut % (len(wire) + 1) for cut in cuts}), len(wire)]
-    reads = [wire[a:b] for a, b in zip(marks, marks[1:], strict=False) if a < b]
+    reads = [wire[a:b] for a, b in pairwise(marks) if a < b]
     parser, found = parse(*reads)
     assert found == body
     assert parser.done
@@ -102,18 +111,25 @@ def test_any_chunks_in_any_reads_give_the_same_body(
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
-def test_garbage_is_a_fault_or_waits_and_nothing_else(data: bytes, cuts: list[int]) -> None:
+def test_garbage_is_a_fault_or_waits_and_nothing_else(
+    data: bytes, cuts: list[int]
+) -> None:
     marks = [0, *sorted({cut % (len(data) + 1) for cut in cuts}), len(data)]
+    kinds = set[str]()
     for prefix in (b"", CHUNKED):
         parser = ResponseParser("POST")
         try:
-            for read in [prefix, *(data[a:b] for a, b in zip(marks, marks[1:], strict=False))]:
+            for read in [
+                prefix,
+                *(data[a:b] for a, b in pairwise(marks)),
+            ]:
                 if read and not parser.done:
                     parser.feed(read)
             if not parser.done:
                 parser.feed_eof()
-        except Fault as fault:
-            assert fault.kind in {"protocol", "closed"}
+        except Fault as found:
+            kinds.add(found.kind)
+    assert kinds <= {"protocol", "closed"}
 
 
 def test_one_part_of_a_chunk_is_handed_on_before_the_rest() -> None:
@@ -130,7 +146,9 @@ def test_what_comes_in_one_read_with_the_head_is_not_lost() -> None:
 
 
 def test_headers_are_in_lower_case_and_repeated_ones_joined() -> None:
-    parser, _ = parse(b"HTTP/1.1 200 OK\r\nX-A:1\r\nx-a:  2 \r\nFolded: a\r\n  b\r\nContent-Length: 0\r\n\r\n")
+    parser, _ = parse(
+        b"HTTP/1.1 200 OK\r\nX-A:1\r\nx-a:  2 \r\nFolded: a\r\n  b\r\nContent-Length: 0\r\n\r\n"
+    )
     assert parser.headers == {"x-a": "1, 2", "folded": "a b", "content-length": "0"}
 
 
@@ -234,7 +252,10 @@ def test_gzip_streams_as_it_comes_and_may_have_members() -> None:
 
 @pytest.mark.parametrize(
     ("packed", "kind"),
-    [(b"not gzip at all", "protocol"), (gzip.compress(b"x" * 99, mtime=0)[:-9], "closed")],
+    [
+        (b"not gzip at all", "protocol"),
+        (gzip.compress(b"x" * 99, mtime=0)[:-9], "closed"),
+    ],
     ids=["no gzip", "cut"],
 )
 def test_broken_gzip_is_a_fault(packed: bytes, kind: str) -> None:

@@ -39,11 +39,14 @@ HAS_FORK = hasattr(os, "fork")
 def echo(peer: Peer, server: Server) -> None:
     while request := peer.read_request():
         server.requests.append(request)
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(request.body), request.body))
+        peer.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(request.body), request.body)
+        )
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def ask(transport: Any, url: str, body: bytes) -> bytes:
@@ -66,7 +69,9 @@ def test_many_event_loops_leak_nothing(serve: Callable[..., Server]) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
-def test_a_loop_that_was_closed_without_a_word_is_dropped(serve: Callable[..., Server]) -> None:
+def test_a_loop_that_was_closed_without_a_word_is_dropped(
+    serve: Callable[..., Server],
+) -> None:
     """The sockets are closed; that asyncio complains of such a loop is its right."""
     server = serve(echo)
     transport = AsyncTransport(NO_ENV)
@@ -85,10 +90,14 @@ def test_loops_in_threads_have_pools_of_their_own(serve: Callable[..., Server]) 
     transport = shared_async_transport(NO_ENV)
 
     async def some(name: int) -> list[bytes]:
-        return await asyncio.gather(*(ask(transport, server.url, b"%d/%d" % (name, n)) for n in range(20)))
+        return await asyncio.gather(
+            *(ask(transport, server.url, b"%d/%d" % (name, n)) for n in range(20))
+        )
 
     with ThreadPoolExecutor(8) as pool:
-        for name, found in enumerate(pool.map(lambda name: asyncio.run(some(name)), range(8))):
+        for name, found in enumerate(
+            pool.map(lambda name: asyncio.run(some(name)), range(8))
+        ):
             assert found == [b"%d/%d" % (name, n) for n in range(20)]
 
 
@@ -118,7 +127,10 @@ def test_500_streams_at_once(serve: Callable[..., Server]) -> None:
     async def run() -> list[bytes]:
         transport = AsyncTransport(NO_ENV)
         answers = await asyncio.gather(
-            *(transport.send("POST", server.url, {}, b"", Timeouts(connect_s=30)) for _ in range(500))
+            *(
+                transport.send("POST", server.url, {}, b"", Timeouts(connect_s=30))
+                for _ in range(500)
+            )
         )
         server.event("go").set()
         return await asyncio.gather(*(answer.read() for answer in answers))
@@ -127,7 +139,9 @@ def test_500_streams_at_once(serve: Callable[..., Server]) -> None:
     assert server.connections == 500
 
 
-def test_closing_by_one_user_does_not_end_the_answers_of_another(serve: Callable[..., Server]) -> None:
+def test_closing_by_one_user_does_not_end_the_answers_of_another(
+    serve: Callable[..., Server],
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.read_request()
         peer.send(STREAM + b"1\r\na\r\n")
@@ -141,7 +155,9 @@ def test_closing_by_one_user_does_not_end_the_answers_of_another(serve: Callable
     transport.close()
     server.event("go").set()
     assert b"".join(parts) == b"b"
-    assert repr(transport) == "<SyncTransport, 0 idle>", "what was in use at the closing is not kept"
+    assert repr(transport) == "<SyncTransport, 0 idle>", (
+        "what was in use at the closing is not kept"
+    )
 
 
 # ------------------------------------------------------------------------ interruption
@@ -155,7 +171,9 @@ PHASES = {
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_cancelled_call_lets_go_at_once(serve: Callable[..., Server], phase: str) -> None:
+def test_a_cancelled_call_lets_go_at_once(
+    serve: Callable[..., Server], phase: str
+) -> None:
     gone = threading.Event()
     waiting = threading.Event()
 
@@ -182,7 +200,9 @@ def test_a_cancelled_call_lets_go_at_once(serve: Callable[..., Server], phase: s
     asyncio.run(run())
 
 
-def test_a_call_cancelled_while_it_connects_lets_go(serve: Callable[..., Server]) -> None:
+def test_a_call_cancelled_while_it_connects_lets_go(
+    serve: Callable[..., Server],
+) -> None:
     gone = threading.Event()
 
     def handler(peer: Peer, server: Server) -> None:
@@ -194,7 +214,9 @@ def test_a_call_cancelled_while_it_connects_lets_go(serve: Callable[..., Server]
     server = serve(handler)
 
     async def run() -> None:
-        task = asyncio.create_task(ask(AsyncTransport(NO_ENV), server.url.replace("http:", "https:"), b""))
+        task = asyncio.create_task(
+            ask(AsyncTransport(NO_ENV), server.url.replace("http:", "https:"), b"")
+        )
         await asyncio.to_thread(server.event("waiting").wait, 5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -217,7 +239,10 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT to oneself: docs.python.org/3/library/os.html#os.kill")
+@pytest.mark.skipif(
+    sys.platform == "win32",
+    reason="no SIGINT to oneself: docs.python.org/3/library/os.html#os.kill",
+)
 @pytest.mark.parametrize("phase", ["before the head", "inside the body"])
 def test_ctrl_c_lets_go_at_once(serve: Callable[..., Server], phase: str) -> None:
     gone = threading.Event()
@@ -243,25 +268,42 @@ def test_ctrl_c_lets_go_at_once(serve: Callable[..., Server], phase: str) -> Non
 # ------------------------------------------------------------------------------- forks
 
 
-@pytest.mark.skipif(not HAS_FORK, reason="no fork here: docs.python.org/3/library/os.html#os.fork")
-def test_a_forked_child_uses_connections_of_its_own(serve: Callable[..., Server]) -> None:
+@pytest.mark.skipif(
+    not HAS_FORK, reason="no fork here: docs.python.org/3/library/os.html#os.fork"
+)
+def test_a_forked_child_uses_connections_of_its_own(
+    serve: Callable[..., Server],
+) -> None:
     server = serve(echo)
     transport = shared_sync_transport(NO_ENV)
-    assert transport.send("POST", server.url, {}, b"parent", Timeouts()).read() == b"parent"
+    assert (
+        transport.send("POST", server.url, {}, b"parent", Timeouts()).read()
+        == b"parent"
+    )
     context = multiprocessing.get_context("fork")
-    with pytest.warns(DeprecationWarning) if sys.version_info >= (3, 12) else _nothing():
+    with (
+        pytest.warns(DeprecationWarning, match="fork")
+        if sys.version_info >= (3, 12)
+        else _nothing()
+    ):
         child = context.Process(target=_in_child, args=(server.url,))
         child.start()
     child.join(20)
     assert child.exitcode == 0
     connections = server.connections
     assert connections >= 3, "one of the parent's, two of the child's"
-    assert transport.send("POST", server.url, {}, b"again", Timeouts()).read() == b"again"
+    assert (
+        transport.send("POST", server.url, {}, b"again", Timeouts()).read() == b"again"
+    )
     assert server.connections == connections, "the parent's is still good"
 
 
-@pytest.mark.skipif(not HAS_FORK, reason="no fork here: docs.python.org/3/library/os.html#os.fork")
-def test_a_child_forked_during_a_stream_leaves_it_to_the_parent(serve: Callable[..., Server]) -> None:
+@pytest.mark.skipif(
+    not HAS_FORK, reason="no fork here: docs.python.org/3/library/os.html#os.fork"
+)
+def test_a_child_forked_during_a_stream_leaves_it_to_the_parent(
+    serve: Callable[..., Server],
+) -> None:
     gone = threading.Event()
 
     def handler(peer: Peer, server: Server) -> None:
@@ -277,7 +319,11 @@ def test_a_child_forked_during_a_stream_leaves_it_to_the_parent(serve: Callable[
     parts = answer.iter_raw()
     assert next(parts) == b"a"
     read_end, write_end = os.pipe()
-    with pytest.warns(DeprecationWarning) if sys.version_info >= (3, 12) else _nothing():
+    with (
+        pytest.warns(DeprecationWarning, match="fork")
+        if sys.version_info >= (3, 12)
+        else _nothing()
+    ):
         child = os.fork()
     if not child:
         parts.close()  # closes the child's copy, and nothing else
@@ -355,7 +401,9 @@ async def ask(transport):
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_a_process_ends_without_a_warning(serve: Callable[..., Server], end: str) -> None:
+def test_a_process_ends_without_a_warning(
+    serve: Callable[..., Server], end: str
+) -> None:
     import textwrap
 
     server = serve(echo)
@@ -373,7 +421,14 @@ def test_nothing_heavy_is_imported() -> None:
     )
     bare = "import sys; import langchain_core.exceptions; print(*sorted({'openai', 'aiohttp', 'httpx', 'certifi'} & set(sys.modules)))"
     run = [
-        subprocess.run([sys.executable, "-c", each], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+        subprocess.run(
+            [sys.executable, "-c", each],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
         for each in (code, bare)
     ]
     assert run[0].stdout == run[1].stdout

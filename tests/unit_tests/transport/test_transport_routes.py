@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_cerebras_ext._transport import TransportOptions, shared_async_transport, shared_sync_transport
-from langchain_cerebras_ext._transport._route import Address, Environment, Router, bypasses_proxy, read_environment
+from langchain_cerebras_ext._transport import (
+    TransportOptions,
+    shared_async_transport,
+    shared_sync_transport,
+)
+from langchain_cerebras_ext._transport._route import (
+    Address,
+    Environment,
+    Router,
+    bypasses_proxy,
+    read_environment,
+)
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 API = "https://api.cerebras.ai/v1/models?format=x"
-VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+VARIABLES = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -26,20 +43,34 @@ def find(url: str, **options: object) -> tuple[str, str, str]:
 
 
 def test_a_url_without_a_proxy_goes_straight() -> None:
-    assert find(API) == ("api.cerebras.ai:443", "/v1/models?format=x", "Host: api.cerebras.ai\r\n")
-    assert find("http://LocalHost:8000") == ("localhost:8000", "/", "Host: localhost:8000\r\n")
+    assert find(API) == (
+        "api.cerebras.ai:443",
+        "/v1/models?format=x",
+        "Host: api.cerebras.ai\r\n",
+    )
+    assert find("http://LocalHost:8000") == (
+        "localhost:8000",
+        "/",
+        "Host: localhost:8000\r\n",
+    )
     assert find("http://[::1]:80/x") == ("[::1]:80", "/x", "Host: [::1]\r\n")
 
 
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
-def test_https_goes_through_a_tunnel_of_the_environments_proxy(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+)
+def test_https_goes_through_a_tunnel_of_the_environments_proxy(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, "http://proxy.example:3128")
     assert find(API)[0] == "api.cerebras.ai:443 by proxy proxy.example:3128"
     assert find(API)[1] == "/v1/models?format=x"
     assert find(API, trust_env=False)[0] == "api.cerebras.ai:443"
 
 
-def test_http_is_asked_of_the_proxy_with_the_whole_url(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_http_is_asked_of_the_proxy_with_the_whole_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("http_proxy", "user:p%40ss@proxy.example:3128")
     route, target, head = find("http://host:8000/x")
     assert route == "host:8000 by proxy proxy.example:3128"
@@ -55,7 +86,9 @@ def test_a_tunnel_is_asked_for_with_the_proxys_password_which_is_never_shown(
     environment = read_environment(options)
     target = Router(options, environment).find(API)
     request = target.route.connect_request().decode()
-    assert request.startswith("CONNECT api.cerebras.ai:443 HTTP/1.1\r\nHost: api.cerebras.ai:443\r\n")
+    assert request.startswith(
+        "CONNECT api.cerebras.ai:443 HTTP/1.1\r\nHost: api.cerebras.ai:443\r\n"
+    )
     assert "Proxy-Authorization: Basic dXNlcjpoaWRkZW4=\r\n" in request
     assert target.route.first == Address("proxy.example", 443, True)
     assert "Proxy" not in target.head
@@ -87,7 +120,9 @@ def test_a_tunnel_is_asked_for_with_the_proxys_password_which_is_never_shown(
         (",, ,", "api.cerebras.ai", False),
     ],
 )
-def test_no_proxy_names_hosts_domains_and_networks(entry: str, host: str, expected: bool) -> None:
+def test_no_proxy_names_hosts_domains_and_networks(
+    entry: str, host: str, expected: bool
+) -> None:
     assert bypasses_proxy(Address(host, 443, True), entry) is expected
 
 
@@ -97,13 +132,18 @@ def test_no_proxy_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert find(API)[0] == "api.cerebras.ai:443"
     assert find("http://127.0.0.1:1/")[0] == "127.0.0.1:1"
     assert "by proxy" in find("https://other.example/")[0]
-    assert "by proxy" in find(API, proxy="http://mine.example")[0], "what code says wins"
+    assert "by proxy" in find(API, proxy="http://mine.example")[0], (
+        "what code says wins"
+    )
 
 
 @pytest.mark.parametrize(
     ("proxy", "text"),
     [
-        ("socks5://user:hidden@host:1080", "scheme is 'socks5'.*http_client=httpx.Client"),
+        (
+            "socks5://user:hidden@host:1080",
+            "scheme is 'socks5'.*http_client=httpx.Client",
+        ),
         ("http://user:hidden@", "names no host"),
         ("http://user:hidden@host:port", "port is not a number"),
     ],

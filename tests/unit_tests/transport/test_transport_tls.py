@@ -53,7 +53,10 @@ def answer_all(peer: Peer, server: Server) -> None:
 
 
 def test_a_bundle_given_in_code_is_trusted_and_connections_are_kept(
-    make_client: Callable[..., Client], serve: Callable[..., Server], authority: trustme.CA, bundle: Path
+    make_client: Callable[..., Client],
+    serve: Callable[..., Server],
+    authority: trustme.CA,
+    bundle: Path,
 ) -> None:
     server = serve(answer_all, context_for(authority, "127.0.0.1"))
     client = make_client(verify=str(bundle))
@@ -80,7 +83,9 @@ def test_an_unknown_authority_is_told_with_the_cure(
     client: Client, serve: Callable[..., Server], authority: trustme.CA
 ) -> None:
     server = serve(answer_all, context_for(authority, "127.0.0.1"))
-    with pytest.raises(CerebrasConnectionError, match="not trusted.*SSL_CERT_FILE") as caught:
+    with pytest.raises(
+        CerebrasConnectionError, match=r"not trusted.*SSL_CERT_FILE"
+    ) as caught:
         client.send(server.url)
     assert caught.value.kind == "tls"
     assert f"127.0.0.1:{server.port}" in str(caught.value)
@@ -88,22 +93,31 @@ def test_an_unknown_authority_is_told_with_the_cure(
 
 
 def test_a_certificate_of_another_host_is_refused(
-    make_client: Callable[..., Client], serve: Callable[..., Server], authority: trustme.CA, bundle: Path
+    make_client: Callable[..., Client],
+    serve: Callable[..., Server],
+    authority: trustme.CA,
+    bundle: Path,
 ) -> None:
     server = serve(answer_all, context_for(authority, "other.example"))
-    with pytest.raises(CerebrasConnectionError, match="not valid for '127.0.0.1'") as caught:
+    with pytest.raises(
+        CerebrasConnectionError, match=r"not valid for '127.0.0.1'"
+    ) as caught:
         make_client(verify=str(bundle)).send(server.url)
     assert caught.value.kind == "tls"
 
 
 def test_verification_can_be_switched_off(
-    make_client: Callable[..., Client], serve: Callable[..., Server], authority: trustme.CA
+    make_client: Callable[..., Client],
+    serve: Callable[..., Server],
+    authority: trustme.CA,
 ) -> None:
     server = serve(answer_all, context_for(authority, "other.example"))
     assert make_client(verify=False).send(server.url).read() == b"ok"
 
 
-def test_a_server_without_tls_is_told(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_server_without_tls_is_told(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.sock.recv(1000)
         peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -114,18 +128,25 @@ def test_a_server_without_tls_is_told(client: Client, serve: Callable[..., Serve
     assert caught.value.kind == "tls"
 
 
-def test_a_handshake_that_never_ends_is_a_timeout_to_connect(client: Client, serve: Callable[..., Server]) -> None:
+def test_a_handshake_that_never_ends_is_a_timeout_to_connect(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     def handler(peer: Peer, server: Server) -> None:
         server.event("end").wait(5)
 
     server = serve(handler)
     with pytest.raises(CerebrasTimeoutError) as caught:
-        client.send(server.url.replace("http:", "https:"), timeouts=Timeouts(connect_s=0.3))
+        client.send(
+            server.url.replace("http:", "https:"), timeouts=Timeouts(connect_s=0.3)
+        )
     assert caught.value.kind == "connect"
 
 
 def test_a_stream_over_tls_comes_as_it_is_sent_and_is_cut_at_once_when_left(
-    make_client: Callable[..., Client], serve: Callable[..., Server], authority: trustme.CA, bundle: Path
+    make_client: Callable[..., Client],
+    serve: Callable[..., Server],
+    authority: trustme.CA,
+    bundle: Path,
 ) -> None:
     gone = threading.Event()
 
@@ -152,7 +173,10 @@ def test_a_stream_over_tls_comes_as_it_is_sent_and_is_cut_at_once_when_left(
 
 
 def test_silence_and_cuts_over_tls_are_told_as_without(
-    make_client: Callable[..., Client], serve: Callable[..., Server], authority: trustme.CA, bundle: Path
+    make_client: Callable[..., Client],
+    serve: Callable[..., Server],
+    authority: trustme.CA,
+    bundle: Path,
 ) -> None:
     def handler(peer: Peer, server: Server) -> None:
         peer.read_request()
@@ -175,12 +199,18 @@ def test_silence_and_cuts_over_tls_are_told_as_without(
 
 
 def test_a_large_body_crosses_tls(
-    make_client: Callable[..., Client], serve: Callable[..., Server], authority: trustme.CA, bundle: Path
+    make_client: Callable[..., Client],
+    serve: Callable[..., Server],
+    authority: trustme.CA,
+    bundle: Path,
 ) -> None:
     def handler(peer: Peer, server: Server) -> None:
         request = peer.read_request()
         assert request is not None
-        peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(request.body), request.body))
+        peer.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b"
+            % (len(request.body), request.body)
+        )
 
     server = serve(handler, context_for(authority, "127.0.0.1"))
     body = bytes(range(256)) * 8000
@@ -194,7 +224,9 @@ def test_contexts_are_made_once_per_setting(bundle: Path) -> None:
     assert contexts.get(True, with_file) is not contexts.get(False, with_file)
 
 
-def test_no_context_is_made_for_http(client: Client, serve: Callable[..., Server]) -> None:
+def test_no_context_is_made_for_http(
+    client: Client, serve: Callable[..., Server]
+) -> None:
     client.send(serve(answer_all).url).read()
     assert not client.transport._contexts._made
 
@@ -207,7 +239,9 @@ def test_no_context_is_made_for_http(client: Client, serve: Callable[..., Server
     ],
     ids=["code", "environment"],
 )
-def test_a_bundle_that_cannot_be_read_is_named(verify: bool | str, environment: Environment, text: str) -> None:
+def test_a_bundle_that_cannot_be_read_is_named(
+    verify: bool | str, environment: Environment, text: str
+) -> None:
     with pytest.raises(CerebrasConfigurationError, match=text):
         TlsContexts().get(verify, environment)
 

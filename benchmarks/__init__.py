@@ -1,0 +1,1 @@
+"""Ours against the other clients of the same API; see `README.md`."""

@@ -1,0 +1,223 @@
+"""A server that costs next to nothing, so that the clients are what is measured.
+
+Every answer is encoded once and sent as it is. What to send stands in the path of the
+base URL: `/PACE/KIND/EVENTS`, before the `/v1/...` that a client adds.
+
+- PACE: `burst` writes a stream at once; `each` gives each event a write of its own, as
+  fast as the sockets take it, streams in turn; `paced` sends `EVENTS_PER_S` a second.
+- KIND: `text`, `tool` (one call, its arguments in fragments) or `json` (a text that is
+  a JSON object).
+- EVENTS: how many events with content a stream has.
+
+Each event is an HTTP chunk of its own, as the service sends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import sys
+from functools import cache
+
+EVENTS_PER_S = 2_000
+MODEL = "gpt-oss-120b"
+
+_PATH = re.compile(rb"^\w+ /(burst|each|paced)/(text|tool|json)/(\d+)/(\S*)")
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_STREAM = re.compile(rb'"stream": ?true')
+_WORDS = (" the", " model", " answers", " with", " words", " of", " some", " length")
+_USAGE = {
+    "prompt_tokens": 72,
+    "completion_tokens": 100,
+    "total_tokens": 172,
+    "prompt_tokens_details": {"cached_tokens": 0},
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
+_TIMES = {
+    "queue_time": 0.0001,
+    "prompt_time": 0.003,
+    "completion_time": 0.04,
+    "total_time": 0.05,
+    "created": 1780000000.25,
+}
+_COMMON = {
+    "id": "chatcmpl-0b7c3a52-4f0e-4c1e-9a3a-6d1d0c6f9b11",
+    "created": 1780000000,
+    "model": MODEL,
+    "system_fingerprint": "fp_benchmarks",
+}
+_LIMITS = (
+    b"x-ratelimit-limit-requests-day: 14400\r\n"
+    b"x-ratelimit-remaining-requests-day: 14399\r\n"
+    b"x-ratelimit-reset-requests-day: 33011.38\r\n"
+    b"x-ratelimit-limit-tokens-minute: 60000\r\n"
+    b"x-ratelimit-remaining-tokens-minute: 59900\r\n"
+    b"x-ratelimit-reset-tokens-minute: 11.38\r\n"
+    b"inference-id: chatcmpl-0b7c3a52\r\n"
+)
+_STREAM_HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
+    + _LIMITS
+    + b"transfer-encoding: chunked\r\n\r\n"
+)
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+def word(number: int) -> str:
+    """Return the text of one event."""
+    return _WORDS[number % len(_WORDS)]
+
+
+def json_pieces(count: int) -> list[str]:
+    """Return a JSON object with one long text, cut into pieces."""
+    inner = [word(number) for number in range(max(count - 2, 1))]
+    return ['{"title": "T", "text": "', *inner, '"}']
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _event(choices: list[dict[str, object]], **more: object) -> bytes:
+    body = {**_COMMON, "choices": choices, "object": "chat.completion.chunk", **more}
+    return _chunked(b"data: " + _dump(body) + b"\n\n")
+
+
+def _chunked(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def _delta(delta: dict[str, object]) -> bytes:
+    return _event([{"delta": delta, "index": 0}])
+
+
+def _tool_fragment(args: str, **first: object) -> bytes:
+    function = {"arguments": args, **({"name": "write"} if first else {})}
+    call = {"index": 0, "type": "function", "function": function, **first}
+    return _delta({"tool_calls": [call]})
+
+
+@cache
+def events(kind: str, count: int) -> list[bytes]:
+    """Return a stream as its HTTP chunks, the terminating one included."""
+    if kind == "tool":
+        first = _tool_fragment("", id="call_1")
+        content = [first, *(_tool_fragment(piece) for piece in json_pieces(count - 1))]
+    elif kind == "json":
+        content = [_delta({"content": piece}) for piece in json_pieces(count)]
+    else:
+        content = [_delta({"content": word(number)}) for number in range(count)]
+    reason = "tool_calls" if kind == "tool" else "stop"
+    end = [{"delta": {}, "index": 0, "finish_reason": reason}]
+    return [
+        _delta({"role": "assistant"}),
+        *content,
+        _event(end, usage=_USAGE, time_info=_TIMES),
+        _chunked(b"data: [DONE]\n\n"),
+        _LAST_CHUNK,
+    ]
+
+
+@cache
+def whole_stream(kind: str, count: int) -> bytes:
+    """Return a stream in one piece, head included."""
+    return _STREAM_HEAD + b"".join(events(kind, count))
+
+
+@cache
+def plain(kind: str, count: int) -> bytes:
+    """Return a plain answer, head included."""
+    message: dict[str, object] = {"role": "assistant"}
+    if kind == "tool":
+        function = {"name": "write", "arguments": "".join(json_pieces(count))}
+        call = {"id": "call_1", "type": "function", "function": function}
+        message["tool_calls"] = [call]
+    else:
+        pieces = json_pieces(count) if kind == "json" else map(word, range(count))
+        message["content"] = "".join(pieces)
+    reason = "tool_calls" if kind == "tool" else "stop"
+    choice = {"index": 0, "finish_reason": reason, "message": message}
+    body = {
+        **_COMMON,
+        "object": "chat.completion",
+        "choices": [choice],
+        "usage": _USAGE,
+        "time_info": _TIMES,
+    }
+    return _json_answer(_dump(body))
+
+
+def _json_answer(body: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n" + _LIMITS
+    return head + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+class _Connection(asyncio.Protocol):
+    """One connection; a client sends its next request after the last answer."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        end = self.data.find(b"\r\n\r\n")
+        if end < 0:
+            return
+        length = _LENGTH.search(self.data, 0, end)
+        size = end + 4 + (int(length[1]) if length else 0)
+        if len(self.data) < size:
+            return
+        request = bytes(self.data[:size])
+        del self.data[:size]
+        self.answer(request, end)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def answer(self, request: bytes, end: int) -> None:
+        path = _PATH.match(request)
+        if path is None or request.startswith(b"GET "):
+            self.transport.write(_json_answer(b"{}"))
+            return
+        pace, kind, count = path[1], path[2].decode(), int(path[3])
+        if not _STREAM.search(request, end):
+            self.transport.write(plain(kind, count))
+        elif pace == b"burst":
+            self.transport.write(whole_stream(kind, count))
+        else:
+            every_s = 1 / EVENTS_PER_S if pace == b"paced" else 0.0
+            work = self.stream(events(kind, count), every_s)
+            self.task = asyncio.get_running_loop().create_task(work)
+
+    async def stream(self, chunks: list[bytes], every_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        write = self.transport.write
+        write(_STREAM_HEAD)
+        due = loop.time()
+        for chunk in chunks:
+            write(chunk)
+            due += every_s
+            await asyncio.sleep(max(0.0, due - loop.time()) if every_s else 0)
+
+
+async def _serve() -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(_Connection, "127.0.0.1", 0, backlog=512)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    # The parent closes our standard input when it is done, or dies.
+    await loop.run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())

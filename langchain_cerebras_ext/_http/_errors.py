@@ -1,0 +1,210 @@
+"""From whatever went wrong on the way to an error of ours: the only such mapping.
+
+urllib3, aiohttp and httpx each wrap the system's errors in their own; what happened is
+read from the chain of causes, and only where that says nothing from the wrapper.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import zlib
+from typing import TYPE_CHECKING
+
+from langchain_cerebras_ext._http._limits import LimitError
+from langchain_cerebras_ext.errors import (
+    CerebrasConnectionError,
+    CerebrasTimeoutError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_cerebras_ext._http._route import Route
+
+__all__ = ["Fault", "causes", "connection_error", "map_error", "map_limit"]
+
+_CURES = {
+    "dns": "Check CEREBRAS_BASE_URL (or base_url=...), the network and its DNS.",
+    "refused": "Check CEREBRAS_BASE_URL (or base_url=...), and that the server runs.",
+    "tls": (
+        "If a company proxy or a server of your own uses its own authority, name its "
+        "certificate in SSL_CERT_FILE; check the clock too."
+    ),
+    "proxy": (
+        "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY; NO_PROXY names hosts to be "
+        "reached without it."
+    ),
+    "reset": "Try again; if it stays, look for a proxy or firewall on the way.",
+    "closed": "Try again; if it stays, look for a proxy or firewall on the way.",
+    "protocol": "Check that CEREBRAS_BASE_URL (or base_url=...) leads to the API.",
+    "other": "Check the network.",
+}
+_UNREACHED = {"dns", "refused", "reset", "closed", "other"}
+
+
+class Fault(Exception):  # noqa: N818
+    """The peer broke the protocol, or went away; never leaves the transport.
+
+    Attributes:
+        kind: As in `CerebrasConnectionError`.
+    """
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def connection_error(kind: str, text: str) -> CerebrasConnectionError:
+    """Build an error from what happened; the cure follows from its kind."""
+    return CerebrasConnectionError(f"{text}. {_CURES[kind]}", kind=kind)
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and what caused it, down to the system's own."""
+    seen: set[int] = set()
+    pending: list[BaseException] = [error]
+    while pending:
+        found = pending.pop(0)
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        if isinstance(found, BaseExceptionGroup):
+            pending += found.exceptions
+        inner = [arg for arg in found.args if isinstance(arg, BaseException)]
+        system = getattr(found, "os_error", None)  # aiohttp's connector errors
+        for cause in (found.__cause__, system, *inner, found.__context__):
+            if isinstance(cause, BaseException):
+                pending.append(cause)
+
+
+def map_error(
+    error: Exception, route: Route, *, connecting: bool = False
+) -> CerebrasConnectionError:
+    """Say why a call failed, in our terms.
+
+    Args:
+        error: What the engine raised.
+        route: Where the call went, for the text.
+        connecting: Whether no connection had come about yet.
+    """
+    chain = list(causes(error))
+    for cause in chain:
+        if isinstance(cause, LimitError):
+            return map_limit(cause, route)
+    kind, text = _classify(chain)
+    names = {type(cause).__name__ for cause in chain}
+    by_proxy = route.proxy is not None and (
+        names & {"ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"}
+        or (connecting and kind in _UNREACHED)
+    )
+    if by_proxy and kind != "tls":
+        return connection_error(
+            "proxy", f"No connection to {route}: the proxy is of no use ({text})"
+        )
+    before = connecting or kind in {"dns", "refused"}
+    start = f"No connection to {route}" if before else f"The call to {route} failed"
+    return connection_error(kind, f"{start}: {text}")
+
+
+def _classify(chain: list[BaseException]) -> tuple[str, str]:
+    for cause in chain:
+        found = _classify_one(cause)
+        if found is not None:
+            return found
+    error = chain[0]
+    return "other", f"{type(error).__name__}: {error}"
+
+
+def _classify_one(error: BaseException) -> tuple[str, str] | None:
+    """Read one link of the chain, if it is one that says something."""
+    if isinstance(error, Fault):
+        return error.kind, str(error)
+    if isinstance(error, socket.gaierror):
+        return "dns", f"the name cannot be resolved ({error.strerror or error})"
+    if isinstance(error, ConnectionRefusedError):
+        return "refused", "nobody listens there (connection refused)"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "tls", f"its certificate is not trusted ({error.verify_message})"
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return "closed", "the connection ended (TLS)"
+    if isinstance(error, ssl.SSLError):
+        return "tls", f"TLS failed ({error.reason or error})"
+    if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
+        return "closed", "the server closed the connection before the answer's end"
+    if isinstance(error, ConnectionError):
+        return "reset", f"the connection was reset ({error.strerror or error})"
+    if isinstance(error, (http.client.HTTPException, zlib.error)):
+        return "protocol", f"the answer is not HTTP as it should be ({error!r})"
+    if type(error) is OSError or isinstance(error, (PermissionError, TimeoutError)):
+        return "other", f"the network failed ({error.strerror or error})"
+    return _classify_name(error)
+
+
+_BY_NAME = {
+    # urllib3
+    "InvalidChunkLength": "protocol",
+    "DecodeError": "protocol",
+    # aiohttp
+    "ServerDisconnectedError": "closed",
+    "ClientPayloadError": "closed",
+    "ClientOSError": "reset",
+    "TransferEncodingError": "closed",
+    "ContentLengthError": "closed",
+    "BadStatusLine": "protocol",
+    "BadHttpMessage": "protocol",
+    "ContentEncodingError": "protocol",
+    "LineTooLong": "protocol",
+    "InvalidHeader": "protocol",
+    "ClientHttpProxyError": "proxy",
+    # httpx
+    "RemoteProtocolError": "protocol",
+    "LocalProtocolError": "protocol",
+    "DecodingError": "protocol",
+    "UnsupportedProtocol": "protocol",
+    "ReadError": "reset",
+    "WriteError": "reset",
+    "CloseError": "reset",
+    "ProxyError": "proxy",
+}
+
+
+def _classify_name(error: BaseException) -> tuple[str, str] | None:
+    name = type(error).__name__
+    kind = _BY_NAME.get(name)
+    if kind is None:
+        return None
+    text = str(error) or name
+    if name == "RemoteProtocolError" and ("closed" in text or "disconnect" in text):
+        kind = "closed"
+    if kind == "closed":
+        return (
+            kind,
+            f"the server closed the connection before the answer's end ({text})",
+        )
+    return kind, text
+
+
+def map_limit(error: LimitError, route: Route) -> CerebrasTimeoutError:
+    """Say which limit passed, and how to change it."""
+    limit_s = error.limit_s
+    shown = "" if limit_s is None else f" of {limit_s:g} s"
+    happened, cure = {
+        "connect": (
+            f"No connection to {route} within the limit{shown}",
+            "Check the network, or raise connect_timeout.",
+        ),
+        "idle": (
+            f"Nothing came from {route} within the limit{shown}",
+            "Try again, or raise timeout (in a stream stream_chunk_timeout).",
+        ),
+        "total": (
+            f"The call to {route} took longer than its limit{shown}",
+            "Ask for fewer tokens, stream, or raise timeout or total_timeout.",
+        ),
+    }[error.kind]
+    return CerebrasTimeoutError(
+        f"{happened}. {cure}", kind=error.kind, timeout_s=limit_s
+    )

@@ -1,0 +1,1 @@
+"""The command `cerebras-ext`; needs the extra `cli`."""

@@ -1,0 +1,79 @@
+"""How a command ends: its exit codes, and one readable line for an error."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+
+FAILED: Final = 1
+WRONG_USE: Final = 2
+INTERRUPTED: Final = 130
+
+
+class CommandError(Exception):
+    """What the user gave cannot be used; the text says why, and what to do."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Return the exit code for an error."""
+    from langchain_cerebras_ext.errors import (
+        CerebrasConfigurationError,
+        CerebrasInvalidRequestError,
+    )
+
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    ours = (CommandError, CerebrasConfigurationError, CerebrasInvalidRequestError)
+    return WRONG_USE if isinstance(error, ours) else FAILED
+
+
+def explain(error: BaseException) -> str:
+    """Return an error as one line."""
+    from langchain_cerebras_ext._live import printable
+    from langchain_cerebras_ext.errors import CerebrasError, mask_secrets
+
+    text = " ".join(mask_secrets(printable(str(error))).split())
+    if isinstance(error, (CerebrasError, CommandError)):
+        return text or type(error).__name__
+    told = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    return f"{told} (--debug shows where)"
+
+
+@contextmanager
+def guard(*, debug: bool) -> Iterator[None]:
+    """Turn errors of a command into one line and an exit code.
+
+    Args:
+        debug: Print the traceback as well.
+
+    Raises:
+        typer.Exit: With the exit code.
+    """
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; nothing is left to say.
+        _discard_output()
+        raise typer.Exit(FAILED) from None
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        typer.echo(f"Error: {explain(error)}", err=True)
+        raise typer.Exit(exit_code(error)) from None
+
+
+def _discard_output() -> None:
+    """Point standard output nowhere, so that the flush at exit does not fail too."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

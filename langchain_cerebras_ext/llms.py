@@ -1,0 +1,365 @@
+"""`CerebrasLLM`: text completion on Cerebras Inference as a LangChain LLM."""
+
+from __future__ import annotations
+
+from contextlib import aclosing, closing
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+from langchain_core.language_models.llms import BaseLLM
+from langchain_core.outputs import Generation, GenerationChunk, LLMResult
+from pydantic import Field
+
+from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
+from langchain_cerebras_ext._config import strip_provider
+from langchain_cerebras_ext._connection import CerebrasConnection
+from langchain_cerebras_ext._metadata import (
+    PROVIDER,
+    AnswerFacts,
+    answer_metadata,
+    measured,
+    rate_limits,
+    to_usage_metadata,
+)
+from langchain_cerebras_ext._params import COMPLETION_PARAMS
+from langchain_cerebras_ext._request import build_payload
+from langchain_cerebras_ext.errors import (
+    CerebrasInvalidRequestError,
+    EmptyResponseError,
+    UnsupportedFeatureError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForLLMRun,
+        CallbackManagerForLLMRun,
+    )
+    from langchain_core.language_models.base import LangSmithParams
+
+    from langchain_cerebras_ext._client import (
+        Answer,
+        AsyncOpenStream,
+        Call,
+        OpenStream,
+    )
+    from langchain_cerebras_ext._params import Param
+
+__all__ = ["CerebrasLLM"]
+
+
+class CerebrasLLM(CerebrasConnection, BaseLLM):
+    """Text completion: a prompt in, its continuation out.
+
+    For chat, tools and structured output use `ChatCerebras`; most models are tuned
+    for it.
+
+    Example:
+        ```python
+        from langchain_cerebras_ext import CerebrasLLM
+
+        llm = CerebrasLLM(model="gpt-oss-120b", max_tokens=50)
+        print(llm.invoke("Once upon a time"))
+        ```
+
+    Source: `/v1/completions` in the API's OpenAPI description of 2026-07.
+    """
+
+    temperature: float | None = None
+    """Sampling temperature, 0 to 2."""
+    top_p: float | None = None
+    """Nucleus sampling, 0 to 1."""
+    max_tokens: int | None = None
+    """Tokens of the completion at most."""
+    min_tokens: int | None = None
+    """Tokens of the completion at least."""
+    frequency_penalty: float | None = None
+    """-2 to 2."""
+    presence_penalty: float | None = None
+    """-2 to 2."""
+    logit_bias: dict[str, float] | None = None
+    """Token id to bias, -100 to 100."""
+    logprobs: int | None = None
+    """Alternatives per token to return log probabilities for, 0 to 20."""
+    n: int | None = None
+    """Completions per prompt; every one is billed."""
+    best_of: int | None = None
+    """Completions made on the server, of which the best are returned, 0 to 20."""
+    echo: bool | None = None
+    """Return the prompt before the completion."""
+    grammar_root: str | None = None
+    """Rule of the service's grammar to begin with."""
+    return_raw_tokens: bool | None = None
+    """Return token ids."""
+    stop: list[str] | str | None = Field(default=None, alias="stop_sequences")
+    """Up to four texts that end the completion."""
+    seed: int | None = None
+    """For repeatable sampling, best effort."""
+    prompt_cache_key: str | None = None
+    """Routing hint for the prompt cache."""
+    user: str | None = None
+    """Your user's id."""
+    stream_options: dict[str, Any] | None = None
+    """Sent with streams as it is."""
+    streaming: bool = False
+    """Stream also under `invoke`; pieces reach callback handlers."""
+
+    _params: ClassVar[Mapping[str, Param]] = COMPLETION_PARAMS
+    _path: ClassVar[str] = "/completions"
+
+    @property
+    def _llm_type(self) -> str:
+        return "cerebras-llm"
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """Which field holds a secret, and the variable that it is read from."""
+        return {"cerebras_api_key": "CEREBRAS_API_KEY"}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether `dumps` and `load` work; they do."""
+        return True
+
+    @classmethod
+    def get_lc_namespace(cls) -> list[str]:
+        """The module from which `load` imports the class."""
+        return ["langchain_cerebras_ext", "llms"]
+
+    @property
+    def model(self) -> str:
+        """The model's id."""
+        return self.model_name
+
+    def _defaults(self) -> dict[str, Any]:
+        held = self.__dict__
+        return {
+            name: held[name] for name in COMPLETION_PARAMS if held[name] is not None
+        }
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "model_name": self.model_name,
+            "base_url": self.cerebras_api_base,
+            **self._defaults(),
+        }
+
+    def _get_ls_params(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = PROVIDER
+        params["ls_model_name"] = strip_provider(
+            str(kwargs.get("model") or self.model_name)
+        )
+        return params
+
+    def get_num_tokens(self, text: str) -> int:
+        """Return how many tokens a text has, without a network."""
+        from langchain_cerebras_ext._tokens import count_text_tokens
+
+        return count_text_tokens(text, self.model_name)
+
+    # ---------------------------------------------------------------------- requests
+
+    def _request(
+        self, prompt: str, stop: list[str] | None, kwargs: Any, *, stream: bool
+    ) -> Call:
+        if not prompt:
+            msg = "The prompt is empty: the API needs text to continue."
+            raise CerebrasInvalidRequestError(msg)
+        payload, options = build_payload(
+            self._defaults(),
+            kwargs,
+            params=COMPLETION_PARAMS,
+            model=self.model_name,
+            stop=stop,
+            stream=stream,
+            model_kwargs=self.model_kwargs,
+            extra_body=self.extra_body,
+        )
+        payload["prompt"] = prompt
+        return self._call(
+            msgspec.json.encode(payload),
+            stream=stream,
+            model=payload["model"],
+            timeout=options.timeout,
+            headers=options.headers,
+        )
+
+    def _generate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if self._streams(kwargs):
+            chunks = [
+                list(self._stream(prompt, stop, run_manager, **kwargs))
+                for prompt in prompts
+            ]
+            return _joined([_sum(parts) for parts in chunks])
+        calls = [self._request(p, stop, kwargs, stream=False) for p in prompts]
+        return _joined([_read(send(self._transport(), call)) for call in calls])
+
+    async def _agenerate(
+        self,
+        prompts: list[str],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        if self._streams(kwargs):
+            chunks = [
+                [chunk async for chunk in self._astream(p, stop, run_manager, **kwargs)]
+                for p in prompts
+            ]
+            return _joined([_sum(parts) for parts in chunks])
+        import asyncio
+
+        calls = [self._request(p, stop, kwargs, stream=False) for p in prompts]
+        answers = await asyncio.gather(
+            *(asend(self._atransport(), call) for call in calls)
+        )
+        return _joined([_read(answer) for answer in answers])
+
+    def _streams(self, kwargs: Mapping[str, Any]) -> bool:
+        n = kwargs.get("n", self.n) or 1
+        return self.streaming and n == 1
+
+    def _check_stream(self, kwargs: Mapping[str, Any]) -> None:
+        for name in ("n", "best_of"):
+            value = kwargs.get(name, getattr(self, name))
+            if isinstance(value, int) and value > 1:
+                msg = (
+                    f"{name}={value} cannot be streamed: a stream carries one "
+                    f"completion. Use invoke or generate, or {name}=1."
+                )
+                raise UnsupportedFeatureError(msg)
+
+    def _stream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[GenerationChunk]:
+        self._check_stream(kwargs)
+        call = self._request(prompt, stop, kwargs, stream=True)
+        stream = open_stream(self._transport(), call)
+        with closing(stream.batches()) as batches:
+            for deltas in batches:
+                for delta in deltas:
+                    if delta.text:
+                        chunk = GenerationChunk(text=delta.text)
+                        if run_manager:
+                            run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                        yield chunk
+        yield _last(stream)
+
+    async def _astream(
+        self,
+        prompt: str,
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[GenerationChunk]:
+        self._check_stream(kwargs)
+        call = self._request(prompt, stop, kwargs, stream=True)
+        stream = await aopen_stream(self._atransport(), call)
+        async with aclosing(stream.batches()) as batches:
+            async for deltas in batches:
+                for delta in deltas:
+                    if delta.text:
+                        chunk = GenerationChunk(text=delta.text)
+                        if run_manager:
+                            await run_manager.on_llm_new_token(delta.text, chunk=chunk)
+                        yield chunk
+        yield _last(stream)
+
+
+def _read(answer: Answer) -> list[Generation]:
+    """Return the completions of one prompt; usage stands on the first."""
+    response = answer.response()
+    if not response.choices:
+        msg = (
+            "Cerebras answered 200 without choices: there is no completion in the "
+            f"answer (id {response.id})."
+        )
+        raise EmptyResponseError(msg, request_id=response.id)
+    usage = to_usage_metadata(response.usage)
+    facts = AnswerFacts()
+    facts.update(response)
+    timings = measured(
+        elapsed_s=answer.elapsed_s,
+        first_token_s=None,
+        output_tokens=facts.output_tokens,
+    )
+    generations: list[Generation] = []
+    for number, choice in enumerate(sorted(response.choices, key=lambda c: c.index)):
+        info = _info(facts, choice.finish_reason, answer.headers, answer.attempts)
+        info["measured"] = timings
+        if choice.logprobs:
+            info["logprobs"] = choice.logprobs
+        if usage and number == 0:
+            info["usage_metadata"] = usage
+        generations.append(Generation(text=choice.text or "", generation_info=info))
+    return generations
+
+
+def _last(stream: OpenStream | AsyncOpenStream) -> GenerationChunk:
+    facts = stream.reader.facts
+    info = _info(facts, stream.reader.finish_reason, stream.headers, stream.attempts)
+    info["measured"] = measured(
+        elapsed_s=stream.elapsed_s,
+        first_token_s=stream.first_token_s,
+        output_tokens=facts.output_tokens,
+    )
+    usage = to_usage_metadata(facts.usage)
+    if usage:
+        info["usage_metadata"] = usage
+    if stream.reader.logprobs:
+        info.update(stream.reader.logprobs)
+    return GenerationChunk(text="", generation_info=info)
+
+
+def _info(
+    facts: AnswerFacts, reason: str | None, headers: Mapping[str, str], attempts: int
+) -> dict[str, Any]:
+    info = {
+        "model_provider": PROVIDER,
+        **answer_metadata(facts, reason),
+        "attempts": attempts,
+    }
+    limits = rate_limits(headers)
+    if limits:
+        info["rate_limits"] = limits
+    return info
+
+
+def _sum(parts: list[GenerationChunk]) -> list[Generation]:
+    text = "".join(part.text for part in parts)
+    return [Generation(text=text, generation_info=parts[-1].generation_info)]
+
+
+def _joined(generations: list[list[Generation]]) -> LLMResult:
+    """Return the result of several prompts, with token counts as LangChain has them."""
+    totals = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    metered = False
+    for group in generations:
+        usage = (group[0].generation_info or {}).get("usage_metadata")
+        if usage:
+            metered = True
+            totals["prompt_tokens"] += usage["input_tokens"]
+            totals["completion_tokens"] += usage["output_tokens"]
+            totals["total_tokens"] += usage["total_tokens"]
+    first = (generations[0][0].generation_info or {}) if generations else {}
+    output: dict[str, Any] = {"model_name": first.get("model_name")}
+    if metered:
+        output["token_usage"] = totals
+    return LLMResult(
+        generations=[list(group) for group in generations], llm_output=output
+    )
