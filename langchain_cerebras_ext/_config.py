@@ -45,6 +45,7 @@ CONNECT_S = 5.0
 READ_S = 60.0
 TOTAL_S = 120.0
 FIRST_BYTE_S = 120.0
+_INFINITE = float("inf")
 
 # Prefixes of other vendors' keys: sent to Cerebras, they leak and answer 401.
 _FOREIGN_KEYS = {
@@ -131,7 +132,10 @@ def normalise_base_url(url: str) -> str:
         CerebrasConfigurationError: It is no http(s) URL with a host.
     """
     text = url.strip()
-    parts = urlsplit(text if "://" in text else f"https://{text}")
+    if "://" not in text:
+        # A server on this machine has no certificate.
+        text = f"{'http' if is_loopback(f'//{text}') else 'https'}://{text}"
+    parts = urlsplit(text)
     try:
         port = parts.port
     except ValueError:
@@ -220,15 +224,15 @@ def call_timeouts(
         CerebrasConfigurationError: A value is not a positive number.
     """
     given = _read_timeout(timeout)
-    for name, value in (
-        ("connect", connect_s),
-        ("total", total_s),
-        ("between", between_chunks_s),
+    for name, field, value in (
+        ("connect", "connect_timeout", connect_s),
+        ("total", "total_timeout", total_s),
+        ("between", "stream_chunk_timeout", between_chunks_s),
     ):
         if value is not None:
-            given[name] = value
+            given[name] = _seconds(field, value)
     for name, value in given.items():
-        _check_seconds(name, value)
+        given[name] = _seconds(_SAID.get(name, name), value)
     connect = given.get("connect", CONNECT_S)
     read = given.get("read", READ_S)
     return CallTimeouts(
@@ -238,7 +242,7 @@ def call_timeouts(
         stream=Timeouts(
             connect_s=connect,
             read_s=given.get("between", read),
-            total_s=given.get("stream_total", total_s),
+            total_s=given.get("stream_total") if total_s is None else given["total"],
             first_byte_s=given.get("first_byte", FIRST_BYTE_S),
         ),
     )
@@ -248,7 +252,9 @@ def _read_timeout(timeout: Any) -> dict[str, Any]:
     if timeout is None:
         return {}
     if isinstance(timeout, (int, float)):
-        whole = float(timeout)
+        whole = _seconds("timeout", timeout)
+        if whole is None:
+            return dict.fromkeys(("connect", "read", "first_byte", "total"))
         return {
             "connect": min(CONNECT_S, whole),
             "read": whole,
@@ -288,12 +294,17 @@ def _read_timeout(timeout: Any) -> dict[str, Any]:
     raise CerebrasConfigurationError(msg)
 
 
-def _check_seconds(name: str, value: Any) -> None:
+_SAID = {name: f"timeout ({name})" for name in _TIMEOUT_KEYS}
+
+
+def _seconds(name: str, value: Any) -> float | None:
+    """Return a limit in seconds; infinity is no limit."""
     if value is None:
-        return
+        return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        msg = f"timeout ({name})={value!r} must be a positive number of seconds."
+        msg = f"{name}={value!r} must be a positive number of seconds."
         raise CerebrasConfigurationError(msg)
+    return None if value == _INFINITE else float(value)
 
 
 # -------------------------------------------------------------------------- headers

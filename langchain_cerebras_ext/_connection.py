@@ -145,9 +145,9 @@ class CerebrasConnection(BaseModel):
 
     request_timeout: Any = Field(alias="timeout", default=None)
     """Seconds; `(connect, read)`; a mapping of `connect`, `read`, `first_byte` and
-    `total`; or an httpx `Timeout`. Seconds alone bound a whole plain call and, in a stream, the
-    first byte and every gap. Default: 5 s to connect, 60 s without a byte, 120 s in
-    all; in a stream 120 s to the first byte, 60 s between bytes, no total."""
+    `total`; or an httpx `Timeout`. Seconds alone bound a whole plain call and, in a
+    stream, the first byte and every gap. Default: 5 s to connect, 60 s without a byte,
+    120 s in all; in a stream 120 s to the first byte, 60 s between bytes, no total."""
 
     connect_timeout: float | None = None
     """Seconds to connect; overrides what `timeout` says of it."""
@@ -384,6 +384,9 @@ class CerebrasConnection(BaseModel):
             headers["x-cerebras-version-patch"] = str(self.api_version_patch)
         for given in (self.default_headers, more):
             for name, value in (given or {}).items():
+                if value is None:  # as for parameters: taken away
+                    headers.pop(str(name).lower(), None)
+                    continue
                 text = str(value)
                 if not _is_header(str(name), text):
                     msg = (

@@ -110,8 +110,8 @@ class _Conversation:
             if isinstance(message, ToolMessage)
         }
         self.used: set[str] = set()
-        # Original id -> id on the wire, of the calls of the latest assistant turn.
-        self.open: dict[str, str] = {}
+        # Original id -> ids on the wire, of the calls of the latest assistant turn.
+        self.open: dict[str, list[str]] = {}
         self.names: dict[str, str] = {}
 
     def convert(self) -> list[dict[str, Any]]:
@@ -184,7 +184,7 @@ class _Conversation:
         reasoning = _reasoning_of(message)
         wire: dict[str, Any] = {"role": "assistant"}
         if reasoning and self.rules.replay == "think_tags":
-            if "<think>" not in text:
+            if not text.lstrip().startswith("<think>"):
                 text = f"<think>{reasoning}</think>{text}"
         elif reasoning and self.rules.replay == "field":
             wire["reasoning"] = reasoning
@@ -221,7 +221,7 @@ class _Conversation:
     def _calls(self, message: AIMessage) -> list[dict[str, Any]]:
         calls: list[dict[str, Any]] = []
         for number, call in enumerate(message.tool_calls):
-            args = json.dumps(call["args"], ensure_ascii=False, separators=(",", ":"))
+            args = _json(call["args"], f"the arguments of tool call {call['id']!r}")
             calls.append(self._call(call, args, number))
         # A call that could not be read is history only if something answered it.
         calls.extend(
@@ -241,7 +241,7 @@ class _Conversation:
         while wire_id in self.used:
             wire_id, copy = f"{asked}-{copy}", copy + 1
         self.used.add(wire_id)
-        self.open[asked] = wire_id
+        self.open.setdefault(asked, []).append(wire_id)
         self.names[asked] = call["name"] or ""
         return {
             "id": wire_id,
@@ -257,14 +257,22 @@ class _Conversation:
         else:
             named = [key for key in self.open if self.names[key] == message.name]
             asked = named[0] if named else ""
-        wire_id = self.open.pop(asked, None)
-        if wire_id is None:
+        waiting = self.open.get(asked)
+        if not waiting:
+            what = (
+                f"tool call {asked!r}"
+                if isinstance(message, ToolMessage)
+                else f"function {message.name!r}"
+            )
             msg = (
-                f"{where} answers tool call {asked!r}, but the assistant's turn before "
+                f"{where} answers {what}, but the assistant's turn before "
                 "it made no such call, or it was answered already. A ToolMessage must "
                 "follow the AIMessage whose tool_calls name its tool_call_id."
             )
             raise CerebrasInvalidRequestError(msg)
+        wire_id = waiting.pop(0)
+        if not waiting:
+            del self.open[asked]
         content = self._content(message.content, "tool", where)
         wire = {"role": "tool", "tool_call_id": wire_id, "content": content}
         if message.name:
@@ -299,7 +307,7 @@ class _Conversation:
             return self._parts(block["value"], role, where)
         if role == "tool" and kind not in _MEDIA:
             # A tool's result may be any JSON; the model reads it as text.
-            return [{"type": "text", "text": json.dumps(block, ensure_ascii=False)}]
+            return [{"type": "text", "text": _json(block, where)}]
         if role == "assistant" and (kind in _REPEATED or kind in _REASONING_TEXT):
             return []
         self._refuse_block(kind, where, role)
@@ -337,6 +345,15 @@ class _Conversation:
             raise UnsupportedFeatureError(msg)
         image = {"url": url, "detail": detail} if detail else {"url": url}
         return {"type": "image_url", "image_url": image}
+
+
+def _json(value: Any, what: str) -> str:
+    """Return a value as compact JSON, letters of all languages as they are."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"A message holds a value that is no JSON, in {what}: {error}."
+        raise CerebrasInvalidRequestError(msg) from error
 
 
 def _image_url(block: Mapping[str, Any]) -> tuple[str | None, str | None]:

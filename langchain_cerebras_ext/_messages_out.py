@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from langchain_core.messages import AIMessage, ToolCallChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
+from pydantic import BaseModel
 
 from langchain_cerebras_ext._chunk import CerebrasMessageChunk, parse_call
 from langchain_cerebras_ext._metadata import (
@@ -302,10 +303,17 @@ def _slow_chunk(
     )
 
 
-_FIELDS_SET = frozenset({"content", "additional_kwargs", "response_metadata", "id"})
-_set = object.__setattr__
-_new_message = CerebrasMessageChunk.__new__
-_new_generation = ChatGenerationChunk.__new__
+# Pydantic's slots, set without its `__setattr__`; a class without them has no fast way.
+_new = object.__new__
+_set_dict, _set_fields, _set_extra, _set_private = (
+    BaseModel.__dict__[name].__set__ if name in BaseModel.__dict__ else None
+    for name in (
+        "__dict__",
+        "__pydantic_fields_set__",
+        "__pydantic_extra__",
+        "__pydantic_private__",
+    )
+)
 
 
 def _bare_chunk(
@@ -316,10 +324,9 @@ def _bare_chunk(
     At 3,000 tokens a second those validators are a third of the client's work. There
     is nothing to validate: the values were typed when the event was decoded.
     """
-    message = _new_message(CerebrasMessageChunk)
-    _set(
+    message = _new(CerebrasMessageChunk)
+    _set_dict(
         message,
-        "__dict__",
         {
             "content": text,
             "additional_kwargs": kwargs,
@@ -334,13 +341,12 @@ def _bare_chunk(
             "chunk_position": None,
         },
     )
-    _set(message, "__pydantic_fields_set__", set(_FIELDS_SET))
-    _set(message, "__pydantic_extra__", {})
-    _set(message, "__pydantic_private__", None)
-    generation = _new_generation(ChatGenerationChunk)
-    _set(
+    _set_fields(message, {"content", "additional_kwargs", "response_metadata", "id"})
+    _set_extra(message, {})
+    _set_private(message, None)
+    generation = _new(ChatGenerationChunk)
+    _set_dict(
         generation,
-        "__dict__",
         {
             "text": text,
             "generation_info": None,
@@ -348,9 +354,9 @@ def _bare_chunk(
             "message": message,
         },
     )
-    _set(generation, "__pydantic_fields_set__", {"message"})
-    _set(generation, "__pydantic_extra__", None)
-    _set(generation, "__pydantic_private__", None)
+    _set_fields(generation, {"message"})
+    _set_extra(generation, None)
+    _set_private(generation, None)
     return generation
 
 

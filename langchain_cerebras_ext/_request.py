@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext._messages_in import ModelRules
 from langchain_cerebras_ext._params import (
     ALIASES,
+    HEADER_PARAMS,
     Param,
     check_param,
     explain_unknown,
@@ -20,7 +23,13 @@ from langchain_cerebras_ext.errors import (
     UnsupportedFeatureError,
 )
 
-__all__ = ["CallOptions", "build_payload", "check_payload", "model_rules"]
+__all__ = [
+    "CallOptions",
+    "build_payload",
+    "check_payload",
+    "encode_payload",
+    "model_rules",
+]
 
 # Set by LangChain, or meant for the client: never part of the body.
 _NOT_SENT = frozenset(
@@ -85,6 +94,7 @@ def build_payload(
     values = dict(defaults)
     extra = {**(model_kwargs or {}), **(extra_body or {})}
     options: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
     by_wire = {param.wire: name for name, param in params.items()}
     for given, value in kwargs.items():
         name = ALIASES.get(given) or by_wire.get(given) or given
@@ -96,16 +106,21 @@ def build_payload(
         elif name == "model_name":
             model = strip_provider(str(value)) if value else model
         elif name == "extra_body":
-            extra.update(value or {})
+            extra.update(_mapping(name, value))
         elif name == "stream_usage":
             stream_usage = value
         elif name == "timeout":
             options["timeout"] = value
         elif name == "extra_headers":
-            options["headers"] = value or {}
+            headers.update(_mapping(name, value))
+        elif name in HEADER_PARAMS and "max_completion_tokens" in by_wire:
+            wrong = check_param(HEADER_PARAMS[name], value)
+            if wrong:
+                raise CerebrasInvalidRequestError(wrong)
+            headers[HEADER_PARAMS[name].wire] = value
         elif name not in _NOT_SENT:
-            known = {*params, *ALIASES, "extra_body", "extra_headers", "timeout"}
-            raise CerebrasInvalidRequestError(explain_unknown(given, known))
+            known = {*params, *ALIASES, *_CALL_ONLY}
+            raise CerebrasInvalidRequestError(_explain(given, known))
     if stop is not None:
         wrong = check_param(params["stop"], stop)
         if wrong:
@@ -127,7 +142,66 @@ def build_payload(
     else:
         body.pop("stream_options", None)
     body.update(extra)
-    return body, CallOptions(**options)
+    return body, CallOptions(headers=headers, **options)
+
+
+def encode_payload(payload: Mapping[str, Any]) -> bytes:
+    """Return the body of a request as it is sent.
+
+    Raises:
+        CerebrasInvalidRequestError: It holds something that JSON has no form for.
+    """
+    try:
+        return msgspec.json.encode(payload)
+    except UnicodeEncodeError as error:
+        msg = (
+            "The request holds half a surrogate pair, which UTF-8 cannot encode: "
+            f"{error.reason}. Read files with errors='replace'."
+        )
+        raise CerebrasInvalidRequestError(msg) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"The request holds a value that is no JSON: {error}"
+        raise CerebrasInvalidRequestError(msg) from error
+
+
+_CALL_ONLY = {"extra_body", "extra_headers", "timeout", *HEADER_PARAMS}
+_CONSTRUCTOR_ONLY = {
+    "api_key",
+    "base_url",
+    "cerebras_api_base",
+    "cerebras_api_key",
+    "cerebras_proxy",
+    "connect_timeout",
+    "default_headers",
+    "default_query",
+    "disabled_params",
+    "http_async_client",
+    "http_client",
+    "max_retries",
+    "model_kwargs",
+    "output_version",
+    "request_timeout",
+    "retry_policy",
+    "stream_chunk_timeout",
+    "streaming",
+    "total_timeout",
+}
+
+
+def _explain(name: str, known: set[str]) -> str:
+    if name in _CONSTRUCTOR_ONLY:
+        return (
+            f"{name!r} belongs to the constructor and cannot be given to a call; "
+            f"a call takes timeout, extra_headers and extra_body."
+        )
+    return explain_unknown(name, known)
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if value is None or isinstance(value, Mapping):
+        return value or {}
+    msg = f"{name}={value!r} is a {type(value).__name__}; it takes a mapping."
+    raise CerebrasInvalidRequestError(msg)
 
 
 _CONVERTED = {"tools", "tool_choice", "response_format", "prediction"}
@@ -139,6 +213,8 @@ def _convert(values: dict[str, Any]) -> None:
     if tools is not None and not tools:
         values.pop("tools")  # an empty list is refused by the API
         tools = None
+    if not tools:
+        values.pop("parallel_tool_calls", None)  # it says something about tools
     if tools and not all(_is_wire_tool(tool) for tool in tools):
         from langchain_cerebras_ext._tools import convert_tools
 

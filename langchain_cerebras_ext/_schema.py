@@ -41,6 +41,7 @@ __all__ = [
     "json_schema_of",
     "response_format_for",
     "sanitise_name",
+    "strict_schema",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -474,12 +475,14 @@ class _Adapter:
 
     def _any_of(self, branches: Sequence[Any], path: str) -> _Node:
         nodes: list[_Node] = []
+        seen: set[str] = set()
         for at, branch in enumerate(branches):
             step = f"{path}.anyOf[{at}]" if len(branches) > 1 else path
             node = self.node(branch, step)
             plain = node.any_of and not node.description and not node.notes
             for one in node.any_of if plain else [node]:
-                if one not in nodes:
+                if (told := repr(one)) not in seen:
+                    seen.add(told)
                     nodes.append(one)
         if len(nodes) > MAX_ANY_OF:
             nodes = _with_joined_enums(nodes)
@@ -567,6 +570,8 @@ class _Adapter:
         values = self._values(schema, path)
         if values is not None:
             fitting = [value for value in values if _fits(value, kind)]
+            if kind == "integer":
+                fitting = [int(value) for value in fitting]  # 2.0 is a whole number
             distinct = {(isinstance(v, bool), v): v for v in fitting}
             full = {"null": 1, "boolean": 2}.get(kind)
             if len(distinct) != full:
@@ -780,7 +785,8 @@ class _Merger:
         elif key == "type":
             merged[key] = self._type(known, value)
         elif key == "enum":
-            merged[key] = [one for one in known if _contains(value, one)]
+            allowed = set(map(_identity, value))
+            merged[key] = [one for one in known if _identity(one) in allowed]
         elif key in {"items", "additionalProperties"}:
             merged[key] = (
                 False if False in (known, value) else {"allOf": [known, value]}
@@ -1173,11 +1179,13 @@ def _fits(value: Any, kind: str) -> bool:
     return own == kind
 
 
+def _identity(value: Any) -> tuple[str, str]:
+    """Return what makes a value itself, as JSON has it: `1` is not `true`."""
+    return type(value).__name__, _json(value)
+
+
 def _same(one: Any, other: Any) -> bool:
-    """Compare as JSON does: `1` is not `true`."""
-    return (
-        type(one) is type(other) and bool(one == other) and _json(one) == _json(other)
-    )
+    return type(one) is type(other) and _identity(one) == _identity(other)
 
 
 def _contains(values: Any, value: Any) -> bool:
@@ -1229,11 +1237,12 @@ def _with_joined_enums(nodes: Sequence[_Node]) -> list[_Node]:
         if node.keywords.keys() != {"type", "enum"} or node.description or node.notes:
             joined.append(node)
         elif kind in by_type:
-            known = by_type[kind].keywords["enum"]
-            known += [v for v in node.keywords["enum"] if v not in known]
+            by_type[kind].keywords["enum"] += node.keywords["enum"]
         else:
             by_type[kind] = _Node({"type": kind, "enum": [*node.keywords["enum"]]})
             joined.append(by_type[kind])
+    for node in by_type.values():
+        node.keywords["enum"] = list(dict.fromkeys(node.keywords["enum"]))
     return joined
 
 
@@ -1584,13 +1593,18 @@ def response_format_for(
     inner: JsonSchemaFormat = {"name": shown}
     if described:
         inner["description"] = described
-    inner["schema"] = _strict_schema(body, shown) if strict else _copied(body)
+    inner["schema"] = strict_schema(body, shown) if strict else _copied(body)
     if strict is not None:
         inner["strict"] = strict
     return {"type": "json_schema", "json_schema": inner}
 
 
-def _strict_schema(schema: dict[str, Any], name: str) -> dict[str, Any]:
+def strict_schema(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Adapt a schema, and log a warning if its descriptions had to be cut.
+
+    Raises:
+        SchemaNotSupportedError: As `adapt_schema` does.
+    """
     adapted = adapt_schema(schema, name=name)
     if adapted.shortened:
         _logger.warning(
@@ -1726,11 +1740,17 @@ def _source_by_langchain(schema: Any) -> _Source:
         return _Source(convert_to_json_schema(schema))
     except (TypeError, ValueError, NameError, KeyError, AttributeError) as error:
         msg = (
-            f"Cannot read a schema from a {type(schema).__name__}: "
-            f"{str(error).partition(chr(10))[0]} Give a Pydantic class, a TypedDict or "
-            "a JSON Schema dict."
+            f"Cannot read a schema from {_named(schema)} "
+            f"({str(error).partition(chr(10))[0].rstrip('.')}). Give a Pydantic class, "
+            "a TypedDict or a JSON Schema dict."
         )
         raise CerebrasInvalidRequestError(msg) from error
+
+
+def _named(schema: Any) -> str:
+    """Return the name of a class or function; objects may hold secrets."""
+    name: object = getattr(schema, "__name__", None)
+    return f"'{name}'" if name else f"a {type(schema).__name__}"
 
 
 def _refuse_class(schema: type, error: Exception) -> NoReturn:

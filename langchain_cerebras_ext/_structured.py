@@ -97,6 +97,8 @@ def structured_output(
             bound = _bind_json_schema(model, schema, strict, tools)
         except (SchemaNotSupportedError, UnsupportedFeatureError) as error:
             if not fallback and not _is_pydantic_v1(schema):
+                if isinstance(error, UnsupportedFeatureError):
+                    raise
                 raise _with_remedy(error)  # noqa: B904 - the same error, said better
             if _is_pydantic_v1(schema):
                 warnings.warn(
@@ -146,13 +148,23 @@ def _check_arguments(
         msg = "strict does not go together with method='json_mode': it has no schema."
         raise CerebrasInvalidRequestError(msg)
     if method == "json_mode" and tools:
-        msg = "tools do not go together with method='json_mode'."
+        msg = (
+            "tools do not go together with method='json_mode'; use "
+            "'function_calling' or 'json_schema'."
+        )
         raise CerebrasInvalidRequestError(msg)
 
 
 def _bind_json_schema(
     model: ChatCerebras, schema: Any, strict: bool | None, tools: Sequence[Any] | None
 ) -> Runnable[Any, AIMessage]:
+    card = find_model(model.model_name)
+    if tools and card and card.capabilities.tools_with_response_format is False:
+        msg = (
+            f"{model.model_name} does not take tools together with response_format "
+            "'json_schema'. Use method='function_calling', or fallback=True."
+        )
+        raise UnsupportedFeatureError(msg)
     use_strict = _is_strict(model.model_name) if strict is None else strict
     response_format = response_format_for(schema, strict=use_strict)
     told = _told(schema, "json_schema", strict)
@@ -335,7 +347,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             raise self._missing(message, reason)
         try:
             return json.loads(_bare_json(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if "{" not in text:
                 raise self._missing(message, reason) from error
             raise self._error(
@@ -384,7 +396,7 @@ class StructuredOutputParser(BaseTransformOutputParser[Any]):
             self._validate = _validator(self.target)
         try:
             return self._validate(value)
-        except (ValidationError, ValueError) as error:
+        except Exception as error:  # the user's validators may raise anything
             raise self._error(
                 StructuredOutputInvalidError,
                 message,

@@ -332,18 +332,18 @@ def convert_tools(
         cache: Where conversions are kept; shared by default.
 
     Returns:
-        New dicts that the caller may change, in the order given.
+        New dicts that the caller may change, in the order given; a tool given twice
+        comes once.
 
     Raises:
         CerebrasInvalidRequestError: A tool cannot be converted, a name is not allowed
-            or stands twice, or the tools' own `strict` differ.
+            stands for two different tools, or the tools' own `strict` differ.
         SchemaNotSupportedError: With strict tools, parameters that the strict subset
             cannot express.
         UnsupportedFeatureError: Another provider's hosted tool.
     """
     cache = _shared_cache if cache is None else cache
-    known = [cache.get(tool) for tool in tools]
-    _refuse_duplicates(known)
+    known = _distinct(cache.get(tool) for tool in tools)
     strict = _uniform_strict(known, strict)
     if strict:
         for converted in known:
@@ -360,16 +360,39 @@ def convert_tools(
     return decoded
 
 
-def _refuse_duplicates(known: Iterable[_Converted]) -> None:
-    seen: set[str] = set()
+def _distinct(known: Iterable[_Converted]) -> list[_Converted]:
+    """Drop repetitions; two different tools of one name are refused.
+
+    A Pydantic class and its JSON Schema are one tool given twice: they differ in the
+    titles at most, which LangChain takes out of classes only.
+    """
+    kept: dict[str, _Converted] = {}
     for converted in known:
-        if converted.name in seen:
+        first = kept.setdefault(converted.name, converted)
+        if first is not converted and _untitled(first) != _untitled(converted):
             msg = (
                 f"Two tools are named '{converted.name}'; a call could not say which "
                 "it means. Rename one."
             )
             raise CerebrasInvalidRequestError(msg)
-        seen.add(converted.name)
+    return list(kept.values())
+
+
+def _untitled(converted: _Converted) -> Any:
+    return _without_titles(msgspec.json.decode(converted.plain)), converted.own_strict
+
+
+def _without_titles(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: _without_titles(item)
+            for key, item in cast("dict[str, Any]", value).items()
+            # A property of this name has a schema, not a text.
+            if not (key == "title" and isinstance(item, str))
+        }
+    if isinstance(value, list):
+        return [_without_titles(item) for item in cast("list[Any]", value)]
+    return value
 
 
 def _uniform_strict(known: Sequence[_Converted], strict: bool | None) -> bool | None:
@@ -412,7 +435,7 @@ def _list(names: Sequence[str]) -> str:
 
 def _adapt(converted: _Converted) -> bytes:
     """Return a function whose parameters fit the strict subset, encoded."""
-    from langchain_cerebras_ext._schema import adapt_schema
+    from langchain_cerebras_ext._schema import strict_schema
 
     function = msgspec.json.decode(converted.plain)
     parameters: dict[str, Any] | None = function.get("parameters")
@@ -421,11 +444,11 @@ def _adapt(converted: _Converted) -> bytes:
     # A function without arguments must say so.
     parameters = parameters or {"type": "object", "properties": {}}
     try:
-        adapted = adapt_schema(parameters, name=converted.name)
+        adapted = strict_schema(parameters, converted.name)
     except SchemaNotSupportedError as error:
         msg = f"{error.message} Or bind the tools with strict=False."
         raise SchemaNotSupportedError(msg, path=error.path) from error
-    function["parameters"] = adapted.schema
+    function["parameters"] = adapted
     return msgspec.json.encode(function)
 
 

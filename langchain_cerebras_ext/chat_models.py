@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
-import msgspec
 from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -28,7 +27,12 @@ from langchain_cerebras_ext._messages_out import (
 )
 from langchain_cerebras_ext._metadata import PROVIDER, measured, rate_limits
 from langchain_cerebras_ext._params import CHAT_PARAMS
-from langchain_cerebras_ext._request import build_payload, check_payload, model_rules
+from langchain_cerebras_ext._request import (
+    build_payload,
+    check_payload,
+    encode_payload,
+    model_rules,
+)
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.catalog import find_model
 from langchain_cerebras_ext.errors import (
@@ -53,7 +57,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.model_profile import ModelProfile
     from langchain_core.messages import AIMessage, BaseMessage
-    from langchain_core.runnables import Runnable
+    from langchain_core.runnables import Runnable, RunnableConfig
     from langchain_core.tools import BaseTool
     from langchain_protocol.protocol import MessagesData
     from pydantic import BaseModel
@@ -242,8 +246,10 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         if isinstance(tokens, int):
             params["ls_max_tokens"] = tokens
         stops = stop or self.stop
-        if stops:
-            params["ls_stop"] = [stops] if isinstance(stops, str) else list(stops)
+        if isinstance(stops, str):
+            params["ls_stop"] = [stops]
+        elif stops and isinstance(stops, (list, tuple)):
+            params["ls_stop"] = list(stops)
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
@@ -292,9 +298,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         payload["messages"] = to_wire_messages(messages, model_rules(model))
         headers = dict(options.headers)
         if self.queue_threshold is not None:
-            headers.setdefault("queue_threshold", str(self.queue_threshold))
+            headers.setdefault("queue_threshold", self.queue_threshold)
         return self._call(
-            msgspec.json.encode(payload),
+            encode_payload(payload),
             stream=stream,
             model=model,
             timeout=options.timeout,
@@ -382,7 +388,12 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     def _must_be_whole(self, kwargs: Mapping[str, Any]) -> bool:
         """Whether the service would refuse to stream this call: JSON mode."""
         asked = kwargs.get("response_format") or self.response_format
-        return isinstance(asked, Mapping) and asked.get("type") == "json_object"
+        if not isinstance(asked, Mapping) or asked.get("type") != "json_object":
+            return False
+        # Sent unstreamed, it is a stream to the user all the same.
+        many = {"n": kwargs.get("n", self.n) or 1}
+        check_payload(many, self.model_name, stream=True)
+        return True
 
     def _parts(
         self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Any
@@ -490,6 +501,25 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
                     yield event
 
     # ------------------------------------------------------------ tools and structure
+
+    def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return the model with arguments for all its calls.
+
+        Unlike with LangChain's own, `bind_tools` and `with_structured_output` of the
+        result keep them.
+        """
+        from langchain_cerebras_ext._binding import BoundChatCerebras
+
+        return BoundChatCerebras(bound=self, kwargs=kwargs, config={})
+
+    def with_config(
+        self, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Return the model with a configuration for all its calls."""
+        from langchain_cerebras_ext._binding import BoundChatCerebras
+
+        merged = cast("RunnableConfig", {**(config or {}), **kwargs})
+        return BoundChatCerebras(bound=self, kwargs={}, config=merged)
 
     def bind_tools(
         self,

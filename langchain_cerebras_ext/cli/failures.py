@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import typer
 
@@ -71,6 +71,14 @@ def guard(*, debug: bool) -> Iterator[None]:
             traceback.print_exc()
         typer.echo(f"Error: {explain(error)}", err=True)
         raise typer.Exit(exit_code(error)) from None
+
+
+def prepare_streams() -> None:
+    """Let characters that a terminal's encoding lacks be replaced, not fail."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="replace")
 
 
 def _discard_output() -> None:

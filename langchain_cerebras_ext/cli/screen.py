@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -189,10 +188,3 @@ def table(
         drawn.add_row(*("-" if cell is None else str(cell) for cell in row))
     console.print(drawn)
 
-
-def tolerate_narrow_encodings() -> None:
-    """Let output that the terminal's encoding lacks be replaced, not fail."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure: Any = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(errors="replace")

@@ -341,6 +341,72 @@ CASES = {
             ),
         },
     ),
+    "allOf of all else": (
+        {
+            "allOf": [
+                {
+                    "type": "array",
+                    "items": {"type": "number"},
+                    "description": "First",
+                    "title": "A",
+                    "nullable": True,
+                },
+                {
+                    "items": {"minimum": 2},
+                    "description": "Second",
+                    "title": "B",
+                    "nullable": False,
+                },
+            ]
+        },
+        {
+            "type": "array",
+            "description": "First. Second",
+            "items": {"type": "number", "minimum": 2},
+        },
+    ),
+    "allOf of enums": (
+        {"allOf": [{"enum": ["a", "b", 1]}, {"enum": ["b", True]}, True]},
+        {"type": "string", "enum": ["b"]},
+    ),
+    "allOf of one property": (
+        {
+            "allOf": [
+                obj({"a": {"type": "number"}, "b": {"type": "null"}}),
+                obj({"a": {"type": "integer"}, "b": {"type": "null"}}),
+            ]
+        },
+        closed({"a": {"type": "integer"}, "b": {"type": "null"}}),
+    ),
+    "union and null": (
+        {"anyOf": [{"type": "string"}, {"type": "integer"}], "nullable": True},
+        {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]},
+    ),
+    "type of a bound format": (
+        {"type": ["integer", "null"], "format": "int32"},
+        {
+            "anyOf": [
+                {"type": "integer", "description": "Format int32."},
+                {"type": "null"},
+            ]
+        },
+    ),
+    "closed object without properties": (
+        {"type": "object", "additionalProperties": False},
+        closed({}),
+    ),
+    "tuple closed by the last drafts' keyword": (
+        {
+            "type": "array",
+            "prefixItems": [{"type": "string"}],
+            "unevaluatedItems": False,
+        },
+        {"type": "array", "items": {"type": "string"}},
+    ),
+    "whole numbers of an integer enum": (
+        {"type": "integer", "enum": [1, 2.0, 2.5]},
+        {"type": "integer", "enum": [1, 2]},
+    ),
     "type from properties": (
         {"properties": {"a": {"type": "null"}}},
         closed({"a": {"type": "null"}}),
@@ -542,6 +608,66 @@ REFUSED = {
         "$",
         "'y', which is not among the properties",
     ),
+    "two kinds of union": (
+        obj({"x": {"anyOf": [{"type": "null"}], "oneOf": [{"type": "null"}]}}),
+        "$.properties.x",
+        "side by side",
+    ),
+    "const outside of enum": (
+        obj({"x": {"const": "a", "enum": ["b"]}}),
+        "$.properties.x",
+        "const is not among enum",
+    ),
+    "enum of what is no JSON": (
+        obj({"x": {"enum": [Decimal(1)]}}),
+        "$.properties.x",
+        "an enum holds Decimal, which is no JSON",
+    ),
+    "malformed part of allOf": (
+        obj({"x": {"allOf": [{"type": "string"}, {"type": 3}]}}),
+        "$.properties.x",
+        "'type' has the form of int",
+    ),
+    "references in a circle": (
+        {
+            "allOf": [{"$ref": "#/$defs/A"}],
+            "$defs": {
+                "A": {"$ref": "#/$defs/B", "title": "A"},
+                "B": {"$ref": "#/$defs/A", "title": "B"},
+            },
+        },
+        "$",
+        "A -> B -> A",
+    ),
+    "too deep through a reference": (
+        obj(
+            {"x": {"$ref": "#/$defs/Alias"}},
+            **{
+                "$defs": {
+                    "Alias": {"$ref": "#/$defs/Deep"},
+                    "Deep": functools.reduce(
+                        lambda inner, _: {"type": "array", "items": inner},
+                        range(10),
+                        {"type": "string"},
+                    ),
+                }
+            },
+        ),
+        "$.properties.x" + ".items" * 10,
+        "nested 11 deep",
+    ),
+    "endless allOf": (
+        functools.reduce(
+            lambda inner, _: {"allOf": [inner]}, range(3000), {"type": "object"}
+        ),
+        "$",
+        "nested more than 10 deep",
+    ),
+    "item of a list that is not there": (
+        obj({"x": {"$ref": "#/allOf/3"}}, allOf=[{"type": "object"}]),
+        "$.properties.x",
+        "points to nothing",
+    ),
     "root is a list": (
         {"type": "array", "items": {"type": "string"}},
         "$",
@@ -681,6 +807,18 @@ def test_definitions_are_shared_where_they_do_not_fit_inlined():
     assert is_strict_compatible(adapted) == []
 
 
+def test_a_union_of_more_nodes_than_fit_inlined_is_shared():
+    """Counting stops early where references multiply."""
+    definitions = {
+        f"L{i}": obj({c: {"$ref": f"#/$defs/L{i + 1}"} for c in "abcd"})
+        for i in range(4)
+    } | {"L4": {"type": "string", "enum": ["x"]}}
+    schema = obj({"root": {"$ref": "#/$defs/L0"}}, **{"$defs": definitions})
+    adapted = adapt_schema(schema).schema
+    assert_strict(adapted)
+    assert set(adapted["$defs"]) == {"L1", "L2", "L3", "L4"}
+
+
 def test_two_definitions_of_one_name_are_told_apart():
     """Definitions from different places keep different names."""
     big = {c: {"type": "string"} for c in "abcdefghijklmnopqrst"}
@@ -761,6 +899,19 @@ def test_a_short_schema_that_stands_for_an_endless_one_is_refused_quickly():
     for definitions in (levels, merged):
         with pytest.raises(SchemaNotSupportedError):
             adapt_schema(obj({"x": {"$ref": "#/$defs/L0"}}, **{"$defs": definitions}))
+    assert time.perf_counter() - started < 5
+
+
+def test_large_unions_and_enums_take_linear_time():
+    """Thousands of values are counted, and refused, quickly."""
+    values = list(range(15_000))
+    started = time.perf_counter()
+    for schema in (
+        {"anyOf": [{"const": value} for value in values]},
+        {"allOf": [{"enum": values}, {"enum": values[::-1]}]},
+    ):
+        with pytest.raises(SchemaNotSupportedError, match="15000 enum values"):
+            adapt_schema(obj({"x": schema}))
     assert time.perf_counter() - started < 5
 
 
@@ -1111,6 +1262,13 @@ class PartialJoke(TypedDict):
     setup: NotRequired[str]
 
 
+class PlainJoke:
+    """A joke, by its constructor."""
+
+    def __init__(self, setup: str) -> None:
+        self.setup = setup
+
+
 @dataclasses.dataclass
 class DataJoke:
     setup: str
@@ -1250,6 +1408,11 @@ class Missing(TypedDict):
 
 
 BAD_SOURCES = {
+    "plain class": (
+        PlainJoke,
+        CerebrasInvalidRequestError,
+        "Cannot read a schema from 'PlainJoke'",
+    ),
     "Pydantic v1": (OldJoke, UnsupportedFeatureError, "method='function_calling'"),
     "number": (3, CerebrasInvalidRequestError, "A int is no schema"),
     "list root": (Numbers, SchemaNotSupportedError, "Wrap it in an object"),

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import threading
 import weakref
 from typing import Annotated, Any
@@ -181,6 +182,18 @@ def test_strict_parameters_with_definitions_are_adapted_from_their_source(given)
     assert is_strict_compatible(parameters) == []
     assert "description" not in parameters
     assert parameters["properties"]["spare"]["properties"]["names"]["type"] == "array"
+
+
+def test_descriptions_that_strict_has_no_room_for_are_cut_and_logged(caplog):
+    """Nothing is shortened silently."""
+    parameters = {
+        "type": "object",
+        "properties": {"a": {"type": "string", "description": "x" * 6000}},
+    }
+    given = {"name": "talkative", "parameters": parameters}
+    with caplog.at_level(logging.WARNING):
+        convert_tools([given], strict=True, cache=ToolCache())
+    assert "descriptions in schema 'talkative' were cut" in caplog.text
 
 
 def test_a_recursive_class_cannot_be_strict_and_the_cycle_is_named():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fake_service import KEY, URL
+from fake_service import KEY, URL, run
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import SecretStr
 
@@ -46,7 +46,7 @@ TAKEN = [
     (
         "response_format",
         "response_format",
-        [{"type": "text"}, {"type": "json_object"}],
+        [{"type": "json_object"}],
     ),
     ("disable_reasoning", "disable_reasoning", [False]),
     ("clear_thinking", "clear_thinking", [True, False]),
@@ -80,7 +80,9 @@ def test_a_call_overrides_it_by_either_name(service, field, wire, value):
 
 @pytest.mark.parametrize(("field", "wire", "value"), TAKEN_CASES)
 def test_none_in_a_call_takes_it_away(service, field, wire, value):
-    service.model(**{field: value}).invoke("hi", **{field: None})
+    # `stop=None` is "not given" throughout LangChain; an empty list says "none".
+    nothing = [] if field == "stop" else None
+    service.model(**{field: value}).invoke("hi", **{field: nothing})
     assert wire not in service.body
 
 
@@ -111,7 +113,7 @@ def test_everything_at_once_is_sent_under_the_names_of_the_api(service):
         parallel_tool_calls=True,
         tools=[tool],
         tool_choice="f",
-        response_format={"type": "text"},
+        response_format={"type": "json_object"},
     ).invoke("hi")
     assert service.body == {
         "model": "my-org-endpoint",
@@ -138,7 +140,7 @@ def test_everything_at_once_is_sent_under_the_names_of_the_api(service):
         "parallel_tool_calls": True,
         "tools": [tool],
         "tool_choice": {"type": "function", "function": {"name": "f"}},
-        "response_format": {"type": "text"},
+        "response_format": {"type": "json_object"},
         "messages": [{"role": "user", "content": "hi"}],
     }
 
@@ -200,8 +202,10 @@ def test_a_value_out_of_range_is_named_with_its_range(service, field, value, sai
 def test_top_logprobs_at_its_bounds_needs_logprobs(service, value):
     service.model(logprobs=True, top_logprobs=value).invoke("hi")
     assert service.body["top_logprobs"] == value
-    with pytest.raises(CerebrasInvalidRequestError, match="top_logprobs needs logprobs"):
+    with pytest.raises(CerebrasConfigurationError, match="top_logprobs needs logprobs"):
         build(top_logprobs=5)
+    with pytest.raises(CerebrasInvalidRequestError, match="top_logprobs needs logprobs"):
+        service.model().invoke("hi", top_logprobs=5)
 
 
 @pytest.mark.parametrize("value", [-1, 21])
@@ -222,7 +226,7 @@ def test_top_logprobs_out_of_range_is_refused(value):
         ({"stream_chunk_timeout": -1}, "stream_chunk_timeout=-1"),
         ({"connect_timeout": 0}, "connect_timeout=0"),
         ({"total_timeout": "x"}, "total_timeout"),
-        ({"timeout": 0}, "timeout=0 must be a positive number"),
+        ({"timeout": 0}, "timeout=0 must be a positive number of seconds."),
         ({"timeout": -5}, "timeout=-5 must be a positive number"),
         ({"timeout": True}, "timeout=True"),
         ({"timeout": "soon"}, "timeout='soon' is not understood; pass seconds"),
@@ -405,6 +409,7 @@ def test_every_field_of_langchain_cerebras_is_taken_as_not_set(peer_fields):
         "api_key",
         "cerebras_api_key",
         "verbose",
+        "model_kwargs",
         "disable_streaming",
         "streaming",
         "include_response_headers",
@@ -511,7 +516,10 @@ def test_code_for_langchain_cerebras_runs_unchanged(service):
             "prediction does not go together with n; leave one out.",
         ),
         (
-            {"prediction": "x", "tools": [{"type": "function"}]},
+            {
+                "prediction": "x",
+                "tools": [{"type": "function", "function": {"name": "f"}}],
+            },
             CerebrasInvalidRequestError,
             "prediction does not go together with tools; leave one out.",
         ),
@@ -540,12 +548,13 @@ def test_code_for_langchain_cerebras_runs_unchanged(service):
     ids=lambda value: str(value)[:60],
 )
 def test_what_does_not_go_together_is_refused_early(service, given, kind, said):
-    with pytest.raises(kind) as caught:
+    with pytest.raises(CerebrasConfigurationError) as built:
         build(**given)
-    assert said in str(caught.value)
+    assert said in str(built.value)
     call = {name: value for name, value in given.items() if name != "streaming"}
+    way = "stream" if "streaming" in given else "invoke"
     with pytest.raises(kind) as caught:
-        service.model().bind(**call).stream("hi").__next__()
+        run(way, service.model().bind(**call))
     assert said in str(caught.value)
     assert service.requests == []
 

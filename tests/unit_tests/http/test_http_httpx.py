@@ -13,7 +13,7 @@ import httpx2
 import openai
 import pytest
 
-from langchain_cerebras_ext._transport import (
+from langchain_cerebras_ext._http import (
     AsyncHttpxTransport,
     AsyncTransport,
     HttpxTransport,

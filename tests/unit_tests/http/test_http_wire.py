@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cerebras_ext._transport._http1 import (
+from langchain_cerebras_ext._http._http1 import (
     MAX_HEAD_BYTES,
     MAX_SIZE_LINE_BYTES,
     Fault,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from langchain_cerebras_ext._transport import (
+from langchain_cerebras_ext._http import (
     AsyncTransport,
     SyncTransport,
     Timeouts,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_cerebras_ext._transport import Timeouts
+from langchain_cerebras_ext._http import Timeouts
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     CerebrasConnectionError,

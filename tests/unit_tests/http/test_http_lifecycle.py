@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from langchain_cerebras_ext._transport import (
+from langchain_cerebras_ext._http import (
     AsyncTransport,
     SyncTransport,
     Timeouts,
@@ -228,7 +228,7 @@ def test_a_call_cancelled_while_it_connects_lets_go(
 
 INTERRUPTED = """
 import sys, threading, os, signal, time
-from langchain_cerebras_ext._transport import SyncTransport, TransportOptions, Timeouts
+from langchain_cerebras_ext._http import SyncTransport, TransportOptions, Timeouts
 transport = SyncTransport(TransportOptions(trust_env=False))
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
@@ -342,7 +342,7 @@ def test_a_child_forked_during_a_stream_leaves_it_to_the_parent(
 
 def test_a_spawned_process_starts_on_its_own(serve: Callable[..., Server]) -> None:
     server = serve(echo)
-    code = "import sys; sys.path.insert(0, sys.argv[2]); from test_transport_lifecycle import _in_child; _in_child(sys.argv[1])"
+    code = "import sys; sys.path.insert(0, sys.argv[2]); from test_http_lifecycle import _in_child; _in_child(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", code, server.url, str(Path(__file__).parent)],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
@@ -392,7 +392,7 @@ ENDS = {
 
 PREAMBLE = """
 import asyncio, sys
-from langchain_cerebras_ext._transport import *
+from langchain_cerebras_ext._http import *
 url = sys.argv[1]
 options = TransportOptions(trust_env=False)
 async def ask(transport):
@@ -416,7 +416,7 @@ def test_a_process_ends_without_a_warning(
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; import langchain_cerebras_ext._transport;"
+        "import sys; import langchain_cerebras_ext._http;"
         "print(*sorted({'openai', 'aiohttp', 'httpx', 'certifi'} & set(sys.modules)))"
     )
     bare = "import sys; import langchain_core.exceptions; print(*sorted({'openai', 'aiohttp', 'httpx', 'certifi'} & set(sys.modules)))"

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import trustme
 
-from langchain_cerebras_ext._transport import (
+from langchain_cerebras_ext._http import (
     AsyncTransport,
     SyncTransport,
     Timeouts,

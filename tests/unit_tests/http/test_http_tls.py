@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from langchain_cerebras_ext._transport import Timeouts
-from langchain_cerebras_ext._transport._route import Environment
-from langchain_cerebras_ext._transport._tls import TlsContexts
+from langchain_cerebras_ext._http import Timeouts
+from langchain_cerebras_ext._http._route import Environment
+from langchain_cerebras_ext._http._tls import TlsContexts
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     CerebrasConnectionError,

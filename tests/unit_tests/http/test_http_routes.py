@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from langchain_cerebras_ext._transport import (
+from langchain_cerebras_ext._http import (
     TransportOptions,
     shared_async_transport,
     shared_sync_transport,
 )
-from langchain_cerebras_ext._transport._route import (
+from langchain_cerebras_ext._http._route import (
     Address,
     Environment,
     Router,

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_cerebras_ext._transport._errors import (
+from langchain_cerebras_ext._http._errors import (
     LimitError,
     map_dial_error,
     map_error,
 )
-from langchain_cerebras_ext._transport._exchange import Limits, check_connect
-from langchain_cerebras_ext._transport._http1 import Fault, ResponseParser
-from langchain_cerebras_ext._transport._options import Timeouts
-from langchain_cerebras_ext._transport._route import Address, Environment, Route
-from langchain_cerebras_ext._transport._sync import _readable_check
-from langchain_cerebras_ext._transport._tls import TlsContexts
+from langchain_cerebras_ext._http._exchange import Limits, check_connect
+from langchain_cerebras_ext._http._http1 import Fault, ResponseParser
+from langchain_cerebras_ext._http._options import Timeouts
+from langchain_cerebras_ext._http._route import Address, Environment, Route
+from langchain_cerebras_ext._http._sync import _readable_check
+from langchain_cerebras_ext._http._tls import TlsContexts
 from langchain_cerebras_ext.errors import CerebrasConnectionError, CerebrasTimeoutError
 
 if TYPE_CHECKING:

@@ -1,0 +1,28 @@
+# `make check` is what CI runs beside the tests.
+PYTHON ?= python3
+
+.PHONY: format lint type test check coverage bench
+
+format:
+	ruff format .
+	ruff check --fix .
+
+lint:
+	ruff format --check .
+	ruff check .
+
+type:
+	mypy
+	mypy --strict tests/typing/api.py
+	pyright
+
+test:
+	pytest
+
+coverage:
+	pytest --cov --cov-report=term-missing:skip-covered
+
+check: lint type test
+
+bench:
+	$(PYTHON) -m benchmarks
