@@ -9,7 +9,6 @@ on every path, as in a plain answer.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.messages import (
@@ -21,6 +20,8 @@ from langchain_core.messages import (
 from langchain_core.utils.json import parse_partial_json
 from pydantic import model_validator
 
+from langchain_cerebras_ext._tools import parse_arguments
+
 if TYPE_CHECKING:
     from langchain_core.load.serializable import (
         SerializedConstructor,
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
     )
     from langchain_core.messages import BaseMessageChunk, ToolCallChunk
 
-__all__ = ["INVALID_ARGS", "CerebrasMessageChunk", "finished_blocks", "parse_call"]
-
-INVALID_ARGS = "Failed to parse tool call arguments as JSON"
-"""The words of LangChain's own v3 bridge; the same on every path."""
+__all__ = ["CerebrasMessageChunk", "finished_blocks", "parse_call"]
 
 
 def parse_call(
@@ -42,18 +40,15 @@ def parse_call(
     No arguments at all are an empty object: servers send `""` for a tool without
     parameters.
     """
-    try:
-        parsed = json.loads(args) if args and args.strip() else {}
-    except ValueError:
-        parsed = None
-    if isinstance(parsed, dict) and name:
+    parsed, problem = parse_arguments(args)
+    if parsed is not None and name:
         return ToolCall(type="tool_call", name=name, args=parsed, id=call_id)
     return InvalidToolCall(
         type="invalid_tool_call",
-        name=name,
-        args=args,
+        name=name or None,
+        args=args or None,
         id=call_id,
-        error=INVALID_ARGS if name else "The tool call has no name",
+        error=problem or "The tool call has no name",
     )
 
 
@@ -138,7 +133,7 @@ class CerebrasMessageChunk(_ToMessage):
 
 
 _CALL_BLOCKS = {"tool_call", "tool_call_chunk", "invalid_tool_call"}
-_BLOCK_ORDER = {"reasoning": 0, "text": 1}
+_BLOCK_ORDER = {"reasoning": 0, "text": 1, "refusal": 2}
 
 
 def _growing_call(piece: ToolCallChunk) -> ToolCall | InvalidToolCall:
@@ -146,7 +141,7 @@ def _growing_call(piece: ToolCallChunk) -> ToolCall | InvalidToolCall:
     if piece["args"]:
         try:
             args = parse_partial_json(piece["args"])
-        except ValueError:
+        except (ValueError, RecursionError):
             args = None
     if isinstance(args, dict):
         return ToolCall(

@@ -7,11 +7,12 @@ are made when they are first used.
 
 from __future__ import annotations
 
+import gzip
 import re
 import threading
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -34,6 +35,7 @@ from langchain_cerebras_ext._params import (
     check_param,
     explain_unknown,
 )
+from langchain_cerebras_ext._request import encode_payload
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.retry import RetryPolicy
 
@@ -181,6 +183,12 @@ class CerebrasConnection(BaseModel):
 
     api_version_patch: int | None = None
     """Sent as `X-Cerebras-Version-Patch`: asks for another version of the API."""
+
+    payload_format: Literal["json", "msgpack"] = "json"
+    """How bodies are encoded; MessagePack is smaller where prompts hold much code."""
+
+    payload_compression: Literal["gzip"] | None = None
+    """Compress bodies, for long prompts over slow lines."""
 
     include_response_headers: bool = False
     """Put the response's headers into `response_metadata["headers"]`."""
@@ -407,7 +415,7 @@ class CerebrasConnection(BaseModel):
 
     def _call(
         self,
-        body: bytes | None,
+        payload: Mapping[str, Any] | None,
         *,
         stream: bool,
         model: str | None = None,
@@ -418,6 +426,7 @@ class CerebrasConnection(BaseModel):
     ) -> Call:
         limits = self._limits() if timeout is None else _config.call_timeouts(timeout)
         sent = self._headers(headers or {})
+        body = None if payload is None else self._encoded(payload, sent)
         if stream:
             sent["accept"] = "text/event-stream"
         timeouts: Timeouts = limits.stream if stream else limits.plain
@@ -431,6 +440,16 @@ class CerebrasConnection(BaseModel):
             model=model,
             method=method,
         )
+
+    def _encoded(self, payload: Mapping[str, Any], headers: dict[str, str]) -> bytes:
+        """Return a body's bytes, and say in the headers what they are."""
+        body = encode_payload(payload, form=self.payload_format)
+        if self.payload_format == "msgpack":
+            headers["content-type"] = "application/vnd.msgpack"
+        if self.payload_compression == "gzip":
+            headers["content-encoding"] = "gzip"
+            body = gzip.compress(body, compresslevel=6)
+        return body
 
     # ---------------------------------------------------------------------- clients
 

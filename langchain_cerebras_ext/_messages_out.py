@@ -14,11 +14,16 @@ from langchain_cerebras_ext._metadata import (
     answer_metadata,
     to_usage_metadata,
 )
-from langchain_cerebras_ext._stream_reader import Delta, ToolFragment, content_text
+from langchain_cerebras_ext._stream_reader import (
+    Delta,
+    ToolFragment,
+    content_text,
+    logprobs_of,
+)
 from langchain_cerebras_ext.errors import EmptyResponseError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from langchain_core.messages import InvalidToolCall, ToolCall
     from langchain_core.messages.ai import UsageMetadata
@@ -95,10 +100,7 @@ def _message(
         **answer_metadata(response, choice.finish_reason),
         **metadata,
     }
-    if choice.logprobs:
-        found["logprobs"] = choice.logprobs
-    if choice.reasoning_logprobs:
-        found["reasoning_logprobs"] = choice.reasoning_logprobs
+    found.update(logprobs_of(choice))
     return AIMessage(
         content=content_text(sent.content) if sent.content else "",
         additional_kwargs=_kwargs(sent.reasoning, sent.refusal),
@@ -303,17 +305,19 @@ def _slow_chunk(
     )
 
 
-# Pydantic's slots, set without its `__setattr__`; a class without them has no fast way.
+def _setter(name: str) -> Callable[[object, Any], None]:
+    """Return what sets one of pydantic's slots, past its `__setattr__`."""
+    slot = BaseModel.__dict__.get(name)
+    if slot is None:  # `_is_bare_safe` will find out what that means
+        return lambda model, value: object.__setattr__(model, name, value)
+    return cast("Callable[[object, Any], None]", slot.__set__)
+
+
 _new = object.__new__
-_set_dict, _set_fields, _set_extra, _set_private = (
-    BaseModel.__dict__[name].__set__ if name in BaseModel.__dict__ else None
-    for name in (
-        "__dict__",
-        "__pydantic_fields_set__",
-        "__pydantic_extra__",
-        "__pydantic_private__",
-    )
-)
+_set_dict = _setter("__dict__")
+_set_fields = _setter("__pydantic_fields_set__")
+_set_extra = _setter("__pydantic_extra__")
+_set_private = _setter("__pydantic_private__")
 
 
 def _bare_chunk(

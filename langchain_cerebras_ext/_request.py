@@ -145,13 +145,15 @@ def build_payload(
     return body, CallOptions(headers=headers, **options)
 
 
-def encode_payload(payload: Mapping[str, Any]) -> bytes:
-    """Return the body of a request as it is sent.
+def encode_payload(payload: Mapping[str, Any], *, form: str = "json") -> bytes:
+    """Return the body of a request as it is sent, in JSON or MessagePack.
 
     Raises:
         CerebrasInvalidRequestError: It holds something that JSON has no form for.
     """
     try:
+        if form == "msgpack":
+            return msgspec.msgpack.encode(payload)
         return msgspec.json.encode(payload)
     except UnicodeEncodeError as error:
         msg = (

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from langchain_cerebras_ext.wire._decode import Choice, Chunk, ToolCall
+    from langchain_cerebras_ext.wire._decode import Delta as WireDelta
 
 __all__ = ["Delta", "StreamReader", "ToolFragment"]
 
@@ -36,7 +37,7 @@ Kind = Literal["text", "reasoning", "tools", "refusal", "logprobs"]
 
 
 class ToolFragment(NamedTuple):
-    """A piece of a tool call; `name` and `id` come with the first piece only."""
+    """A piece of a tool call; `name` and `id` come once, mostly with the first."""
 
     number: int
     id: str | None
@@ -71,6 +72,7 @@ class StreamReader:
         "_ids",
         "_last_call",
         "_model",
+        "_named",
         "_sse",
         "deltas",
         "done",
@@ -93,6 +95,7 @@ class StreamReader:
         self._api_key = api_key
         self._by_index: dict[int, int] = {}
         self._ids: list[str | None] = []
+        self._named: list[bool] = []
         self._last_call = -1
         self.facts = AnswerFacts()
         self.finish_reason: str | None = None
@@ -122,6 +125,8 @@ class StreamReader:
         """
         deltas: list[Delta] = []
         rest = self._sse.finish()
+        if self.finish_reason and rest and b"[DONE]".startswith(rest[0]):
+            rest = []  # the answer was whole before `[DONE]` was cut off
         if rest and not self.done:
             try:
                 deltas = self._read(rest)
@@ -143,13 +148,20 @@ class StreamReader:
 
     def _read(self, payloads: Iterable[bytes]) -> list[Delta]:
         deltas: list[Delta] = []
+        if self.done:
+            return deltas
         for payload in payloads:
-            if self.done:
-                break
             if payload == b"[DONE]":
                 self.done = True
                 break
-            chunk = self._decode(payload)
+            if type(payload) is ErrorPayload:
+                raise self._error(payload, None)
+            try:
+                chunk = decode_chunk(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                if not payload.strip():
+                    continue  # an event without data says nothing
+                raise _unreadable(payload, error) from error
             if not chunk.choices:
                 self._check_error(chunk, payload)
                 self.facts.update(chunk)
@@ -168,24 +180,11 @@ class StreamReader:
                 if choice.finish_reason:
                     self.finish_reason = choice.finish_reason
             if choice.delta is not None:
-                self._add(choice, deltas)
+                self._add(choice, choice.delta, deltas)
             elif choice.text:
                 deltas.append(Delta("text", choice.text))
         self.deltas += deltas
         return deltas
-
-    def _decode(self, payload: bytes) -> Chunk:
-        if type(payload) is ErrorPayload:
-            raise self._error(payload, None)
-        try:
-            return decode_chunk(payload)
-        except msgspec.DecodeError as error:
-            shown = mask_secrets(payload[:200].decode("utf-8", "replace"))
-            msg = f"An event of the stream cannot be read ({error}): {shown!r}."
-            raise CerebrasResponseError(msg) from error
-        except UnicodeDecodeError as error:
-            msg = f"An event of the stream is not UTF-8: {error}."
-            raise CerebrasResponseError(msg) from error
 
     def _check_error(self, chunk: Chunk, payload: bytes) -> None:
         said = chunk.message is not None and (chunk.code is not None or not chunk.id)
@@ -203,27 +202,15 @@ class StreamReader:
             model=self._model,
         )
 
-    def _add(self, choice: Choice, deltas: list[Delta]) -> None:
-        delta = choice.delta
-        assert delta is not None  # noqa: S101 - checked by the only caller
-        logprobs = None
-        if choice.logprobs or choice.reasoning_logprobs:
-            logprobs = {
-                name: value
-                for name, value in (
-                    ("logprobs", choice.logprobs),
-                    ("reasoning_logprobs", choice.reasoning_logprobs),
-                )
-                if value
-            }
-            _extend_logprobs(self.logprobs, logprobs)
+    def _add(self, choice: Choice, delta: WireDelta, deltas: list[Delta]) -> None:
+        logprobs = logprobs_of(choice)
         if logprobs:
+            _extend_logprobs(self.logprobs, logprobs)
             deltas.append(Delta("logprobs", logprobs=logprobs))
         if delta.reasoning:
             deltas.append(Delta("reasoning", delta.reasoning))
         if delta.content:
-            text = content_text(delta.content)
-            deltas.append(Delta("text", text))
+            deltas.append(Delta("text", content_text(delta.content)))
         if delta.refusal:
             deltas.append(Delta("refusal", delta.refusal))
         if delta.tool_calls:
@@ -240,33 +227,37 @@ class StreamReader:
             function = call.function
             name = (function.name if function else None) or None
             args = (function.arguments if function else None) or ""
-            index, first, adopts = self._number(call)
+            index, adopts = self._number(call)
+            named = self._named[index]
+            if name and not named:
+                self._named[index] = True
             piece = ToolFragment(
-                index, call.id if adopts else None, name if first else None, args
+                index, call.id if adopts else None, None if named else name, args
             )
             old = merged.get(index)
             if old is not None:
                 piece = ToolFragment(
-                    index, old.id or piece.id, old.name, old.args + args
+                    index, old.id or piece.id, old.name or piece.name, old.args + args
                 )
             merged[index] = piece
         return tuple(merged.values())
 
-    def _number(self, call: ToolCall) -> tuple[int, bool, bool]:
-        """Return the call's number, whether it is new, and whether its id is news."""
+    def _number(self, call: ToolCall) -> tuple[int, bool]:
+        """Return the call's number, and whether its id is news."""
         number = self._find(call)
         if number is None:
             number = len(self._ids)
             self._ids.append(call.id or None)
+            self._named.append(False)
             self._last_call = number
             if call.index is not None:
                 self._by_index[call.index] = number
-            return number, True, True
+            return number, True
         self._last_call = number
         adopts = bool(call.id) and self._ids[number] is None
         if adopts:
             self._ids[number] = call.id
-        return number, False, adopts
+        return number, adopts
 
     def _find(self, call: ToolCall) -> int | None:
         if call.id and call.id in self._ids:
@@ -278,6 +269,15 @@ class StreamReader:
         if number is not None and call.id and self._ids[number] is not None:
             return None  # another id under the same index: another call
         return number
+
+
+def _unreadable(payload: bytes, error: Exception) -> CerebrasResponseError:
+    if isinstance(error, UnicodeDecodeError):
+        return CerebrasResponseError(f"An event of the stream is not UTF-8: {error}.")
+    shown = mask_secrets(payload[:200].decode("utf-8", "replace"))
+    return CerebrasResponseError(
+        f"An event of the stream cannot be read ({error}): {shown!r}."
+    )
 
 
 def _status_in(payload: bytes) -> int | None:
@@ -311,11 +311,26 @@ def content_text(content: str | list[Any]) -> str:
     )
 
 
+def logprobs_of(choice: Choice) -> dict[str, Any]:
+    """Return the log probabilities of a choice, without the keys that are null."""
+    if not choice.logprobs and not choice.reasoning_logprobs:
+        return {}
+    found: dict[str, Any] = {}
+    for name, value in (
+        ("logprobs", choice.logprobs),
+        ("reasoning_logprobs", choice.reasoning_logprobs),
+    ):
+        kept = {key: items for key, items in (value or {}).items() if items is not None}
+        if kept:
+            found[name] = kept
+    return found
+
+
 def _extend_logprobs(into: dict[str, Any], more: dict[str, Any]) -> None:
     for name, value in more.items():
         target = into.setdefault(name, {})
         for key, items in value.items():
             if isinstance(items, list):
                 target.setdefault(key, []).extend(items)
-            elif items is not None:
+            else:
                 target[key] = items

@@ -18,7 +18,7 @@ from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration
 from langchain_core.runnables.utils import AddableDict
 from langchain_core.utils.pydantic import is_basemodel_subclass
-from pydantic import ConfigDict, PrivateAttr, ValidationError
+from pydantic import ConfigDict, PrivateAttr
 
 from langchain_cerebras_ext._schema import json_schema_of, response_format_for
 from langchain_cerebras_ext._tools import convert_tools, tool_name

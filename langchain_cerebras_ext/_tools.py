@@ -337,7 +337,7 @@ def convert_tools(
 
     Raises:
         CerebrasInvalidRequestError: A tool cannot be converted, a name is not allowed
-            stands for two different tools, or the tools' own `strict` differ.
+            or stands for two different tools, or the tools' own `strict` differ.
         SchemaNotSupportedError: With strict tools, parameters that the strict subset
             cannot express.
         UnsupportedFeatureError: Another provider's hosted tool.
@@ -391,7 +391,7 @@ def _without_titles(value: Any) -> Any:
             if not (key == "title" and isinstance(item, str))
         }
     if isinstance(value, list):
-        return [_without_titles(item) for item in cast("list[Any]", value)]
+        return [_without_titles(item) for item in value]
     return value
 
 

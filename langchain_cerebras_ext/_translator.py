@@ -23,6 +23,7 @@ __all__ = ["register", "translate_content", "translate_content_chunk"]
 
 REASONING_INDEX = "lc_rs_0"
 TEXT_INDEX = "lc_txt_0"
+REFUSAL_INDEX = "lc_rf_0"
 TOOL_INDEX = "lc_tc_"
 
 
@@ -48,7 +49,13 @@ def translate_content_chunk(chunk: AIMessageChunk) -> list[ContentBlock]:
                 }
             )
         if kwargs.get("refusal"):
-            blocks.append({"type": "refusal", "refusal": kwargs["refusal"]})
+            blocks.append(
+                {
+                    "type": "refusal",
+                    "refusal": kwargs["refusal"],
+                    "index": REFUSAL_INDEX,
+                }
+            )
     content = chunk.content
     if isinstance(content, str):
         if content:

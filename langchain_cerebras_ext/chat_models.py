@@ -30,7 +30,6 @@ from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import (
     build_payload,
     check_payload,
-    encode_payload,
     model_rules,
 )
 from langchain_cerebras_ext._version import __version__
@@ -300,7 +299,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         if self.queue_threshold is not None:
             headers.setdefault("queue_threshold", self.queue_threshold)
         return self._call(
-            encode_payload(payload),
+            payload,
             stream=stream,
             model=model,
             timeout=options.timeout,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import msgspec
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from pydantic import Field
@@ -182,7 +181,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         )
         payload["prompt"] = prompt
         return self._call(
-            msgspec.json.encode(payload),
+            payload,
             stream=stream,
             model=payload["model"],
             timeout=options.timeout,

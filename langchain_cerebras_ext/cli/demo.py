@@ -75,9 +75,9 @@ OWN_QUESTION: Final = (
 )
 """What is asked of the document that comes with the package."""
 
-_SYSTEM = (
-    "You answer questions about one text file, and only from what your tools return. "
-    "Every citation is the number of a line and text copied from that line, letter by "
+_RULES = (
+    "You answer questions about a text file, and only from what your tools return. "
+    "Cite two lines or more, each by its number and with text copied from it letter by "
     "letter."
 )
 
@@ -229,11 +229,8 @@ def agent_prompt(document: Document, question: str) -> str:
     last = min(len(document.lines), first + min(_FIRST_LINES, MAX_LINES) - 1)
     words = " ".join(document.words_to_search(question)).replace('"', " ")
     return (
-        f"Work on the file {_plain_name(document)}; it has {len(document.lines)} lines. "
-        f"First call read_lines with start {first} and end {last} to see how it "
-        f'begins. Then call search_file with the query "{words}", and read on where '
-        "that helps. Then answer, and cite at least two lines.\n\n"
-        f"Question: {question}"
+        f"First call read_lines with start {first} and end {last}, then call "
+        f'search_file with the query "{words}".\n\n{question}'
     )
 
 
@@ -260,7 +257,10 @@ def run_agent(
     agent: Any = create_agent(
         model,
         file_tools(document),
-        system_prompt=_SYSTEM,
+        system_prompt=(
+            f"{_RULES} The file is {_plain_name(document)}; it has "
+            f"{len(document.lines)} lines."
+        ),
         response_format=_strategy(model.model_name),
     )
     live = LiveStream()
@@ -312,9 +312,9 @@ def ask_for_structure(
         one.text for one in run.messages if isinstance(one, ToolMessage) and one.text
     )
     messages: list[AnyMessage] = [
-        HumanMessage(f"{_SYSTEM}\n\nThe tools returned:\n\n{told}"),
+        HumanMessage(f"{_RULES} The tools returned:\n\n{told}"),
         AIMessage("I have read it. What is the question?"),
-        HumanMessage(f"{question}\n\nCite at least two of the lines."),
+        HumanMessage(question),
     ]
     asked = model.with_structured_output(CitedAnswer, include_raw=True)
     came: Any = asked.invoke(messages)

@@ -37,7 +37,7 @@ _COMMON: Final = frozenset(
     them then there these they thing things this those through thus under until upon
     very want well were what when where whether which while whose will with within
     without would your yours the and for are not you all any can its was has had but
-    how why who did say tell is it in on of to a an be by do
+    how why who did say tell is it in on of to a an be by do per
     """.split()
 )
 
@@ -157,7 +157,9 @@ class Document:
     def words_to_search(self, question: str, limit: int = _QUERY_WORDS) -> list[str]:
         """Return the words of a question that this file has, the rarest first.
 
-        If it has none of them, the question's own words: the search will then say so.
+        If only one line has any of them, words of other lines are added, so that there
+        is something to compare. If the file has none of them, the question's own words
+        are returned: the search will then find nothing, and say so.
         """
         asked = [
             word
@@ -168,6 +170,8 @@ class Document:
         present = sorted(
             (word for word in asked if counts[word]), key=lambda word: counts[word]
         )
+        if present and len(self.search(" ".join(present), limit)) == 1:
+            present += [word for word in self.telling_words() if word not in present]
         return (present or asked or words_of(question) or [question.strip()])[:limit]
 
     def _count(self, words: Sequence[str]) -> Counter[str]:

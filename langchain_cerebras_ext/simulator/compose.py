@@ -85,10 +85,10 @@ _JSON_SHAPE = re.compile(
     r"|\bJSON\s+(?:object|format|instance|output|array|with)\b",
     re.IGNORECASE,
 )
-_KEYS_QUOTED = re.compile(
-    r"(?:\bkeys?\b|\bfields?\b|\bproperties\b)[^\n]{0,120}|[^\n]{0,120}?(?:\bkeys?\b|\bfields?\b|\bproperties\b)",
-    re.IGNORECASE,
+_KEYS_MENTION = re.compile(
+    r"([^\n]{0,120}?)\b(?:keys?|fields?|properties)\b([^\n.]{0,120})", re.IGNORECASE
 )
+_KEY = re.compile(r"\w[\w -]{0,40}")
 _COUNT_LIMIT = 5_000
 _LENGTH_LIMIT = 20_000
 _PARALLEL = 8
@@ -313,11 +313,14 @@ def _schema_in_prompt(request: ChatRequest) -> JsonObject:
 
 
 def _named_keys(text: str) -> list[str]:
+    """Return what is quoted behind the word "keys" in its sentence, else before it."""
     keys: list[str] = []
-    for found in _KEYS_QUOTED.finditer(text):
-        keys += [
-            one for one in quoted(found[0]) if re.fullmatch(r"\w[\w -]{0,40}", one)
-        ]
+    for found in _KEYS_MENTION.finditer(text):
+        before, after = (
+            [one for one in quoted(part) if _KEY.fullmatch(one)]
+            for part in found.groups()
+        )
+        keys += after or before
     return keys
 
 

@@ -98,14 +98,15 @@ class Evidence:
     def near_number(self, name: str) -> int | float | None:
         """Return the number next to a name: `line 12`, `limit=3`, `5 items`."""
         parts = name_words(name)
+        number = r"([-+]?\d+(?:,\d{3})*(?:\.\d+)?)"
         for part in [" ".join(parts), *parts]:
             label = r"[\s_-]*".join(map(re.escape, part.split())) + "s?"
-            number = r"([-+]?\d+(?:\.\d+)?)"
-            after = rf"\b{label}\b['\"`]?\s*(?:is|of|to|number|no\.?|[=:#])?\s*{number}"
-            for pattern in (after, rf"{number}\s*{label}\b"):
+            after = rf"\b{label}\b['\"`]?\s*(?:is|to|number|no\.?|[=:#])?\s*{number}"
+            before = rf"{number}\s*{label}\b"
+            for pattern in (after, before, rf"\b{label}\s+of\s+{number}"):
                 found = re.search(pattern, self.prompt, re.IGNORECASE)
                 if found:
-                    text = found[1]
+                    text = found[1].replace(",", "")
                     return float(text) if "." in text else int(text)
         return None
 

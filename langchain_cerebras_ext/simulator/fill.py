@@ -43,6 +43,7 @@ _DEPTH = 12
 _ITEMS = 5
 _DEEP_ITEMS = 3
 _CUTTABLE = 8
+_VARIANTS = 1_000
 _TEXT_CHARS = 240
 _NOTHING: Any = object()
 
@@ -360,33 +361,25 @@ class _Filler:
     ) -> list[Any]:
         """Add plain items until there are as many as the schema asks for."""
         spare = self._variants(items, name, depth)
-        while len(filled) < least:
+        unique = bool(shape.get("uniqueItems"))
+        for _ in range(_VARIANTS + least):
+            if len(filled) >= least:
+                break
             value = next(spare)
-            if not shape.get("uniqueItems") or value not in filled:
+            if not unique or value not in filled:
                 filled.append(value)
         return filled
 
     def _variants(self, items: Any, name: str, depth: int) -> Iterator[Any]:
-        """Yield values for an item; different ones if the schema lets them be."""
+        """Yield values for an item without end; different ones where that fits."""
         shape = self._resolve(items) or {}
-        options = as_list(shape.get("enum"))
-        yield from options or []
+        yield from items_of(shape.get("enum"))
         value = self.fill(items, name, depth + 1)
         yield value
-        for number in range(1, 1_000):
-            if isinstance(value, bool):
-                yield not value
-            elif isinstance(value, int):
-                yield value + number * (_whole_at(shape, "multipleOf") or 1)
-            elif isinstance(value, float):
-                yield value + number * (_number_at(shape, "multipleOf") or 0.5)
-            elif isinstance(value, str):
-                most = shape.get("maxLength")
-                tail = str(number)
-                head = value if most is None else value[: max(0, int(most) - len(tail))]
-                yield head + tail
-            else:
-                yield value
+        for number in range(1, _VARIANTS):
+            for variant in _vary(value, number, shape):
+                if self._fits(variant, shape):
+                    yield variant
         while True:
             yield value
 
@@ -568,7 +561,7 @@ class _Filler:
     def _text(self, shape: JsonObject, name: str) -> str:
         for value in self._texts(shape, name):
             text = _stretch(value, shape)
-            if self._fits_text(text, shape):
+            if text and self._fits_text(text, shape):
                 most = shape.get("maxLength")
                 text = text if most is None else text[: int(most)]
                 self._evidence.use(value)
@@ -635,6 +628,20 @@ class _Filler:
         label = " ".join(parts).capitalize() or "Text"
         about = " ".join(self._evidence.keywords(5))
         return f"{label} about {about}" if about else label
+
+
+def _vary(value: Any, number: int, shape: JsonObject) -> list[Any]:
+    """Return values like another one, further from it with a greater number."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, (int, float)):
+        step = _number_at(shape, "multipleOf") or (1 if is_integer(value) else 0.125)
+        return [value + number * step, value - number * step]
+    if isinstance(value, str):
+        most, tail = _whole_at(shape, "maxLength"), str(number)
+        head = value if most is None else value[: max(0, most - len(tail))]
+        return [head + tail]
+    return []
 
 
 def plain_number(shape: JsonObject, *, whole: bool) -> int | float:

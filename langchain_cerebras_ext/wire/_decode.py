@@ -1,6 +1,7 @@
 """Bodies and events of the API as typed values, decoded in one step by msgspec.
 
 Only what the client reads is named; unknown keys are skipped, missing ones are `None`.
+What JSON gives holds no cycles, so the garbage collector need not look (`gc=False`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Function(msgspec.Struct, gc=False):
     arguments: str | None = None
 
 
-class ToolCall(msgspec.Struct):
+class ToolCall(msgspec.Struct, gc=False):
     """A tool call, or a fragment of one; `index` and `id` may be left out."""
 
     function: Function | None = None
@@ -37,7 +38,7 @@ class ToolCall(msgspec.Struct):
     index: int | None = None
 
 
-class Delta(msgspec.Struct):
+class Delta(msgspec.Struct, gc=False):
     """What a chunk adds."""
 
     content: str | list[Any] | None = None
@@ -46,11 +47,11 @@ class Delta(msgspec.Struct):
     refusal: str | None = None
 
 
-class Message(Delta):
+class Message(Delta, gc=False):
     """The message of a choice of a plain answer."""
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, gc=False):
     """A choice of a chunk (`delta`), a plain answer (`message`) or a completion."""
 
     delta: Delta | None = None
@@ -62,7 +63,7 @@ class Choice(msgspec.Struct):
     reasoning_logprobs: dict[str, Any] | None = None
 
 
-class Chunk(msgspec.Struct):
+class Chunk(msgspec.Struct, gc=False):
     """An event of a stream."""
 
     choices: list[Choice] | None = None
@@ -82,7 +83,7 @@ class Chunk(msgspec.Struct):
     code: str | int | None = None
 
 
-class Response(Chunk):
+class Response(Chunk, gc=False):
     """A plain answer: the same keys as a chunk, with `message` in its choices."""
 
 

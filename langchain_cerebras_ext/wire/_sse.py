@@ -59,8 +59,10 @@ class SSEDecoder:
             data = self._normalise(data)
         buffer = self._buffer
         if not buffer:
-            # The usual case: a read holds whole events.
+            # The usual case: a read holds whole events, often one of one line.
             if data.endswith(b"\n\n"):
+                if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2:
+                    return [data[6:-2]]
                 return _payloads(data.split(b"\n\n"))
             end = data.rfind(b"\n\n")
             buffer += data[end + 2 :] if end >= 0 else data
@@ -109,6 +111,7 @@ class SSEDecoder:
         """
         if self._after_cr and data:
             data = data.removeprefix(b"\n")
+            self._after_cr = False
         if data:
             self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
