@@ -12,6 +12,7 @@ import resource
 import sys
 import time
 import tracemalloc
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -199,9 +200,7 @@ def stream_structured(bench: Bench) -> float:
     chain = made.with_structured_output(SCHEMA, method="json_schema")
 
     def work() -> int:
-        last = None
-        for last in chain.stream("Hello"):
-            pass
+        last = deque(chain.stream("Hello"), maxlen=1).pop()
         if not isinstance(last, dict) or len(last["text"]) < count:
             raise RuntimeError(f"the structure is not whole: {last!r:.80}")
         return count

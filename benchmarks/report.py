@@ -45,9 +45,7 @@ def missed(measures: Sequence[Measure], results: Results) -> list[str]:
     ]
 
 
-def table(
-    measures: Sequence[Measure], results: Results, names: Sequence[str]
-) -> str:
+def table(measures: Sequence[Measure], results: Results, names: Sequence[str]) -> str:
     """Return a Markdown table: ratios, the baseline's own numbers, targets."""
     others = [name for name in names if name not in {"ours", BASELINE}]
     head = [

@@ -40,8 +40,7 @@ def _environment() -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.upper().startswith(dropped)
-        and not name.upper().endswith("_PROXY")
+        if not name.upper().startswith(dropped) and not name.upper().endswith("_PROXY")
     }
     return {**kept, "PYTHONHASHSEED": "0", "LANGSMITH_TRACING": "false"}
 

@@ -3,8 +3,9 @@
 Every answer is encoded once and sent as it is. What to send stands in the path of the
 base URL: `/PACE/KIND/EVENTS`, before the `/v1/...` that a client adds.
 
-- PACE: `burst` writes a stream at once; `each` gives each event a write of its own, as
-  fast as the sockets take it, streams in turn; `paced` sends `EVENTS_PER_S` a second.
+- PACE: `each` gives each event a write of its own, as fast as the sockets take it, a
+  few events of each stream in turn; `burst` writes a stream at once; `paced` sends
+  `EVENTS_PER_S` a second.
 - KIND: `text`, `tool` (one call, its arguments in fragments) or `json` (a text that is
   a JSON object).
 - EVENTS: how many events with content a stream has.
@@ -20,8 +21,13 @@ import re
 import socket
 import sys
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EVENTS_PER_S = 2_000
+EVENTS_A_TURN = 20
 MODEL = "gpt-oss-120b"
 
 _PATH = re.compile(rb"^\w+ /(burst|each|paced)/(text|tool|json)/(\d+)/(\S*)")
@@ -181,6 +187,7 @@ class _Connection(asyncio.Protocol):
         self.answer(request, end)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
         if self.task is not None:
             self.task.cancel()
 
@@ -195,19 +202,24 @@ class _Connection(asyncio.Protocol):
         elif pace == b"burst":
             self.transport.write(whole_stream(kind, count))
         else:
-            every_s = 1 / EVENTS_PER_S if pace == b"paced" else 0.0
-            work = self.stream(events(kind, count), every_s)
+            self.transport.write(_STREAM_HEAD)
+            pace_it = self.paced if pace == b"paced" else self.each
+            work = pace_it(events(kind, count), self.transport.write)
             self.task = asyncio.get_running_loop().create_task(work)
 
-    async def stream(self, chunks: list[bytes], every_s: float) -> None:
+    async def each(self, chunks: list[bytes], write: Callable[[bytes], None]) -> None:
+        for number, chunk in enumerate(chunks):
+            write(chunk)
+            if number % EVENTS_A_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def paced(self, chunks: list[bytes], write: Callable[[bytes], None]) -> None:
         loop = asyncio.get_running_loop()
-        write = self.transport.write
-        write(_STREAM_HEAD)
         due = loop.time()
         for chunk in chunks:
             write(chunk)
-            due += every_s
-            await asyncio.sleep(max(0.0, due - loop.time()) if every_s else 0)
+            due += 1 / EVENTS_PER_S
+            await asyncio.sleep(max(0.0, due - loop.time()))
 
 
 async def _serve() -> None:

@@ -135,12 +135,13 @@ def normalise_base_url(url: str) -> str:
     if "://" not in text:
         # A server on this machine has no certificate.
         text = f"{'http' if is_loopback(f'//{text}') else 'https'}://{text}"
-    parts = urlsplit(text)
     try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1:
+        parts = urlsplit(text)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        is_url = is_url and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        is_url = False
+    if not is_url:
         msg = (
             f"base_url={_without_userinfo(text)!r} is no http(s) URL. The service's is "
             f"{DEFAULT_BASE_URL}; set base_url=... or {ENV_URLS[0]}."
@@ -166,7 +167,10 @@ def _without_userinfo(url: str) -> str:
 @lru_cache(maxsize=64)
 def is_loopback(url: str) -> bool:
     """Whether a URL's host is this machine."""
-    host = urlsplit(url).hostname or ""
+    try:
+        host = urlsplit(url).hostname or ""
+    except ValueError:
+        return False
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -77,7 +77,7 @@ class Runtime:
     """What a model makes on first use; never copied, pickled or compared."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # making one thing may ask for another
         self.made: dict[str, Any] = {}
 
     def get(self, name: str, key: object, make: Any) -> Any:

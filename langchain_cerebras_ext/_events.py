@@ -142,8 +142,8 @@ class EventWriter:
                     "index": f"{TOOL_INDEX}{piece.number}",
                 },
             )
-        elif piece.id and block.call_id is None:
-            block.call_id = piece.id
+        block.call_id = block.call_id or piece.id
+        block.name = block.name or piece.name
         if piece.args:
             block.texts.append(piece.args)
             yield _delta(block.index, {"type": "tool-call-delta", "args": piece.args})

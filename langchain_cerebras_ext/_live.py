@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 from langchain_core.messages import (
@@ -276,8 +276,9 @@ class LiveStream:
         usage: UsageMetadata | None = None
         for message in messages:
             usage = add_usage(usage, message.usage_metadata)
-        # Of several calls only the times together are known.
-        return figures_of(AIMessage("", usage_metadata=usage), self.meter)
+        # Tools took their time in between, so there is no speed of the whole.
+        whole = figures_of(AIMessage("", usage_metadata=usage), self.meter)
+        return replace(whole, output_tokens_per_s=None)
 
     # --------------------------------------------------------------------- what comes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from langchain_core.messages import AIMessage, ToolCallChunk
@@ -196,10 +197,27 @@ def parts_of_message(message: AIMessage) -> tuple[list[Delta], Ending]:
         deltas.append(Delta("reasoning", reasoning))
     if message.content:
         deltas.append(Delta("text", str(message.content)))
+    refusal = message.additional_kwargs.get("refusal")
+    if refusal:
+        deltas.append(Delta("refusal", refusal))
+    calls = [*message.tool_calls, *message.invalid_tool_calls]
+    if calls:
+        pieces = [
+            ToolFragment(number, call["id"], call["name"], _raw_args(call["args"]))
+            for number, call in enumerate(calls)
+        ]
+        deltas.append(Delta("tools", tools=tuple(pieces)))
     ending = Ending(
         message.id, message.usage_metadata, dict(message.response_metadata), {}
     )
     return deltas, ending
+
+
+def _raw_args(args: dict[str, Any] | str | None) -> str:
+    """Return the arguments of a call as they would come in fragments."""
+    if isinstance(args, dict):
+        return json.dumps(args, ensure_ascii=False)
+    return args or ""
 
 
 def build_last_chunk(ending: Ending) -> ChatGenerationChunk:

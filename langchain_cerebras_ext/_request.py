@@ -217,10 +217,10 @@ def _convert(values: dict[str, Any]) -> None:
         tools = None
     if not tools:
         values.pop("parallel_tool_calls", None)  # it says something about tools
-    if tools and not all(_is_wire_tool(tool) for tool in tools):
+    if tools:
         from langchain_cerebras_ext._tools import convert_tools
 
-        values["tools"] = convert_tools(tools)
+        values["tools"] = convert_tools(tools)  # a few microseconds where known
     choice = values.get("tool_choice")
     if choice is not None and not (choice in ("auto", "none", "required") and tools):
         from langchain_cerebras_ext._tools import normalise_tool_choice
@@ -240,20 +240,21 @@ def _convert(values: dict[str, Any]) -> None:
         values["prediction"] = {"type": "content", "content": values["prediction"]}
 
 
-def _is_wire_tool(tool: Any) -> bool:
-    return (
-        isinstance(tool, dict)
-        and tool.get("type") == "function"
-        and isinstance(tool.get("function"), dict)
-    )
+_FORMATS = ("text", "json_object", "json_schema")
+_JSON_TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
 
 
 def _is_wire_format(value: Any) -> bool:
-    return isinstance(value, Mapping) and value.get("type") in {
-        "text",
-        "json_object",
-        "json_schema",
-    }
+    if not isinstance(value, Mapping):
+        return False
+    kind = value.get("type")
+    if isinstance(kind, str) and kind not in {*_FORMATS, *_JSON_TYPES, "function"}:
+        msg = (
+            f"response_format of type {kind!r} is not one of "
+            f"{', '.join(map(repr, _FORMATS))}."
+        )
+        raise CerebrasInvalidRequestError(msg)
+    return kind in _FORMATS
 
 
 def _hold_back(values: dict[str, Any], disabled: Mapping[str, Any] | None) -> None:

@@ -203,8 +203,8 @@ class StreamReader:
         )
 
     def _add(self, choice: Choice, delta: WireDelta, deltas: list[Delta]) -> None:
-        logprobs = logprobs_of(choice)
-        if logprobs:
+        if choice.logprobs or choice.reasoning_logprobs:
+            logprobs = logprobs_of(choice)
             _extend_logprobs(self.logprobs, logprobs)
             deltas.append(Delta("logprobs", logprobs=logprobs))
         if delta.reasoning:
@@ -232,7 +232,10 @@ class StreamReader:
             if name and not named:
                 self._named[index] = True
             piece = ToolFragment(
-                index, call.id if adopts else None, None if named else name, args
+                index,
+                (call.id or None) if adopts else None,
+                None if named else name,
+                args,
             )
             old = merged.get(index)
             if old is not None:
@@ -313,8 +316,6 @@ def content_text(content: str | list[Any]) -> str:
 
 def logprobs_of(choice: Choice) -> dict[str, Any]:
     """Return the log probabilities of a choice, without the keys that are null."""
-    if not choice.logprobs and not choice.reasoning_logprobs:
-        return {}
     found: dict[str, Any] = {}
     for name, value in (
         ("logprobs", choice.logprobs),

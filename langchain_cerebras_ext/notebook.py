@@ -174,18 +174,15 @@ class _Plain:
     def _begin(self, entry: Entry) -> None:
         sys.stdout.write("\n\n" if self._begun else "")
         self._begun = True
-        heads = {
-            "reasoning": "[reasoning] ",
-            "tool_call": f"-> {printable(entry.name)} ",
-            "tool_result": f"<- {printable(entry.name)}: ",
-        }
-        sys.stdout.write(heads.get(entry.kind, ""))
+        sys.stdout.write(_head(entry))
 
     def finish(self, live: LiveStream, state: str) -> None:
         """Write what is left, and the figures if a model told them."""
         for entry in live.entries:
             if entry.kind == "value":
-                sys.stdout.write(("\n\n" if self._begun else "") + printable(entry.text))
+                sys.stdout.write(
+                    ("\n\n" if self._begun else "") + printable(entry.text)
+                )
                 self._begun = True
         if self._begun:
             sys.stdout.write("\n")
@@ -229,6 +226,17 @@ class _Jupyter:
             self._handle.update(data, raw=True)
 
 
+def _head(entry: Entry) -> str:
+    """Return what stands before an entry where text is all there is."""
+    name = printable(entry.name)
+    heads = {
+        "reasoning": "[reasoning] ",
+        "tool_call": f"-> {name} ",
+        "tool_result": f"<- {name}: ",
+    }
+    return heads.get(entry.kind, "")
+
+
 def _figures(live: LiveStream, state: str) -> str:
     figures = live.figures()
     if figures.output_tokens is not None:
@@ -240,7 +248,11 @@ def _figures(live: LiveStream, state: str) -> str:
 
 
 def _as_text(live: LiveStream, status: str) -> str:
-    parts = [printable(entry.text) for entry in live.entries if entry.kind != "reasoning"]
+    parts = [
+        _head(entry) + printable(entry.text)
+        for entry in live.entries
+        if entry.kind != "reasoning"
+    ]
     return "\n\n".join([*parts, f"[{status}]"] if status else parts)
 
 

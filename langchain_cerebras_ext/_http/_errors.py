@@ -7,6 +7,7 @@ read from the chain of causes, and only where that says nothing from the wrapper
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import zlib
@@ -23,7 +24,16 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext._http._route import Route
 
-__all__ = ["Fault", "causes", "connection_error", "map_error", "map_limit"]
+__all__ = [
+    "Fault",
+    "causes",
+    "closed_while_read",
+    "connection_error",
+    "is_system_timeout",
+    "map_error",
+    "map_limit",
+    "too_long",
+]
 
 _CURES = {
     "dns": "Check CEREBRAS_BASE_URL (or base_url=...), the network and its DNS.",
@@ -41,6 +51,8 @@ _CURES = {
     "protocol": "Check that CEREBRAS_BASE_URL (or base_url=...) leads to the API.",
     "other": "Check the network.",
 }
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d+)")
+_ENDED = ("closed", "disconnect", "prematurely")
 _UNREACHED = {"dns", "refused", "reset", "closed", "other"}
 
 
@@ -59,6 +71,23 @@ class Fault(Exception):  # noqa: N818
 def connection_error(kind: str, text: str) -> CerebrasConnectionError:
     """Build an error from what happened; the cure follows from its kind."""
     return CerebrasConnectionError(f"{text}. {_CURES[kind]}", kind=kind)
+
+
+def closed_while_read(route: Route) -> CerebrasConnectionError:
+    """Say that whoever reads has closed the answer before."""
+    return connection_error("closed", f"The answer from {route} was closed while read")
+
+
+def too_long(limit: int) -> CerebrasConnectionError:
+    """Say that an answer is longer than the bound."""
+    return connection_error("protocol", f"The answer is longer than {limit} bytes")
+
+
+def is_system_timeout(error: Exception) -> bool:
+    """Whether a wait of ours ended, not one of the peer's that it tells us of."""
+    return any(
+        isinstance(cause, TimeoutError) and not cause.errno for cause in causes(error)
+    )
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -96,9 +125,13 @@ def map_error(
             return map_limit(cause, route)
     kind, text = _classify(chain)
     names = {type(cause).__name__ for cause in chain}
-    by_proxy = route.proxy is not None and (
-        names & {"ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"}
-        or (connecting and kind in _UNREACHED)
+    by_proxy = (
+        kind == "proxy"
+        or route.proxy is not None
+        and (
+            names & {"ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"}
+            or (connecting and kind in _UNREACHED)
+        )
     )
     if by_proxy and kind != "tls":
         return connection_error(
@@ -110,12 +143,27 @@ def map_error(
 
 
 def _classify(chain: list[BaseException]) -> tuple[str, str]:
-    for cause in chain:
-        found = _classify_one(cause)
-        if found is not None:
-            return found
+    for classify in (_classify_tunnel, _classify_one, _classify_wrapper):
+        for cause in chain:
+            found = classify(cause)
+            if found is not None:
+                return found
     error = chain[0]
     return "other", f"{type(error).__name__}: {error}"
+
+
+def _classify_tunnel(error: BaseException) -> tuple[str, str] | None:
+    """Read what a proxy answered to CONNECT."""
+    status: object = None
+    if type(error).__name__ == "ClientHttpProxyError":
+        status = getattr(error, "status", None)
+    elif isinstance(error, OSError):
+        found = _TUNNEL.match(str(error))
+        status = found and found[1]
+    if not status:
+        return None
+    wants = ": it wants another name and password" if str(status) == "407" else ""
+    return "proxy", f"it answered {status} to CONNECT{wants}"
 
 
 def _classify_one(error: BaseException) -> tuple[str, str] | None:
@@ -132,6 +180,8 @@ def _classify_one(error: BaseException) -> tuple[str, str] | None:
         return "closed", "the connection ended (TLS)"
     if isinstance(error, ssl.SSLError):
         return "tls", f"TLS failed ({error.reason or error})"
+    if type(error).__name__ == "InvalidChunkLength":  # urllib3's, an IncompleteRead
+        return "protocol", "a chunk of the answer has no valid size"
     if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "closed", "the server closed the connection before the answer's end"
     if isinstance(error, ConnectionError):
@@ -140,12 +190,12 @@ def _classify_one(error: BaseException) -> tuple[str, str] | None:
         return "protocol", f"the answer is not HTTP as it should be ({error!r})"
     if type(error) is OSError or isinstance(error, (PermissionError, TimeoutError)):
         return "other", f"the network failed ({error.strerror or error})"
-    return _classify_name(error)
+    return None
 
 
 _BY_NAME = {
     # urllib3
-    "InvalidChunkLength": "protocol",
+    "ProtocolError": "protocol",
     "DecodeError": "protocol",
     # aiohttp
     "ServerDisconnectedError": "closed",
@@ -171,13 +221,13 @@ _BY_NAME = {
 }
 
 
-def _classify_name(error: BaseException) -> tuple[str, str] | None:
+def _classify_wrapper(error: BaseException) -> tuple[str, str] | None:
     name = type(error).__name__
     kind = _BY_NAME.get(name)
     if kind is None:
         return None
     text = str(error) or name
-    if name == "RemoteProtocolError" and ("closed" in text or "disconnect" in text):
+    if kind == "protocol" and any(word in text for word in _ENDED):
         kind = "closed"
     if kind == "closed":
         return (

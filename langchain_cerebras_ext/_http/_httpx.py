@@ -11,8 +11,8 @@ import contextlib
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_cerebras_ext._http._errors import connection_error, map_error
-from langchain_cerebras_ext._http._limits import LimitError, Limits
+from langchain_cerebras_ext._http._errors import map_error, too_long
+from langchain_cerebras_ext._http._limits import INFINITE, LimitError, Limits
 from langchain_cerebras_ext._http._options import TransportOptions
 from langchain_cerebras_ext._http._route import Environment, Router
 from langchain_cerebras_ext.errors import CerebrasConfigurationError, CerebrasError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.errors import CerebrasConnectionError
 
 _FAMILIES = frozenset({"httpx", "httpx2"})
-_INFINITE = float("inf")
 
 
 def _family_names(cls: type) -> frozenset[str]:
@@ -84,8 +83,8 @@ class _Calls:
         body: bytes | None,
         timeouts: Timeouts,
     ) -> Any:
-        read_s = min(timeouts.until_body_s or _INFINITE, timeouts.total_s or _INFINITE)
-        limit = None if read_s == _INFINITE else read_s
+        read_s = min(timeouts.until_body_s or INFINITE, timeouts.total_s or INFINITE)
+        limit = None if read_s == INFINITE else read_s
         if "accept-encoding" not in map(str.lower, headers):
             headers = {**headers, "Accept-Encoding": "identity"}
         return self.client.build_request(
@@ -308,12 +307,11 @@ class AsyncHttpxTransport:
 
 def _total(limits: Limits) -> asyncio.Timeout:
     """Return a context that ends with the whole call's time."""
-    if limits.deadline == _INFINITE:
+    if limits.deadline == INFINITE:
         return asyncio.timeout(None)
     return asyncio.timeout(max(0.0, limits.deadline - monotonic()))
 
 
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
-        text = f"The answer is longer than {limit} bytes"
-        raise connection_error(kind="protocol", text=text)
+        raise too_long(limit)

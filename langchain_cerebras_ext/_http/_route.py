@@ -7,8 +7,10 @@ import os
 import sys
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.request import getproxies
 
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 
 _PORTS = {"http": 80, "https": 443}
 _MAX_ROUTES = 256
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+_VARIABLES = (
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "REQUEST_METHOD",  # set by a web server, where HTTP_PROXY cannot be trusted
+    *_PROXY_VARIABLES,
+    *(name.lower() for name in _PROXY_VARIABLES),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +50,12 @@ def read_environment(options: TransportOptions) -> Environment:
     """Return what the environment says, or nothing if it is not trusted."""
     if not options.trust_env:
         return Environment()
-    from urllib.request import getproxies
+    return _read(*map(os.environ.get, _VARIABLES))
 
+
+@lru_cache(maxsize=8)
+def _read(ca_file: str | None, ca_dir: str | None, *_: str | None) -> Environment:
+    """Read it once for each set of values; the system's settings cost more to ask."""
     found = getproxies()
     return Environment(
         proxies=tuple(
@@ -50,8 +64,8 @@ def read_environment(options: TransportOptions) -> Environment:
             if found.get(scheme)
         ),
         no_proxy=found.get("no", ""),
-        ca_file=os.environ.get("SSL_CERT_FILE") or None,
-        ca_dir=os.environ.get("SSL_CERT_DIR") or None,
+        ca_file=ca_file or None,
+        ca_dir=ca_dir or None,
     )
 
 
@@ -63,25 +77,55 @@ class Address:
     port: int
     tls: bool
 
+    @property
+    def scheme(self) -> str:
+        """How its URLs begin."""
+        return "https" if self.tls else "http"
+
+    @property
+    def netloc(self) -> str:
+        """Host and port as a URL has them, the usual port left out."""
+        if self.port == _PORTS[self.scheme]:
+            return _bracket(self.host)
+        return str(self)
+
     def __str__(self) -> str:
         return f"{_bracket(self.host)}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Route:
-    """The way to one URL; equal proxies share their connections.
+    """The way to one URL.
 
     Attributes:
         server: Who answers.
+        path: What it is asked for, with the query.
         proxy: Who stands between, if anybody.
         proxy_url: The proxy's URL without name and password.
         proxy_authorization: The header's value for the proxy, never to be shown.
     """
 
     server: Address
+    path: str = "/"
     proxy: Address | None = None
     proxy_url: str | None = None
     proxy_authorization: str | None = None
+
+    @property
+    def url(self) -> str:
+        """The whole URL, without a name and password."""
+        return f"{self.server.scheme}://{self.server.netloc}{self.path}"
+
+    @property
+    def target(self) -> str:
+        """What is asked for: a proxy that forwards must be told the whole URL."""
+        forwards = self.proxy is not None and not self.server.tls
+        return self.url if forwards else self.path
+
+    @property
+    def key(self) -> tuple[Address, tuple[str | None, str | None]]:
+        """Routes with equal keys share their connections."""
+        return self.server, (self.proxy_url, self.proxy_authorization)
 
     @property
     def tls(self) -> bool:
@@ -129,6 +173,7 @@ class Router:
         try:
             parts = urlsplit(url)
             server = _address(parts)
+            path = _path(parts)
         except ValueError as error:
             msg = (
                 f"The URL of the service is not usable: {error}. "
@@ -138,8 +183,8 @@ class Router:
             raise CerebrasConfigurationError(msg) from None
         proxy = self._find_proxy(parts.scheme.lower(), server)
         if proxy is None:
-            return Route(server)
-        return Route(server, *_parse_proxy(proxy))
+            return Route(server, path)
+        return Route(server, path, *_parse_proxy(proxy))
 
     def _find_proxy(self, scheme: str, server: Address) -> str | None:
         if self._proxy:
@@ -215,7 +260,7 @@ def _parse_proxy(url: str) -> tuple[Address, str, str | None]:
             "proxy pass http_client=httpx.Client(proxy=...)."
         )
         raise CerebrasConfigurationError(msg) from None
-    bare = f"{'https' if address.tls else 'http'}://{address}"
+    bare = f"{address.scheme}://{address}"
     if parts.username is None and parts.password is None:
         return address, bare, None
     user = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
@@ -247,6 +292,19 @@ def _address(parts: SplitResult) -> Address:
     return Address(
         host, port if port is not None else _PORTS[scheme], scheme == "https"
     )
+
+
+def _path(parts: SplitResult) -> str:
+    """Return what a server is asked for, with whatever is not ASCII encoded.
+
+    Raises:
+        ValueError: It holds characters that would break the request.
+    """
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if any(char <= " " or char == "\x7f" for char in path):
+        msg = "its path holds spaces or control characters"
+        raise ValueError(msg)
+    return quote(path, safe="!#$%&'()*+,/:;=?@[]~")
 
 
 def _to_ascii(host: str) -> str:

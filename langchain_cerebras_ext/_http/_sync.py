@@ -8,128 +8,254 @@ so that a server which drips its answer byte by byte is cut off as well.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import socket
 import ssl
 import threading
 import weakref
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from langchain_cerebras_ext._http._errors import Fault, connection_error, map_error
+from langchain_cerebras_ext._http._dial import dial
+from langchain_cerebras_ext._http._errors import (
+    Fault,
+    closed_while_read,
+    is_system_timeout,
+    map_error,
+    too_long,
+)
+from langchain_cerebras_ext._http._headers import join_headers, request_headers
 from langchain_cerebras_ext._http._limits import LimitError, Limits
 from langchain_cerebras_ext._http._route import Router, read_environment
 from langchain_cerebras_ext._http._tls import TlsContexts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from langchain_cerebras_ext._http._options import Timeouts, TransportOptions
-    from langchain_cerebras_ext._http._route import Environment, Route
+    from langchain_cerebras_ext._http._route import Address, Environment, Route
+
+    _ProxyKey = tuple[str | None, str | None]
 
 __all__ = ["SyncResponse", "SyncTransport"]
 
-READ_BYTES = 64 * 1024
-"""How much one read takes at most."""
+_Result = TypeVar("_Result")
+_READ_BYTES = 64 * 1024
+_CONTINUE, _SWITCHING = 100, 101
+
+
+class _Call(Limits):
+    """One sending of one request: its limits, and how far it has come.
+
+    Attributes:
+        keepalive_s: A connection unused for longer is not used.
+        fresh: No kept connection is to be used.
+        dialled: A connection was made for it.
+        heard: A byte of the answer has come.
+        head_done: The answer's head has come.
+    """
+
+    __slots__ = ("dialled", "fresh", "head_done", "heard", "keepalive_s")
+
+    def __init__(self, timeouts: Timeouts, now: float, keepalive_s: float) -> None:
+        super().__init__(timeouts, now)
+        self.keepalive_s = keepalive_s
+        self.fresh = self.dialled = self.heard = self.head_done = False
+
+
+class _Current(threading.local):
+    """The call that this thread is sending; connections take their limits from it."""
+
+    call: _Call | None = None
+
+
+_current = _Current()
 
 
 class _Timed(socket.socket):
-    """A socket whose reads end when the call is due.
+    """A socket whose reads and writes end when its call is due.
 
     Attributes:
-        limits: Those of the call that uses the connection now.
-        ended: The peer has closed its side.
+        call: The one that uses the connection now.
+        used_at: When the last byte came.
     """
 
-    limits: Limits | None = None
-    ended = False
+    call: _Call | None = None
+    used_at = 0.0
     _waits_s: float | None = -1.0
 
     def settimeout(self, value: float | None) -> None:
-        """Set it as the parent does, and remember it."""
-        self._waits_s = value
-        super().settimeout(value)
+        """Set it as the parent does, unless a call says how long to wait."""
+        if self.call is None:
+            super().settimeout(value)
+
+    def serve(self, call: _Call) -> None:
+        """Take the limits of a call, and wait no longer than they say."""
+        self.call = call
+        self._arm(call)
+
+    def _arm(self, call: _Call) -> None:
+        wait_s = call.wait_s(monotonic())
+        if wait_s != self._waits_s:
+            self._waits_s = wait_s
+            super().settimeout(wait_s)
+
+    def _within(self, act: Callable[..., _Result], *args: Any) -> _Result:
+        call = self.call
+        if call is None:
+            return act(*args)
+        self._arm(call)
+        try:
+            return act(*args)
+        except TimeoutError as error:
+            if error.errno:
+                raise
+            raise call.passed(monotonic()) from error
+        finally:
+            self.used_at = monotonic()
+
+    def _heard(self, count: int) -> None:
+        call = self.call
+        if call is None or call.head_done:
+            return
+        if count:
+            call.heard = True
+            return
+        # http.client would take the end of the connection for the end of the head.
+        where = "in the middle of the headers" if call.heard else "without an answer"
+        raise Fault("closed", f"the server closed the connection {where}")
+
+    def recv(self, *args: Any) -> bytes:
+        """Read as the parent does, within the limits; TLS in TLS reads by this."""
+        data = self._within(super().recv, *args)
+        self._heard(len(data))
+        return data
 
     def recv_into(self, *args: Any) -> int:
         """Read as the parent does, within the limits."""
-        limits = self.limits
-        if limits is not None:
-            wait_s = limits.wait_s(monotonic())
-            if wait_s != self._waits_s:
-                self.settimeout(wait_s)
-        try:
-            count = super().recv_into(*args)
-        except TimeoutError as error:
-            if limits is None or error.errno:
-                raise
-            raise limits.passed(monotonic()) from error
-        if not count:
-            self.ended = True
+        count = self._within(super().recv_into, *args)
+        self._heard(count)
         return count
+
+    def send(self, *args: Any) -> int:
+        """Write as the parent does, within the limits."""
+        return self._within(super().send, *args)
+
+    def sendall(self, data: Any, *args: Any) -> None:
+        """Write all; the limit is on each part, so that a large body may take long."""
+        with memoryview(data).cast("B") as view:
+            sent = 0
+            while sent < len(view):
+                sent += self.send(view[sent:], *args)
 
 
 class _TimedTLS(_Timed, ssl.SSLSocket):
     """The same over TLS."""
 
 
-class _Current(threading.local):
-    """The call that this thread is sending; connections take their limits from it."""
+class _Response(http.client.HTTPResponse):
+    """An answer that may be announced by hints (103), not only by 100."""
 
-    limits: Limits | None = None
+    def begin(self) -> None:
+        super().begin()
+        while _CONTINUE <= self.status < 200 and self.status != _SWITCHING:  # noqa: PLR2004
+            self.headers: Any = None  # else the head counts as read
+            super().begin()
 
 
-_current = _Current()
+def _timed(sock: Any) -> _Timed | None:
+    """Return the socket that reads from the network; urllib3 wraps TLS in TLS."""
+    inner = getattr(sock, "socket", sock)
+    return inner if isinstance(inner, _Timed) else None
+
+
+def _is_usable(sock: Any) -> bool:
+    """Whether a kept connection may serve the current call."""
+    call, timed = _current.call, _timed(sock)
+    if call is None or timed is None:
+        return True
+    return not call.fresh and monotonic() - timed.used_at <= call.keepalive_s
+
+
+def _dial(connection: Any) -> socket.socket:
+    call = _current.call
+    if call is None:  # never so for our calls
+        return HTTPConnection._new_conn(connection)  # noqa: SLF001
+    host = connection._dns_host  # noqa: SLF001 (with the dot that stops DNS searches)
+    options = connection.socket_options or ()
+    try:
+        sock = dial(host, connection.port, call, _Timed, options)
+    except OSError as error:
+        raise urllib3.exceptions.NewConnectionError(connection, str(error)) from error
+    sock.serve(call)
+    return sock
+
+
+@contextlib.contextmanager
+def _connecting(connection: Any) -> Iterator[None]:
+    """Hold the call to its limit on connecting: name, TCP, proxy and TLS."""
+    call = _current.call
+    if call is None:
+        yield
+        return
+    call.dialled = True
+    call.start_connecting(monotonic())
+    yield
+    call.connecting = False
+    _serve(connection)
+
+
+def _serve(connection: Any) -> None:
+    call, timed = _current.call, _timed(connection.sock)
+    if call is not None and timed is not None:
+        timed.serve(call)
+        call.heard = False
 
 
 class _Connection(HTTPConnection):
+    response_class = _Response
+
     def _new_conn(self) -> socket.socket:
-        return _timed(super()._new_conn())
+        return _dial(self)
 
     def connect(self) -> None:
-        super().connect()
-        _arm(self.sock)
+        with _connecting(self):
+            super().connect()
+
+    @property
+    def is_connected(self) -> bool:
+        return super().is_connected and _is_usable(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _arm(self.sock, self)
+        _serve(self)
         super().request(*args, **kwargs)
 
 
 class _SecureConnection(HTTPSConnection):
+    response_class = _Response
+
     def _new_conn(self) -> socket.socket:
-        return _timed(super()._new_conn())
+        return _dial(self)
 
     def connect(self) -> None:
-        super().connect()
-        _arm(self.sock)
+        with _connecting(self):
+            super().connect()
+        if self.cert_reqs == ssl.CERT_NONE:
+            self.is_verified = True  # not so, but so wanted: spares a warning per call
+
+    @property
+    def is_connected(self) -> bool:
+        return super().is_connected and _is_usable(self.sock)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _arm(self.sock, self)
+        _serve(self)
         super().request(*args, **kwargs)
-
-
-def _timed(sock: socket.socket) -> _Timed:
-    """Return a connected socket as one that knows limits."""
-    timeout = sock.gettimeout()
-    timed = _Timed(sock.family, sock.type, sock.proto, fileno=sock.detach())
-    timed.settimeout(timeout)
-    return timed
-
-
-def _arm(sock: Any, connection: Any = None) -> None:
-    """Put a call's limits on a socket, for sending and for reading."""
-    limits = _current.limits
-    if sock is None or limits is None:
-        return
-    wait_s = limits.wait_s(monotonic())
-    sock.settimeout(wait_s)
-    if connection is not None:
-        connection.timeout = wait_s  # urllib3 sets it on the socket again
-    if isinstance(sock, _Timed):
-        sock.limits = limits
 
 
 class _Pool(HTTPConnectionPool):
@@ -141,6 +267,7 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 _POOLS = {"http": _Pool, "https": _SecurePool}
+_NO_RETRIES = urllib3.Retry(False, redirect=False)
 
 
 class SyncResponse:
@@ -151,44 +278,72 @@ class SyncResponse:
 
     Attributes:
         status: The HTTP status, whichever it is.
-        headers: By lower-case name.
     """
 
-    __slots__ = ("_limits", "_max_bytes", "_raw", "_route", "headers", "status")
+    __slots__ = (
+        "_call",
+        "_closed",
+        "_ended",
+        "_headers",
+        "_max_bytes",
+        "_parts",
+        "_raw",
+        "_route",
+        "status",
+    )
 
-    def __init__(self, raw: Any, route: Route, limits: Limits, max_bytes: int) -> None:
+    def __init__(self, raw: Any, route: Route, call: _Call, max_bytes: int) -> None:
         self.status: int = raw.status
-        self.headers: Mapping[str, str] = {
-            name.lower(): value for name, value in raw.headers.items()
-        }
+        self._headers: Mapping[str, str] | None = None
         self._raw = raw
         self._route = route
-        self._limits = limits
+        self._call = call
         self._max_bytes = max_bytes
+        self._closed = self._ended = False
+        self._parts: Iterator[bytes]
+        if raw.chunked:
+            self._parts = raw.read_chunked(_READ_BYTES, decode_content=True)
+        else:
+            self._parts = iter(partial(raw.read1, _READ_BYTES), b"")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by lower-case name."""
+        if self._headers is None:
+            self._headers = join_headers(self._raw.headers.iteritems())
+        return self._headers
 
     def read(self) -> bytes:
         """Return the whole body."""
         pieces: list[bytes] = []
         size = 0
-        for piece in self.iter_raw():
-            pieces.append(piece)
-            size += len(piece)
-            if size > self._max_bytes:
-                self.close()
-                text = f"The answer is longer than {self._max_bytes} bytes"
-                raise connection_error(kind="protocol", text=text)
+        try:
+            for piece in self.iter_raw():
+                pieces.append(piece)
+                size += len(piece)
+                if size > self._max_bytes:
+                    raise too_long(self._max_bytes)
+        finally:
+            self.close()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def iter_raw(self) -> Iterator[bytes]:
-        """Yield what each read gave, decoded; never waits for more."""
-        read = self._raw.read1
-        started = False
+        """Yield the body as it comes, decoded: a chunk, or what there is of it.
+
+        Raises:
+            CerebrasConnectionError: It did not come whole.
+            CerebrasTimeoutError: It did not come in time.
+        """
+        if self._closed and not self._ended:
+            raise closed_while_read(self._route)
+        parts = self._parts
         try:
-            while data := read(READ_BYTES):
-                if not started:
-                    started = True
-                    self._limits.body_started()
-                yield data
+            first = next(parts, None)
+            if first is not None:
+                self._call.body_started()
+                yield first
+                yield from parts
+            self._end()
         except Exception as error:
             if not _is_engine_error(error):
                 raise
@@ -196,21 +351,32 @@ class SyncResponse:
         finally:
             self.close()
 
+    def _end(self) -> None:
+        if self._closed and not self._ended:  # meanwhile, by whoever took the parts
+            raise closed_while_read(self._route)
+        self._ended = True
+
     def finish(self, grace_s: float = 0.05) -> None:
         """Let go of a stream whose end was announced.
 
         The rest, usually five bytes, is read if it is there or comes at once; the
         connection can then serve the next call. Otherwise it is dropped.
         """
-        self._limits.idle_s = min(self._limits.idle_s, grace_s)
-        with contextlib.suppress(Exception):
-            self._raw.read1(READ_BYTES)
+        if not self._closed:
+            call = self._call
+            call.deadline = min(call.deadline, monotonic() + grace_s)
+            with contextlib.suppress(Exception):
+                next(self._parts, None)
         self.close()
 
     def close(self) -> None:
         """Let go of the connection, if it is still held; may be called twice."""
+        self._closed = True
         raw = self._raw
         if not raw.closed:
+            # Wakes a thread that still reads, which else would keep us waiting.
+            with contextlib.suppress(Exception):
+                raw.shutdown()
             raw.close()
         raw.release_conn()
 
@@ -226,7 +392,15 @@ class SyncResponse:
 
 def _is_engine_error(error: Exception) -> bool:
     return isinstance(
-        error, (OSError, LimitError, Fault, ValueError, urllib3.exceptions.HTTPError)
+        error,
+        (
+            OSError,
+            LimitError,
+            Fault,
+            ValueError,
+            http.client.HTTPException,
+            urllib3.exceptions.HTTPError,
+        ),
     )
 
 
@@ -251,7 +425,8 @@ class SyncTransport:
         self._router = Router(options, self._environment)
         self._contexts = contexts or TlsContexts()
         self._lock = threading.Lock()
-        self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._managers: dict[_ProxyKey, urllib3.PoolManager] = {}
+        self._pools: dict[tuple[Address, _ProxyKey], HTTPConnectionPool] = {}
         _live.add(self)
 
     def send(
@@ -264,62 +439,82 @@ class SyncTransport:
     ) -> SyncResponse:
         """Send a request, and return when the answer's head has come.
 
-        Any status is returned, redirects too; nothing is sent twice.
+        Any status is returned, redirects too. A request is sent a second time, on a
+        new connection, only if a kept one turns out to have been closed before a
+        byte of the answer came: the server has left it unread, as far as anyone can
+        know, so that it is not billed twice.
 
         Raises:
             CerebrasConnectionError: No answer came; `kind` says why.
             CerebrasTimeoutError: None came in time.
-            CerebrasConfigurationError: The URL or a bundle of certificates cannot be
-                used.
+            CerebrasConfigurationError: The URL, a header or a bundle of certificates
+                cannot be used.
         """
         route = self._router.find(url)
-        limits = Limits(timeouts, monotonic())
-        manager = self._manager(route)
-        _current.limits = limits
-        connecting_s = limits.connect_wait_s(monotonic())
+        given = request_headers(headers)
+        given.setdefault("User-Agent", urllib3.util.SKIP_HEADER)
+        for name, value in given.items():
+            if not value.isascii():  # UTF-8 goes out, as from other clients
+                given[name] = value.encode().decode("latin-1")
+        call = _Call(timeouts, monotonic(), self.options.keepalive_s)
+        while True:
+            try:
+                raw = self._exchange(method, route, given, body, call)
+            except Exception as error:
+                if not _is_engine_error(error):
+                    raise
+                found = _explain(error, route, call)
+                stale = not (call.dialled or call.heard)
+                if stale and found.kind in {"closed", "reset"}:
+                    call.fresh = True
+                    continue
+                raise found from error
+            return SyncResponse(raw, route, call, self.options.max_body_bytes)
+
+    def _exchange(
+        self,
+        method: str,
+        route: Route,
+        headers: dict[str, str],
+        body: bytes | None,
+        call: _Call,
+    ) -> Any:
+        _current.call = call
         try:
-            raw = manager.urlopen(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                timeout=urllib3.Timeout(connect=connecting_s, read=None),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-        except Exception as error:
-            if not _is_engine_error(error):
-                raise
-            raise self._explain(error, route, limits) from error
+            while True:
+                try:
+                    raw = self._pool(route).urlopen(
+                        method,
+                        route.target,
+                        body=body,
+                        headers=headers,
+                        retries=_NO_RETRIES,
+                        redirect=False,
+                        assert_same_host=False,
+                        preload_content=False,
+                    )
+                except urllib3.exceptions.ClosedPoolError:
+                    # Somebody closed the transport since we took the pool.
+                    self._pools.pop(route.key, None)
+                    continue
+                call.head_done = True
+                return raw
         finally:
-            _current.limits = None
-        _refuse_half_head(raw, route)
-        return SyncResponse(raw, route, limits, self.options.max_body_bytes)
+            _current.call = None
 
-    def _explain(self, error: Exception, route: Route, limits: Limits) -> Exception:
-        exceptions = urllib3.exceptions
-        # NewConnectionError is a ConnectTimeoutError, though it is none.
-        if isinstance(error, exceptions.ConnectTimeoutError) and not isinstance(
-            error, exceptions.NewConnectionError
-        ):
-            return map_error(limits.connect_passed(monotonic()), route)
-        if isinstance(error, (exceptions.ReadTimeoutError, TimeoutError)):
-            return map_error(limits.passed(monotonic()), route)
-        early = (exceptions.NewConnectionError, exceptions.ProxyError, ssl.SSLError)
-        return map_error(
-            error, route, connecting=isinstance(error, (*early, exceptions.SSLError))
-        )
-
-    def _manager(self, route: Route) -> urllib3.PoolManager:
-        manager = self._managers.get(route.proxy_url)
-        if manager is None:
+    def _pool(self, route: Route) -> HTTPConnectionPool:
+        pool = self._pools.get(route.key)
+        if pool is None:
             with self._lock:
-                manager = self._managers.get(route.proxy_url)
-                if manager is None:
-                    manager = self._make_manager(route)
-                    self._managers[route.proxy_url] = manager
-        return manager
+                _, proxy = route.key
+                if proxy not in self._managers:
+                    self._managers[proxy] = self._make_manager(route)
+                server = route.server
+                pool = self._managers[proxy].connection_from_host(
+                    server.host, server.port, server.scheme
+                )
+                self._pools[route.key] = pool
+        return pool
 
     def _make_manager(self, route: Route) -> urllib3.PoolManager:
         options = self.options
@@ -343,7 +538,11 @@ class SyncTransport:
             manager = urllib3.PoolManager(**settings)
         else:
             manager = urllib3.ProxyManager(
-                route.proxy_url, proxy_headers=route.proxy_headers(), **settings
+                route.proxy_url,
+                proxy_headers=route.proxy_headers(),
+                proxy_ssl_context=settings.get("ssl_context"),
+                proxy_assert_hostname=settings.get("assert_hostname"),
+                **settings,
             )
         manager.pool_classes_by_scheme = _POOLS
         return manager
@@ -351,30 +550,29 @@ class SyncTransport:
     def close(self) -> None:
         """Close the connections that are not in use."""
         with self._lock:
-            managers, self._managers = self._managers, {}
+            managers, self._managers, self._pools = self._managers, {}, {}
         for manager in managers.values():
             manager.clear()
 
     def forget(self) -> None:
         """Start anew in a forked process; the parent's connections stay its own."""
         self._lock = threading.Lock()
-        self._managers = {}
+        self._managers, self._pools = {}, {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
-        return f"<SyncTransport on urllib3, {len(self._managers)} pools>"
+        return f"<SyncTransport on urllib3, {len(self._pools)} pools>"
 
 
-def _refuse_half_head(raw: Any, route: Route) -> None:
-    """Refuse a head that was cut off: http.client takes its end for the head's end.
-
-    Raises:
-        CerebrasConnectionError: The connection ended within the head.
-    """
-    sock = getattr(raw.connection, "sock", None)
-    if isinstance(sock, _Timed) and sock.ended:
-        raw.close()
-        text = f"The call to {route} failed: the connection ended within the headers"
-        raise connection_error(kind="closed", text=text)
+def _explain(error: Exception, route: Route, call: _Call) -> Any:
+    if is_system_timeout(error):
+        return map_error(call.passed(monotonic()), route)
+    return map_error(error, route, connecting=call.connecting)
 
 
 _live: weakref.WeakSet[SyncTransport] = weakref.WeakSet()

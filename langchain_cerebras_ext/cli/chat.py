@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import stat
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
@@ -34,6 +33,9 @@ from langchain_cerebras_ext.cli.screen import (
 from langchain_cerebras_ext.errors import CerebrasError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+
     from langchain_cerebras_ext.chat_models import ChatCerebras
 
 STDIN_MARK: Final = "-"
@@ -68,14 +70,16 @@ def run_chat(options: ChatOptions) -> int:
             "a local simulator."
         )
         raise CommandError(msg)
-    with open_endpoint(
-        options.base_url, simulate=options.simulate, speed=options.speed
-    ) as endpoint:
-        with endpoint.model(options.model, **options.params) as model:
-            talk = Talk(model, options)
-            if prompt is not None:
-                return talk.answer("\n\n".join([*prompt, *attached]))
-            return talk.loop(attached, endpoint.describe())
+    with (
+        open_endpoint(
+            options.base_url, simulate=options.simulate, speed=options.speed
+        ) as endpoint,
+        endpoint.model(options.model, **options.params) as model,
+    ):
+        talk = Talk(model, options)
+        if prompt is not None:
+            return talk.answer("\n\n".join([*prompt, *attached]))
+        return talk.loop(attached, endpoint.describe())
 
 
 # ------------------------------------------------------------------------- the prompt
@@ -149,8 +153,8 @@ def _read_stdin(grace_s: float | None) -> str:
     if grace_s is not None and not came.wait(grace_s):
         say(
             error_console(),
-            f"Standard input is a pipe that said nothing for {grace_s:g} s, and is left "
-            "out. Add `-` after the prompt to wait for it.",
+            f"Standard input is a pipe that said nothing for {grace_s:g} s, and is "
+            "left out. Add `-` after the prompt to wait for it.",
         )
         return ""
     while not ended.wait(0.2):
@@ -287,7 +291,7 @@ class Talk:
                 output.status(live.meter.status())
 
     @contextmanager
-    def _output(self) -> Iterator[_Output]:
+    def _output(self) -> Generator[_Output]:
         asked = self._options.show_reasoning
         if self._options.as_json:
             with StatusLine(self._errors) as line:
@@ -326,7 +330,9 @@ def _figures_line(live: LiveStream, options: ChatOptions) -> str:
     if figures.output_tokens is None:
         return live.meter.status()
     line = figures.line()
-    reason = live.message.response_metadata.get("finish_reason") if live.message else None
+    reason = (
+        live.message.response_metadata.get("finish_reason") if live.message else None
+    )
     if reason == "length":
         limit = options.params.get("max_tokens")
         why = "--max-tokens" if limit else "the model's limit"
@@ -379,11 +385,9 @@ def _ask() -> str:
     Raises:
         KeyboardInterrupt: Ctrl-C.
     """
-    try:
+    with suppress(ImportError):
         # Importing it is what makes `input` edit lines; Windows does so by itself.
-        import readline  # noqa: F401
-    except ImportError:
-        pass
+        importlib.import_module("readline")
     try:
         if _is_terminal(sys.stdout):
             return input("> ").strip()
@@ -393,4 +397,3 @@ def _ask() -> str:
     except EOFError:
         sys.stderr.write("\n")
         return ""
-

@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from langchain_core.messages import (
@@ -59,6 +58,8 @@ from langchain_cerebras_ext.cli.screen import (
 from langchain_cerebras_ext.errors import CerebrasError, StructuredOutputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langchain_core.messages.ai import UsageMetadata
     from langchain_core.tools import BaseTool
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_cerebras_ext.cli.failures import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_QUOTE: Final = 240
@@ -24,7 +26,7 @@ _SHORTEST_WORD = 4
 _SHORTEST_ASKED_WORD = 2
 _QUERY_WORDS = 4
 _BREAKS = re.compile(r"\r\n|\r|\n")
-_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 
 # Words that are in any English text and so tell nothing about one.
 _COMMON: Final = frozenset(
@@ -38,7 +40,7 @@ _COMMON: Final = frozenset(
     very want well were what when where whether which while whose will with within
     without would your yours the and for are not you all any can its was has had but
     how why who did say tell is it in on of to a an be by do per
-    """.split()
+    """.split()  # noqa: SIM905 - a list of words is easier to read so
 )
 
 
@@ -107,9 +109,11 @@ class Document:
     def has(self, line: int, quote: str) -> bool:
         """Say whether a quote stands in the line of this number, letter by letter."""
         quote = quote.strip()
-        return bool(quote) and 1 <= line <= len(self.lines) and quote in self.lines[
-            line - 1
-        ]
+        return (
+            bool(quote)
+            and 1 <= line <= len(self.lines)
+            and quote in self.lines[line - 1]
+        )
 
     def beginning(self, chars: int) -> str:
         """Return the first lines, at most so many characters."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,8 @@ from langchain_cerebras_ext.cli.extras import require_extra
 from langchain_cerebras_ext.cli.failures import CommandError
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from langchain_cerebras_ext.chat_models import ChatCerebras
 
 
@@ -46,9 +47,14 @@ class Endpoint:
         """
         from langchain_cerebras_ext.chat_models import ChatCerebras
 
-        given = {"model": name, "api_key": self.api_key, **params}
+        given: dict[str, Any] = {
+            "base_url": self.base_url,
+            "model": name,
+            "api_key": self.api_key,
+            **params,
+        }
         set_ones = {key: value for key, value in given.items() if value is not None}
-        return ChatCerebras(base_url=self.base_url, **set_ones)
+        return ChatCerebras(**set_ones)
 
     def describe(self) -> str:
         """Return where the answers come from, in words."""
@@ -78,13 +84,14 @@ def read_speed(text: str) -> Any:
     try:
         return parse_speed(text)
     except ValueError as error:
-        raise CommandError(f"--{error}") from error  # noqa: TRY003, EM102
+        msg = f"--{error}"
+        raise CommandError(msg) from error
 
 
 @contextmanager
 def open_endpoint(
     base_url: str | None, *, simulate: bool, speed: str = "real"
-) -> Iterator[Endpoint]:
+) -> Generator[Endpoint]:
     """Yield the server to talk to; a simulator is stopped afterwards.
 
     Args:

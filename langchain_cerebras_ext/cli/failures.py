@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 FAILED: Final = 1
 WRONG_USE: Final = 2
@@ -47,7 +50,7 @@ def explain(error: BaseException) -> str:
 
 
 @contextmanager
-def guard(*, debug: bool) -> Iterator[None]:
+def guard(*, debug: bool) -> Generator[None]:
     """Turn errors of a command into one line and an exit code.
 
     Args:
@@ -56,6 +59,7 @@ def guard(*, debug: bool) -> Iterator[None]:
     Raises:
         typer.Exit: With the exit code.
     """
+    _prepare_logging(debug=debug)
     try:
         yield
     except typer.Exit:
@@ -66,11 +70,20 @@ def guard(*, debug: bool) -> Iterator[None]:
         # Whoever read our output has gone, as `head` does; nothing is left to say.
         _discard_output()
         raise typer.Exit(FAILED) from None
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the edge of the program
         if debug:
             traceback.print_exc()
         typer.echo(f"Error: {explain(error)}", err=True)
         raise typer.Exit(exit_code(error)) from None
+
+
+def _prepare_logging(*, debug: bool) -> None:
+    """Keep libraries' remarks out of the output, unless they are asked for."""
+    if debug:
+        logging.basicConfig(level=logging.INFO)
+    else:
+        # Without any handler Python prints warnings to standard error.
+        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def prepare_streams() -> None:

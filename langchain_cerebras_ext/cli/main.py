@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import Annotated
 
 import typer
@@ -25,7 +25,9 @@ app = typer.Typer(
 
 Model = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Model id. Default: CEREBRAS_MODEL or gpt-oss-120b."),
+    typer.Option(
+        "--model", "-m", help="Model id. Default: CEREBRAS_MODEL or gpt-oss-120b."
+    ),
 ]
 BaseUrl = Annotated[
     str | None,
@@ -50,7 +52,10 @@ def _root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version.",
         ),
     ] = False,
 ) -> None:
@@ -61,11 +66,15 @@ def _root(
 def demo(
     file: Annotated[
         Path | None,
-        typer.Option("--file", "-f", help="Any UTF-8 text. Default: a document of ours."),
+        typer.Option(
+            "--file", "-f", help="Any UTF-8 text. Default: a document of ours."
+        ),
     ] = None,
     question: Annotated[
         str | None,
-        typer.Option("--question", "-q", help="What to ask. Default: made from the file."),
+        typer.Option(
+            "--question", "-q", help="What to ask. Default: made from the file."
+        ),
     ] = None,
     model: Model = None,
     as_json: AsJson = False,
@@ -100,7 +109,9 @@ def demo(
 def chat(
     prompt: Annotated[
         list[str] | None,
-        typer.Argument(help="The prompt; `-` stands for standard input.", show_default=False),
+        typer.Argument(
+            help="The prompt; `-` stands for standard input.", show_default=False
+        ),
     ] = None,
     file: Annotated[
         list[Path] | None,
@@ -115,7 +126,8 @@ def chat(
         typer.Option("--reasoning-effort", help="none, low, medium or high."),
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option("--max-tokens", help="Of the answer, reasoning included.")
+        int | None,
+        typer.Option("--max-tokens", help="Of the answer, reasoning included."),
     ] = None,
     temperature: Annotated[
         float | None, typer.Option("--temperature", "-t", help="0 to 2.")
@@ -158,7 +170,9 @@ def chat(
                 files=file or [],
                 model=model,
                 system=system,
-                params={name: value for name, value in params.items() if value is not None},
+                params={
+                    name: value for name, value in params.items() if value is not None
+                },
                 as_json=as_json,
                 stream=stream,
                 show_reasoning=show_reasoning,
@@ -172,14 +186,18 @@ def chat(
 
 @app.command()
 def simulate(
-    host: Annotated[str, typer.Option("--host", help="Address to listen at.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", "-p", help="0 takes a free one.")] = 0,
     key: Annotated[
         str | None,
         typer.Option("--key", help="The only key that is accepted. Default: any."),
     ] = None,
     speed: Speed = "real",
-    seed: Annotated[int, typer.Option("--seed", help="Decides what is left to chance.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="Decides what is left to chance.")
+    ] = 0,
     scenario: Annotated[
         Path | None,
         typer.Option("--scenario", help="Scripted replies: a JSON or TOML file."),

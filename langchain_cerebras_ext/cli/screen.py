@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,6 +12,7 @@ from rich.text import Text
 from langchain_cerebras_ext._live import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
 _REFRESH_PER_S = 12
@@ -54,7 +54,8 @@ class Typewriter:
         self._status = ""
         self._live: Live | None = None
 
-    def __enter__(self) -> Typewriter:
+    def __enter__(self) -> Self:
+        """Begin."""
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(
                 console=self._console,
@@ -73,6 +74,7 @@ class Typewriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """End, whatever happened."""
         self.close()
 
     def close(self) -> None:
@@ -141,12 +143,14 @@ class StatusLine:
                 redirect_stderr=False,
             )
 
-    def __enter__(self) -> StatusLine:
+    def __enter__(self) -> Self:
+        """Begin."""
         if self._live is not None:
             self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Take the status away."""
         if self._live is not None:
             self._live.stop()
 
@@ -157,9 +161,7 @@ class StatusLine:
 
 def say(console: Console, text: str, style: str = "") -> None:
     """Print a line of ours; wrapped on a terminal, whole elsewhere."""
-    console.print(
-        Text(printable(text), style=style), soft_wrap=not console.is_terminal
-    )
+    console.print(Text(printable(text), style=style), soft_wrap=not console.is_terminal)
 
 
 def heading(console: Console, text: str) -> None:
@@ -187,4 +189,3 @@ def table(
     for row in rows:
         drawn.add_row(*("-" if cell is None else str(cell) for cell in row))
     console.print(drawn)
-

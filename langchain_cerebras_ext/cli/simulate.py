@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from langchain_cerebras_ext.cli.endpoint import read_speed
 from langchain_cerebras_ext.cli.extras import require_extra
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +50,6 @@ def run_simulate(options: SimulateOptions) -> None:
         tier=tier,
         allow_remote=options.allow_remote,
     )
-    run_simulator(simulator, key=options.key, echo=typer.echo)
+    # Ctrl-C is how a server ends: it is no failure, whenever it comes.
+    with contextlib.suppress(KeyboardInterrupt):
+        run_simulator(simulator, key=options.key, echo=typer.echo)

@@ -93,6 +93,7 @@ _COUNT_LIMIT = 5_000
 _LENGTH_LIMIT = 20_000
 _PARALLEL = 8
 _RESULT_CHARS = 300
+_TEXT_SENTENCES = 4
 
 
 def compose_answer(request: ChatRequest, rng: Random) -> Answer:
@@ -417,13 +418,13 @@ def _told(request: ChatRequest, evidence: Evidence, rng: Random) -> str:
     """Quote what was said before if it fits the question, else take up its words."""
     prompt = request.prompt
     about = keywords(prompt, 5)
-    known = [
-        line
-        for line in evidence.sentences()
-        if evidence.relevance(line) > 0 and line not in sentences(prompt)[-1:]
-    ]
-    if known and (len(sentences(prompt)) > 1 or evidence.context):
-        return clip(known[0], _RESULT_CHARS)
+    told = evidence.sentences()
+    if told and evidence.answers(told[0]) > 0:
+        return clip(told[0], _RESULT_CHARS)
+    if len(told) >= _TEXT_SENTENCES:
+        # A text to be summed up, or the like: what it begins with stands for it.
+        whole = [line for line in sentences(prompt) if len(line.split()) > 3]  # noqa: PLR2004
+        return clip(" ".join(whole[:2]) or told[0], _RESULT_CHARS)
     if not about:
         greeting = rng.choice(["Hello!", "Hello there!", "Hi!"])
         return f"{greeting} How can I help you?"

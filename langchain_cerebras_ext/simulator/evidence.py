@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NUMBERED_LINE = re.compile(
     r"^\s*(?:line\s+)?(\d{1,7})\s?[:|\t]\s?(.*)$", re.IGNORECASE
 )
-_VALUE = r"[\"'`“]?([^\s,;\"'`”]+(?: [A-Z][\w'-]*)*)"
+_VALUE = r"[\"'`\u201c]?([^\s,;\"'`\u201d{}\[\]]+(?: [A-Z][\w'-]*)*)"
 _JSON_ATTEMPTS = 500
 _NAMES_OF_TEXT = ("text", "quote", "content", "snippet", "excerpt", "passage")
 _NAMES_OF_LINE = ("line", "linenumber", "lineno", "number")
@@ -73,12 +73,17 @@ class Evidence:
         self.results = tuple(results)
         self.records = _find_records(self.results)
         self._wanted = stems([prompt])
+        self._asked = stems([_question(prompt)])
         self._used: set[str] = set()
         self.keys: set[str] = set()
 
     def relevance(self, text: str) -> int:
         """Count the words that a text shares with the prompt."""
         return len(self._wanted & stems([text]))
+
+    def answers(self, text: str) -> int:
+        """Count the words that a text shares with the question in the prompt."""
+        return len(self._asked & stems([text]))
 
     def mentions(self, name: str) -> bool:
         """Say whether the prompt has all words of a property's name."""
@@ -148,14 +153,17 @@ class Evidence:
         earlier sentence comes first.
         """
         told = [said for text in self.results for said in plain_statements(text)]
-        for texts in (told, (self.context, self.prompt)):
-            found = [line for text in texts for line in sentences(text)]
-            asked = set(sentences(self.prompt)[-1:])
-            ranked = [line for line in found if line not in asked]
-            ranked.sort(key=lambda line: -self.relevance(line))
-            if ranked:
-                return ranked
-        return []
+        found = [line for text in told for line in sentences(text)]
+        if found:
+            return sorted(found, key=lambda line: -self.relevance(line))
+        question = _question(self.prompt)
+        found = [
+            line
+            for text in (self.context, self.prompt)
+            for line in sentences(text)
+            if line != question
+        ]
+        return sorted(found, key=lambda line: -self.answers(line))
 
     def matching_records(self, properties: Sequence[str]) -> list[JsonObject]:
         """Return the objects of tool results that have most of these properties.
@@ -187,6 +195,13 @@ class Evidence:
         ranked = sorted(range(len(records)), key=lambda at: -scores[at])
         kept = [at for at in ranked if scores[at] >= least][:limit]
         return [records[at] for at in sorted(kept)]
+
+
+def _question(prompt: str) -> str:
+    """Return the sentence that asks: the last with a question mark, else the last."""
+    parts = sentences(prompt)
+    asking = [part for part in parts if part.endswith(("?", "\uff1f"))]
+    return (asking or parts or [""])[-1]
 
 
 def _keys_like(name: str, record: JsonObject) -> list[str]:
@@ -254,8 +269,7 @@ def json_values(text: str) -> list[Any]:
         except (ValueError, RecursionError):
             at = start + 1
             continue
-        if isinstance(value, dict) or as_list(value) is not None:
-            values.append(value)
+        values.append(value)
     return values
 
 

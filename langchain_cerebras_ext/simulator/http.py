@@ -35,6 +35,7 @@ _MSGPACK = frozenset(
     {"application/vnd.msgpack", "application/msgpack", "application/x-msgpack"}
 )
 _YIELD_EVERY = 16
+_BUFFERED_MAX = 256 * 1024
 
 
 def read_headers(scope: Scope) -> dict[str, str]:
@@ -183,11 +184,14 @@ async def _send_events(
     delivery = reply.delivery
     pace = Pace(clock, reply.tokens_per_s) if reply.tokens_per_s else None
     await _send_start(reply, send, {})
+    chunks = _Chunks(scope, send)
     for count, (tokens, event) in enumerate(reply.events or ()):
         if delivery.cut_after is not None and count >= delivery.cut_after:
+            chunks.flush()
             await _cut(scope)
             return
         if delivery.fault is not None and count >= delivery.fault_after:
+            chunks.flush()
             failed = encode_error_event(delivery.fault, named=delivery.fault_named)
             await send({"type": "http.response.body", "body": failed})
             return
@@ -195,11 +199,56 @@ async def _send_events(
         if wait:
             await watch.sleep(clock, wait)
         elif count % _YIELD_EVERY == _YIELD_EVERY - 1:
+            chunks.flush()
             await asyncio.sleep(0)
         watch.check()
-        await send({"type": "http.response.body", "body": event, "more_body": True})
+        await chunks.write(event)
         record.events_sent += 1
+        if pace or delivery.event_delay_s:
+            chunks.flush()
+    chunks.flush()
     await send({"type": "http.response.body", "body": b""})
+
+
+class _Chunks:
+    """Writes events, each as one HTTP chunk.
+
+    A server's own way to write costs ten times what an event does. Where the
+    connection is known to be HTTP/1.1 with chunked framing, chunks are framed here
+    and several of them handed to the connection at once; a client that reads too
+    slowly is waited for in the server's way.
+    """
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        state = scope.get("state", {})
+        framed = state.get("raw_chunks") and scope.get("http_version") == "1.1"
+        self._transport: Any = state.get("transport") if framed else None
+        self._send = send
+        self._pending: list[bytes] = []
+        self._first = True
+
+    async def write(self, event: bytes) -> None:
+        """Write one event, now or at the next `flush`."""
+        transport = self._transport
+        # The first one goes the server's way, behind the headers.
+        if (
+            transport is None
+            or self._first
+            or not event
+            or transport.get_write_buffer_size() > _BUFFERED_MAX
+        ):
+            self._first = False
+            self.flush()
+            message = {"type": "http.response.body", "body": event, "more_body": True}
+            await self._send(message)
+        else:
+            self._pending.append(b"%x\r\n%b\r\n" % (len(event), event))
+
+    def flush(self) -> None:
+        """Hand what is waiting to the connection."""
+        if self._pending and not self._transport.is_closing():
+            self._transport.write(b"".join(self._pending))
+        self._pending.clear()
 
 
 async def _cut(scope: Scope) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from starlette.applications import Starlette
 
+# Protocols that put no state of their own into chunked framing.
+_CHUNKED = frozenset({"H11Protocol", "HttpToolsProtocol"})
 _TICK_S = 1.0
 _LINGER_S = 2.0
 _KEEP_ALIVE_S = 75
@@ -78,8 +80,10 @@ class QuickServer(uvicorn.Server):
         config.load()
         base: Any = config.http_protocol_class
 
+        extra = {"raw_chunks": base.__name__ in _CHUNKED}
+
         def connection_made(self: Any, transport: Any) -> None:
-            self.app_state = {**self.app_state, "transport": transport}
+            self.app_state = {**self.app_state, "transport": transport, **extra}
             base.connection_made(self, transport)
 
         config.http_protocol_class = type(

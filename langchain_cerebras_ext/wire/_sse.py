@@ -59,15 +59,13 @@ class SSEDecoder:
             data = self._normalise(data)
         buffer = self._buffer
         if not buffer:
-            # The usual case: a read holds whole events, often one of one line.
+            # The usual case: a read holds whole events.
             if data.endswith(b"\n\n"):
-                if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2:
-                    return [data[6:-2]]
-                return _payloads(data.split(b"\n\n"))
+                return _payloads(data[:-2])
             end = data.rfind(b"\n\n")
             buffer += data[end + 2 :] if end >= 0 else data
             self._searched = len(buffer)
-            return _payloads(data[:end].split(b"\n\n")) if end >= 0 else []
+            return _payloads(data[:end]) if end >= 0 else []
         start = max(0, self._searched - 1)
         buffer += data
         end = buffer.rfind(b"\n\n", start)
@@ -80,7 +78,7 @@ class SSEDecoder:
         whole = bytes(buffer[:end])
         del buffer[: end + 2]
         self._searched = len(buffer)
-        return _payloads(whole.split(b"\n\n"))
+        return _payloads(whole)
 
     def finish(self) -> list[bytes]:
         """Return what an end of file leaves: an event without its empty line.
@@ -91,7 +89,7 @@ class SSEDecoder:
         rest = bytes(self._buffer)
         self._buffer.clear()
         self._searched = 0
-        return _payloads([rest]) if rest.strip() else []
+        return _payloads(rest) if rest.strip() else []
 
     def _strip_bom(self, data: bytes) -> bytes:
         if self._buffer:
@@ -117,17 +115,19 @@ class SSEDecoder:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-def _payloads(blocks: list[bytes]) -> list[bytes]:
-    """Return the payload of each block that has one."""
-    out: list[bytes] = []
-    for block in blocks:
-        if block.startswith(b"data: ") and b"\n" not in block:
-            out.append(block[6:])
-        elif block:
-            payload = _parse_block(block)
-            if payload is not None:
-                out.append(payload)
-    return out
+def _payloads(events: bytes) -> list[bytes]:
+    """Return the payload of each event that has one.
+
+    Args:
+        events: Events with an empty line between each two of them.
+    """
+    if events.startswith(b"data: "):
+        # The usual case: each event is one line. Then these are all the newlines.
+        payloads = events[6:].split(b"\n\ndata: ")
+        if events.count(b"\n") == 2 * (len(payloads) - 1):
+            return payloads
+    found = [_parse_block(block) for block in events.split(b"\n\n")]
+    return [payload for payload in found if payload is not None]
 
 
 def _parse_block(block: bytes) -> bytes | None:

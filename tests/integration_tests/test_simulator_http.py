@@ -145,10 +145,11 @@ def test_json_may_be_gzipped_and_name_its_charset(client):
         (b"[]", {}, 400, "must be an object"),
         (b"\xc1", {"Content-Type": "application/msgpack"}, 400, "not valid msgpack"),
         (b"x", {"Content-Encoding": "gzip"}, 400, "not valid gzip"),
-        (gzip.compress(b"{}")[:-4], {"Content-Encoding": "gzip"}, 400, "not valid gzip"),
+        (gzip.compress(b"{}", mtime=0)[:-4], {"Content-Encoding": "gzip"}, 400, "not valid gzip"),
         (b"x", {"Content-Encoding": "br"}, 415, "Content-Encoding 'br' is not supported"),
         (b"x", {"Content-Type": "text/plain"}, 415, "Content-Type 'text/plain'"),
     ],
+    ids=["cut JSON", "empty", "no UTF-8", "NaN", "deep", "array", "msgpack", "gzip", "cut gzip", "brotli", "text"],
 )
 def test_a_body_that_is_not_what_it_says_is_refused(client, data, headers, status, said):
     sent = {"Content-Type": "application/json", **headers}

@@ -136,11 +136,8 @@ def _jpeg():
     frame = struct.pack(">BHHB", 8, 4, 4, 1) + b"\x01\x11\x00"
     return (
         b"\xff\xd8"
-        + b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
-        + b"\xff\xc0"
-        + struct.pack(">H", len(frame) + 2)
-        + frame
-        + b"\xff\xd9"
+        b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+        b"\xff\xc0" + struct.pack(">H", len(frame) + 2) + frame + b"\xff\xd9"
     )
 
 

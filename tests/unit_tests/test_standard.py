@@ -59,7 +59,7 @@ class TestChatCerebrasStandard(ChatModelUnitTests):
             "The suite loads with allowed_objects='all', which for langchain-core "
             "1.7.2 and 1.8.1 means the classes of core's own table: no class of a "
             "third package can pass. test_a_dumped_model_loads_again stands in."
-        )
+        ),
     )
     def test_serdes(self, model, snapshot):
         super().test_serdes(model, snapshot)

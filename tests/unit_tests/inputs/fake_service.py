@@ -129,7 +129,9 @@ class FakeService:
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        asked = json.loads(request.content) if request.content else {}
+        is_json = request.headers.get("content-type") == "application/json"
+        is_plain = is_json and "content-encoding" not in request.headers
+        asked = json.loads(request.content) if request.content and is_plain else {}
         answer = self.answers.popleft() if self.answers else plain()
         if isinstance(answer, httpx.Response):
             return answer

@@ -185,7 +185,7 @@ def test_a_server_on_this_machine_needs_no_key(url):
     model = ChatCerebras(base_url=url)
     assert model.cerebras_api_key is None
     assert model.cerebras_api_base.startswith("http://")
-    assert "authorization" not in model._call(b"", stream=False).headers
+    assert "authorization" not in model._call(None, stream=False).headers
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_a_wrong_base_url_is_named(given, said):
 def limits(stream: bool, **given):
     per_call = given.pop("per_call", None)
     model = ChatCerebras(api_key=KEY, **given)
-    found = model._call(b"", stream=stream, timeout=per_call).timeouts
+    found = model._call(None, stream=stream, timeout=per_call).timeouts
     return found.connect_s, found.first_byte_s, found.read_s, found.total_s
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
+import msgspec
 import pytest
-from fake_service import KEY, WAYS, pieces, plain, run
+from fake_service import KEY, WAYS, pieces, plain, run, sse
 from langchain_core.messages import HumanMessage
 
 from langchain_cerebras_ext import __version__
@@ -17,6 +19,7 @@ from langchain_cerebras_ext.errors import (
 
 HI = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}}}
+OTHER = {"type": "function", "function": {"name": "f", "description": "Another."}}
 
 
 # -------------------------------------------------------------------- calls override
@@ -101,7 +104,8 @@ def test_disabled_parameters_are_held_back(service, disabled, kept):
 
 
 def test_what_langchain_adds_to_a_call_is_not_sent(service):
-    service.model().invoke("hi", stream=False, ls_structured_output_format={"a": 1})
+    told = {"kwargs": {}, "schema": {"title": "x"}}
+    service.model().invoke("hi", stream=False, ls_structured_output_format=told)
     assert set(service.body) == {"model", "messages"}
 
 
@@ -268,9 +272,10 @@ def test_what_cannot_be_encoded_is_a_typed_error(service, way, value, given, sai
     [
         ({"tool_choice": "any"}, "needs tools; the request has none"),
         ({"tool_choice": "g", "tools": [TOOL]}, "'g', which is not among the tools"),
-        ({"tools": [TOOL, TOOL]}, "Two tools are named 'f'"),
+        ({"tools": [TOOL, OTHER]}, "Two tools are named 'f'"),
         ({"tools": ["f"]}, "Cannot make a tool of"),
-        ({"response_format": {"type": "xml"}}, ""),
+        ({"response_format": {"type": "xml"}}, "type 'xml' is not one of 'text'"),
+        ({"tools": [{**TOOL, "strct": True}]}, "Key 'strct' of tool 'f'"),
     ],
     ids=str,
 )
@@ -360,6 +365,43 @@ def test_all_letters_go_as_they_are(service):
     sent = service.requests[-1].content
     assert "Grüße, 你好, \U0001f600".encode() in sent
     assert json.loads(sent)["messages"][0]["content"] == text
+
+
+# ---------------------------------------------------------------------------- encodings
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_a_body_is_encoded_as_asked_and_named_in_the_headers(
+    service, way, form, compression
+):
+    text = "Grüße 你好 \U0001f600"
+    model = service.model(payload_format=form, payload_compression=compression)
+    service.answer(plain() if "stream" not in way else sse({"content": "Hello"}))
+    assert run(way, model, text, logit_bias={1: 2}).content == "Hello"
+    body = service.requests[-1].content
+    if compression:
+        body = gzip.decompress(body)
+    decode = json.loads if form == "json" else msgspec.msgpack.decode
+    sent = decode(body)
+    assert sent["messages"] == [{"role": "user", "content": text}]
+    assert {str(key): bias for key, bias in sent["logit_bias"].items()} == {"1": 2}
+    kinds = {"json": "application/json", "msgpack": "application/vnd.msgpack"}
+    assert service.headers["content-type"] == kinds[form]
+    assert service.headers.get("content-encoding") == compression
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_bad_text_is_refused_in_messagepack_as_well(service, way):
+    with pytest.raises(CerebrasInvalidRequestError, match="half a surrogate pair"):
+        run(way, service.model(payload_format="msgpack"), "\ud800")
+
+
+@pytest.mark.parametrize("name", ["payload_format", "payload_compression"])
+def test_an_unknown_encoding_is_refused(service, name):
+    with pytest.raises(CerebrasConfigurationError, match=f"{name}='zip'"):
+        service.model(**{name: "zip"})
 
 
 # ------------------------------------------------------------------- what LangChain is told

@@ -83,9 +83,16 @@ def _in_order(blocks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(blocks, key=lambda block: ranks.index(block["type"]))
 
 
-@pytest.mark.parametrize("coalesce", [False, True], ids=["each_delta", "coalesced"])
-@pytest.mark.parametrize("output_version", [None, "v1"], ids=["v0", "v1"])
-@pytest.mark.parametrize("path", PATHS)
+def _cases() -> Iterator[Any]:
+    """Each path with the settings that matter to it."""
+    for path in PATHS:
+        for version in (None,) if path in {"v3", "av3"} else (None, "v1"):
+            for coalesce in (False,) if path in {"invoke", "ainvoke"} else (False, True):
+                name = f"{path}-{version or 'v0'}{'-coalesced' if coalesce else ''}"
+                yield pytest.param(path, version, coalesce, id=name)
+
+
+@pytest.mark.parametrize(("path", "output_version", "coalesce"), _cases())
 @pytest.mark.parametrize("recording", ALL, ids=NAMES)
 def test_message_is_the_expected_one_on_every_path(
     server: WireServer,
