@@ -25,7 +25,9 @@ __all__ = ["BoundChatCerebras"]
 _ABOUT_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
-class BoundChatCerebras(RunnableBinding[LanguageModelInput, AIMessage]):
+class BoundChatCerebras(  # type: ignore[no-redef] # a field is called `kwargs`
+    RunnableBinding[LanguageModelInput, AIMessage]
+):
     """`ChatCerebras` with arguments of its calls bound."""
 
     @classmethod
@@ -62,9 +64,7 @@ class BoundChatCerebras(RunnableBinding[LanguageModelInput, AIMessage]):
         `ChatCerebras.with_structured_output`.
         """
         held = [*self.kwargs.get("tools", ()), *(tools or ())]
-        chain = self._model.with_structured_output(
-            schema, tools=held or None, **kwargs
-        )
+        chain = self._model.with_structured_output(schema, tools=held or None, **kwargs)
         first, last = cast("RunnableSequence[Any, Any]", chain).steps
         asked = cast("BoundChatCerebras", first)
         return self._with(asked, frozenset({"tools", "response_format"})) | last

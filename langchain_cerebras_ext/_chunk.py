@@ -9,7 +9,7 @@ on every path, as in a plain answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, TypeGuard, cast
 
 from langchain_core.messages import (
     AIMessage,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from langchain_core.messages import BaseMessageChunk, ToolCallChunk
 
-__all__ = ["CerebrasMessageChunk", "finished_blocks", "parse_call"]
+__all__ = ["CerebrasMessageChunk", "finished_blocks", "is_invalid", "parse_call"]
 
 
 def parse_call(
@@ -50,6 +50,11 @@ def parse_call(
         id=call_id,
         error=problem or "The tool call has no name",
     )
+
+
+def is_invalid(call: ToolCall | InvalidToolCall) -> TypeGuard[InvalidToolCall]:
+    """Whether a call could not be read."""
+    return call.get("type") == "invalid_tool_call"
 
 
 class _ToMessage(AIMessageChunk):
@@ -86,10 +91,10 @@ class CerebrasMessageChunk(_ToMessage):
                 call = _growing_call(piece)
             else:
                 continue
-            if call["type"] == "tool_call":
-                calls.append(call)
-            else:
+            if is_invalid(call):
                 invalid.append(call)
+            else:
+                calls.append(cast("ToolCall", call))
         self.tool_calls = calls
         self.invalid_tool_calls = invalid
         if (

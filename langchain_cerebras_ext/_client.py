@@ -64,7 +64,7 @@ class Call:
     """A request that is ready to be sent, and the rules for it."""
 
     url: str
-    headers: dict[str, str]
+    headers: dict[str, str] = field(repr=False)
     body: bytes | None
     timeouts: Timeouts
     policy: RetryPolicy

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from langchain_cerebras_ext._http import Timeouts
 from langchain_cerebras_ext._version import __version__
@@ -136,12 +136,12 @@ def normalise_base_url(url: str) -> str:
         # A server on this machine has no certificate.
         text = f"{'http' if is_loopback(f'//{text}') else 'https'}://{text}"
     try:
-        parts = urlsplit(text)
-        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname)
-        is_url = is_url and parts.port != 0
+        parts: SplitResult | None = urlsplit(text)
+        if parts.port == 0:
+            parts = None
     except ValueError:  # a port that is no number, half an IPv6 address
-        is_url = False
-    if not is_url:
+        parts = None
+    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         msg = (
             f"base_url={_without_userinfo(text)!r} is no http(s) URL. The service's is "
             f"{DEFAULT_BASE_URL}; set base_url=... or {ENV_URLS[0]}."
@@ -285,10 +285,11 @@ def _read_timeout(timeout: Any) -> dict[str, Any]:
             given["stream_total"] = given["total"]
         return given
     if hasattr(timeout, "connect") and hasattr(timeout, "read"):
+        phases: Any = timeout
         return {
-            "connect": timeout.connect,
-            "read": timeout.read,
-            "first_byte": timeout.read,
+            "connect": phases.connect,
+            "read": phases.read,
+            "first_byte": phases.read,
             "total": None,
         }
     msg = (

@@ -325,7 +325,7 @@ class CerebrasConnection(BaseModel):
         copy = super().model_copy(update=update, deep=deep)
         copy._runtime = Runtime()  # noqa: SLF001 - our own class
         # LangChain keeps the serialised form, which is the cache's key, on the object.
-        copy.__dict__.pop("_serialized", None)
+        vars(copy).pop("_serialized", None)
         return copy
 
     def __getstate__(self) -> dict[Any, Any]:
@@ -353,9 +353,10 @@ class CerebrasConnection(BaseModel):
         copy = self.model_copy()
         from copy import deepcopy
 
-        for name, value in list(copy.__dict__.items()):
+        held = vars(copy)
+        for name, value in list(held.items()):
             if name not in _SHARED_FIELDS:
-                copy.__dict__[name] = deepcopy(value, memo)
+                held[name] = deepcopy(value, memo)
         return copy
 
     # ------------------------------------------------------------- what a call needs
@@ -363,6 +364,13 @@ class CerebrasConnection(BaseModel):
     def _key(self) -> str | None:
         secret = self.cerebras_api_key
         return secret.get_secret_value() or None if secret is not None else None
+
+    def _secrets(self) -> dict[str, str]:
+        """Return the fields that no dump may hold, and where to read them instead."""
+        secrets = {"cerebras_api_key": _config.ENV_KEY}
+        if "@" in (self.cerebras_proxy or ""):  # with a user's name and password
+            secrets["cerebras_proxy"] = "HTTPS_PROXY"
+        return secrets
 
     def _limits(self) -> _config.CallTimeouts:
         return _config.call_timeouts(

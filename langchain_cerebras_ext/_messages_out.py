@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, ToolCallChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk
 from pydantic import BaseModel
 
-from langchain_cerebras_ext._chunk import CerebrasMessageChunk, parse_call
+from langchain_cerebras_ext._chunk import CerebrasMessageChunk, is_invalid, parse_call
 from langchain_cerebras_ext._metadata import (
     PROVIDER,
     answer_metadata,
@@ -92,10 +92,10 @@ def _message(
             function.arguments or "" if function else "",
             call.id,
         )
-        if parsed["type"] == "tool_call":
-            calls.append(parsed)
-        else:
+        if is_invalid(parsed):
             invalid.append(parsed)
+        else:
+            calls.append(cast("ToolCall", parsed))
     found: dict[str, Any] = {
         "model_provider": PROVIDER,
         **answer_metadata(response, choice.finish_reason),
@@ -363,7 +363,18 @@ def _bare_chunk(
             "chunk_position": None,
         },
     )
-    _set_fields(message, {"content", "additional_kwargs", "response_metadata", "id"})
+    # Those that were given, and those that validators set.
+    _set_fields(
+        message,
+        {
+            "content",
+            "additional_kwargs",
+            "response_metadata",
+            "id",
+            "tool_calls",
+            "invalid_tool_calls",
+        },
+    )
     _set_extra(message, {})
     _set_private(message, None)
     generation = _new(ChatGenerationChunk)
@@ -376,7 +387,7 @@ def _bare_chunk(
             "message": message,
         },
     )
-    _set_fields(generation, {"message"})
+    _set_fields(generation, {"message", "text"})
     _set_extra(generation, None)
     _set_private(generation, None)
     return generation
@@ -385,6 +396,7 @@ def _bare_chunk(
 def _state(value: Any) -> tuple[Any, ...]:
     return (
         list(value.__dict__),
+        value.__pydantic_fields_set__,
         value.__pydantic_extra__,
         value.__pydantic_private__,
     )
@@ -401,7 +413,7 @@ def _is_bare_safe() -> bool:
             and _state(bare.message) == _state(slow.message)
             and bare.model_dump() == slow.model_dump()
         )
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, LookupError, TypeError, ValueError):
         return False
 
 

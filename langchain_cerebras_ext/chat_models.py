@@ -201,7 +201,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """Which field holds a secret, and the variable that it is read from."""
-        return {"cerebras_api_key": "CEREBRAS_API_KEY"}
+        return self._secrets()
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
@@ -501,7 +501,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
 
     # ------------------------------------------------------------ tools and structure
 
-    def bind(self, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+    def bind(  # type: ignore[override] # LangChain's own return type is private
+        self, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
         """Return the model with arguments for all its calls.
 
         Unlike with LangChain's own, `bind_tools` and `with_structured_output` of the
@@ -557,9 +559,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             bound["parallel_tool_calls"] = parallel_tool_calls
         if response_format is not None:
             bound["response_format"] = self._response_format(response_format, wire)
-        return cast(
-            "Runnable[LanguageModelInput, AIMessage]", self.bind(**bound, **kwargs)
-        )
+        return self.bind(**bound, **kwargs)
 
     def _response_format(self, asked: Any, tools: Sequence[Any]) -> dict[str, Any]:
         from langchain_cerebras_ext._structured import wire_response_format

@@ -424,6 +424,7 @@ def status_error(
     Returns:
         An error, not raised.
     """
+    headers = {key: mask_secrets(value, api_key) for key, value in headers.items()}
     text = mask_secrets(body[: 4 * MAX_BODY_CHARS].decode("utf-8", "replace"), api_key)
     text = text[:MAX_BODY_CHARS]
     try:

@@ -114,7 +114,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
     @property
     def lc_secrets(self) -> dict[str, str]:
         """Which field holds a secret, and the variable that it is read from."""
-        return {"cerebras_api_key": "CEREBRAS_API_KEY"}
+        return self._secrets()
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

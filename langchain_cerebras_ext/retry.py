@@ -163,7 +163,7 @@ class Retrier:
         try:
             return self._count(once)()
         except CerebrasError as error:
-            if self._wait_s(error) is None:
+            if self._next_wait_s(error) is None:
                 raise
             self._first_error = error
         from tenacity import Retrying
@@ -180,7 +180,7 @@ class Retrier:
         try:
             return await self._acount(once)
         except CerebrasError as error:
-            if self._wait_s(error) is None:
+            if self._next_wait_s(error) is None:
                 raise
             self._first_error = error
         from tenacity import AsyncRetrying
@@ -216,8 +216,20 @@ class Retrier:
         if error is not None:
             raise error
 
-    def _wait_s(self, error: BaseException) -> float | None:
-        return self.policy.wait_s(error, self.attempts, self.clock() - self._started)
+    def _next_wait_s(self, error: BaseException) -> float | None:
+        """Return the wait before the next try, or `None`, said by the error as well.
+
+        LangChain's middleware reads `is_retryable` and would try again what was tried
+        enough here; with `max_retries=0` the tries are left to it.
+        """
+        wait = self.policy.wait_s(error, self.attempts, self.clock() - self._started)
+        if (
+            wait is None
+            and isinstance(error, CerebrasError)
+            and (self.policy.max_retries or not _is_worth_it(error))
+        ):
+            error.is_retryable = False
+        return wait
 
     def _options(self) -> dict[str, Any]:
         from tenacity import retry_if_exception
@@ -225,7 +237,7 @@ class Retrier:
         waits: dict[int, float] = {}
 
         def should(error: BaseException) -> bool:
-            wait = self._wait_s(error)
+            wait = self._next_wait_s(error)
             if wait is None:
                 return False
             waits[self.attempts] = wait

@@ -9,11 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import weakref
+from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_cerebras_ext._http._errors import connection_error, map_error
-from langchain_cerebras_ext._http._limits import LimitError, Limits
+from langchain_cerebras_ext._http._errors import (
+    PROXY_REFUSES,
+    closed_while_read,
+    is_system_timeout,
+    map_error,
+    refused_by_proxy,
+    too_long,
+)
+from langchain_cerebras_ext._http._headers import join_headers, request_headers
+from langchain_cerebras_ext._http._limits import INFINITE, LimitError, Limits
 from langchain_cerebras_ext._http._route import Router, read_environment
 from langchain_cerebras_ext._http._tls import TlsContexts
 
@@ -21,14 +32,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     import aiohttp
+    from yarl import URL
 
     from langchain_cerebras_ext._http._options import Timeouts, TransportOptions
     from langchain_cerebras_ext._http._route import Environment, Route
 
 __all__ = ["AsyncResponse", "AsyncTransport"]
 
-_INFINITE = float("inf")
 _READ_BUFFER_BYTES = 256 * 1024
+_MAX_HEADER_BYTES = 65536  # a line, as in http.client
+_MAX_HEADERS = 100
+_PIECE_BYTES = 64 * 1024  # of a body that is sent; aiohttp buffers as much
+_OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
 
 
 class AsyncResponse:
@@ -39,17 +54,20 @@ class AsyncResponse:
 
     Attributes:
         status: The HTTP status, whichever it is.
-        headers: By lower-case name.
     """
 
     __slots__ = (
+        "__weakref__",
         "_alarm",
+        "_closed",
+        "_ended",
+        "_headers",
         "_late",
         "_limits",
+        "_loop",
         "_max_bytes",
         "_raw",
         "_route",
-        "headers",
         "status",
     )
 
@@ -57,20 +75,26 @@ class AsyncResponse:
         self, raw: aiohttp.ClientResponse, route: Route, limits: Limits, max_bytes: int
     ) -> None:
         self.status: int = raw.status
-        self.headers: Mapping[str, str] = {
-            name.lower(): value for name, value in raw.headers.items()
-        }
+        self._headers: Mapping[str, str] | None = None
         self._raw = raw
         self._route = route
         self._limits = limits
         self._max_bytes = max_bytes
-        self._late = False
+        self._closed = self._ended = self._late = False
+        self._loop = asyncio.get_running_loop()
         self._alarm: asyncio.TimerHandle | None = None
-        if limits.deadline != _INFINITE:
-            loop = asyncio.get_running_loop()
-            self._alarm = loop.call_at(limits.deadline, self._expire)
+        if limits.deadline != INFINITE:
+            ref = weakref.ref(self)  # an answer that is dropped must not live on
+            self._alarm = self._loop.call_at(limits.deadline, _expire, ref)
 
-    def _expire(self) -> None:
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers, by lower-case name."""
+        if self._headers is None:
+            self._headers = join_headers(self._raw.headers.items())
+        return self._headers
+
+    def expire(self) -> None:
         """End the call from outside: whoever reads gets an error at once."""
         self._late = True
         self._raw.close()
@@ -84,43 +108,56 @@ class AsyncResponse:
                 pieces.append(piece)
                 size += len(piece)
                 if size > self._max_bytes:
-                    text = f"The answer is longer than {self._max_bytes} bytes"
-                    raise connection_error(kind="protocol", text=text)
+                    raise too_long(self._max_bytes)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def iter_raw(self) -> AsyncGenerator[bytes]:
-        """Yield what has come, decoded; never waits for more."""
-        content = self._raw.content
-        started = False
+        """Yield what has come, decoded; never waits for more.
+
+        Raises:
+            CerebrasConnectionError: The body did not come whole.
+            CerebrasTimeoutError: It did not come in time.
+        """
+        if self._closed and not self._ended:
+            raise closed_while_read(self._route)
+        readany = self._raw.content.readany
         try:
-            while data := await content.readany():
-                if not started:
-                    started = True
-                    self._body_started()
+            data = await readany()
+            if data:
+                self._body_started()
+            while data:
                 yield data
+                data = await readany()
+            self._end()
         except Exception as error:
             if not _is_engine_error(error):
                 raise
             raise self._explain(error) from error
         finally:
             await self.aclose()
+
+    def _end(self) -> None:
         if self._late:
-            raise self._explain(None)
+            raise self._limits.passed(INFINITE)
+        if self._closed and not self._ended:  # meanwhile, by another task
+            raise closed_while_read(self._route)
+        self._ended = True
 
     def _body_started(self) -> None:
         self._limits.body_started()
         connection = self._raw.connection
         if connection is not None and connection.protocol is not None:
-            idle_s = self._limits.idle_s
-            protocol: Any = connection.protocol
-            protocol.read_timeout = None if idle_s == _INFINITE else idle_s
+            protocol = connection.protocol
+            protocol.read_timeout = _none_if_infinite(self._limits.idle_s)
+            protocol.start_timeout()
 
-    def _explain(self, error: Exception | None) -> Exception:
-        now = asyncio.get_running_loop().time()
+    def _explain(self, error: Exception) -> Exception:
         if self._late:
-            return map_error(self._limits.passed(_INFINITE), self._route)
-        if error is None or isinstance(error, TimeoutError):
-            return map_error(self._limits.passed(now), self._route)
+            return map_error(self._limits.passed(INFINITE), self._route)
+        if is_system_timeout(error):
+            return map_error(self._limits.passed(self._loop.time()), self._route)
+        if self._closed:
+            return closed_while_read(self._route)
         return map_error(error, self._route)
 
     async def finish(self, grace_s: float = 0.05) -> None:
@@ -130,19 +167,34 @@ class AsyncResponse:
         connection can then serve the next call. Otherwise it is dropped.
         """
         content = self._raw.content
-        if not content.is_eof():
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(grace_s):
-                    await content.readany()
-        await self.aclose()
+        try:
+            if not self._closed and not content.is_eof():
+                with contextlib.suppress(Exception):
+                    async with asyncio.timeout(grace_s):
+                        while await content.readany():
+                            pass
+        finally:
+            await self.aclose()
 
     async def aclose(self) -> None:
         """Let go of the connection, if it is still held; may be called twice."""
+        self._closed = True
         alarm, self._alarm = self._alarm, None
         if alarm is not None:
             alarm.cancel()
         # At the body's end aiohttp has put the connection back by itself.
         self._raw.close()
+
+    def __del__(self) -> None:
+        """Let go of the connection of an answer that was dropped."""
+        # A constructor that failed leaves no `_raw`.
+        raw: aiohttp.ClientResponse | None = getattr(self, "_raw", None)
+        if raw is None or raw.closed:
+            return
+        try:  # the collector may run in any thread
+            self._loop.call_soon_threadsafe(raw.close)
+        except RuntimeError:  # the loop is closed
+            raw.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -154,10 +206,22 @@ class AsyncResponse:
         return f"<AsyncResponse {self.status} from {self._route}>"
 
 
+def _expire(ref: weakref.ref[AsyncResponse]) -> None:
+    response = ref()
+    if response is not None:
+        response.expire()
+
+
+def _none_if_infinite(limit_s: float) -> float | None:
+    return None if limit_s == INFINITE else limit_s
+
+
 def _is_engine_error(error: Exception) -> bool:
     import aiohttp
+    from aiohttp.http_exceptions import HttpProcessingError
 
-    return isinstance(error, (OSError, LimitError, ValueError, aiohttp.ClientError))
+    engine = (OSError, LimitError, ValueError, aiohttp.ClientError, HttpProcessingError)
+    return isinstance(error, engine)
 
 
 class _Session:
@@ -170,12 +234,65 @@ class _Session:
     async def close(self) -> None:
         await self.keeper.aclose()
 
+    def abandon(self) -> None:
+        """Close it although its loop was closed without a word: nothing waits."""
+        with contextlib.suppress(StopIteration, RuntimeError):
+            self.session.close().send(None)
+
 
 async def _close_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
     try:
         yield
     finally:
         await session.close()
+
+
+class _Attempt:
+    """One sending of one request.
+
+    Attributes:
+        dialled: A connection was made for it.
+    """
+
+    def __init__(self) -> None:
+        self.dialled = False
+
+
+_attempt: ContextVar[_Attempt | None] = ContextVar("cerebras_attempt", default=None)
+
+
+@lru_cache(maxsize=64)
+def _client_timeout(connect_s: float | None, idle_s: float) -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(
+        total=None,
+        # To a connection that is ready: also the name, TLS and the proxy.
+        connect=connect_s,
+        sock_read=_none_if_infinite(idle_s),
+        ceil_threshold=INFINITE,  # else it rounds up from 5 s
+    )
+
+
+@lru_cache(maxsize=256)
+def _parse(url: str) -> URL:
+    from yarl import URL
+
+    return URL(url, encoded=True)
+
+
+async def _in_pieces(
+    body: bytes, limits: Limits, whole: asyncio.Timeout
+) -> AsyncGenerator[bytes]:
+    """Yield a large body; each piece, taken when there is room, has its own limit."""
+    loop = asyncio.get_running_loop()
+    for start in range(0, len(body), _PIECE_BYTES):
+        due = min(limits.deadline, loop.time() + limits.idle_s)
+        if not whole.expired():
+            whole.reschedule(_none_if_infinite(due))
+        yield body[start : start + _PIECE_BYTES]
+    if not whole.expired():
+        whole.reschedule(_none_if_infinite(limits.deadline))
 
 
 class AsyncTransport:
@@ -196,9 +313,8 @@ class AsyncTransport:
         self._environment = environment or read_environment(options)
         self._router = Router(options, self._environment)
         self._contexts = contexts or TlsContexts()
-        self._sessions: weakref.WeakKeyDictionary[
-            asyncio.AbstractEventLoop, _Session
-        ] = weakref.WeakKeyDictionary()
+        # Not weak: a session holds its loop, so that neither would ever go.
+        self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
     async def send(
         self,
@@ -210,85 +326,122 @@ class AsyncTransport:
     ) -> AsyncResponse:
         """Send a request, and return when the answer's head has come.
 
-        Any status is returned, redirects too; nothing is sent twice.
+        Any status is returned, redirects too. A request is sent a second time only if
+        a kept connection turns out to have been closed before anything of the answer
+        came: the server has left it unread, as far as anyone can know, so that it is
+        not billed twice.
 
         Raises:
             CerebrasConnectionError: No answer came; `kind` says why.
             CerebrasTimeoutError: None came in time.
-            CerebrasConfigurationError: The URL or a bundle of certificates cannot be
-                used.
+            CerebrasConfigurationError: The URL, a header or a bundle of certificates
+                cannot be used.
         """
-        import aiohttp
-        from yarl import URL
-
         route = self._router.find(url)
+        given = request_headers(headers)
         loop = asyncio.get_running_loop()
         limits = Limits(timeouts, loop.time())
         session = await self._session(loop)
-        idle_s = None if limits.idle_s == _INFINITE else limits.idle_s
+        attempt = _Attempt()
+        _attempt.set(attempt)
+        for is_last in (False, True):
+            try:
+                raw = await self._exchange(session, method, route, given, body, limits)
+                break
+            except Exception as error:
+                if not _is_engine_error(error):
+                    raise
+                if is_last or attempt.dialled or not _is_stale(error):
+                    raise _explain(error, route, limits) from error
+        response = AsyncResponse(raw, route, limits, self.options.max_body_bytes)
+        if raw.status == PROXY_REFUSES and route.proxy is not None:
+            await response.aclose()
+            raise refused_by_proxy(route)
+        return response
+
+    async def _exchange(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        route: Route,
+        headers: dict[str, str],
+        body: bytes | None,
+        limits: Limits,
+    ) -> aiohttp.ClientResponse:
         settings: dict[str, Any] = {}
-        if route.server.tls:
+        if route.tls:
             settings["ssl"] = self._contexts.get(self.options.verify, self._environment)
         if route.proxy_url is not None:
             settings["proxy"] = route.proxy_url
-            settings["proxy_headers"] = route.proxy_headers()
-        try:
-            async with asyncio.timeout(None) as whole:
-                if limits.deadline != _INFINITE:
-                    whole.reschedule(limits.deadline)
-                raw = await session.request(
-                    method,
-                    URL(url, encoded=True),
-                    data=body,
-                    headers=headers,
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(
-                        total=None,
-                        # To a connection that is ready: also TLS and the proxy.
-                        connect=limits.connect_s,
-                        sock_read=idle_s,
-                    ),
-                    **settings,
-                )
-        except Exception as error:
-            if not _is_engine_error(error):
-                raise
-            raise _explain(error, route, limits, expired=whole.expired()) from error
-        return AsyncResponse(raw, route, limits, self.options.max_body_bytes)
+            if route.server.tls:
+                settings["proxy_headers"] = route.proxy_headers()
+            else:  # aiohttp tells these only to a proxy that makes a tunnel
+                headers = {**headers, **route.proxy_headers()}
+        async with asyncio.timeout(None) as whole:
+            if limits.deadline != INFINITE:
+                whole.reschedule(limits.deadline)
+            data: Any = body
+            if body is not None and len(body) > _PIECE_BYTES:
+                data = _in_pieces(body, limits, whole)
+                headers = {**headers, "Content-Length": str(len(body))}
+            return await session.request(
+                method,
+                _parse(route.url),
+                data=data,
+                headers=headers,
+                allow_redirects=False,
+                timeout=_client_timeout(limits.connect_s, limits.idle_s),
+                **settings,
+            )
 
     async def _session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
         held = self._sessions.get(loop)
         if held is None or held.session.closed:
+            self._drop_closed()
             held = _Session(self._make_session())
             self._sessions[loop] = held
             # Started, it is known to the loop, which closes it at its end.
             await anext(held.keeper)
         return held.session
 
+    def _drop_closed(self) -> None:
+        """Forget the loops that are gone."""
+        for loop, held in list(self._sessions.items()):
+            if loop.is_closed() or held.session.closed:
+                self._sessions.pop(loop, None)
+                held.abandon()
+
     def _make_session(self) -> aiohttp.ClientSession:
         import aiohttp
 
-        options = self.options
         connector = aiohttp.TCPConnector(
             limit=0,
-            keepalive_timeout=options.keepalive_s,
-            socket_factory=self._socket if options.socket_options else None,
+            keepalive_timeout=self.options.keepalive_s,
+            socket_factory=self._make_socket,
         )
         return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             read_bufsize=_READ_BUFFER_BYTES,
-            skip_auto_headers=("Accept-Encoding",),
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+            max_headers=_MAX_HEADERS,
+            skip_auto_headers=_OWN_HEADERS,
             timeout=aiohttp.ClientTimeout(total=None),
         )
 
-    def _socket(self, info: Any) -> Any:
-        import socket
-
-        sock = socket.socket(info[0], info[1], info[2])
-        for option in self.options.socket_options or ():
-            sock.setsockopt(*option)
+    def _make_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        attempt = _attempt.get()
+        if attempt is not None:
+            attempt.dialled = True
+        sock = socket.socket(*info[:3])
+        try:
+            for option in self.options.socket_options or ():
+                sock.setsockopt(*option)
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
     async def aclose(self) -> None:
@@ -297,24 +450,39 @@ class AsyncTransport:
         if held is not None:
             await held.close()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
     def __repr__(self) -> str:
         return f"<AsyncTransport on aiohttp, {len(self._sessions)} loops>"
 
 
-def _explain(
-    error: Exception, route: Route, limits: Limits, *, expired: bool
-) -> Exception:
+def _is_stale(error: Exception) -> bool:
+    """Whether a kept connection was closed before anything of an answer came."""
     import aiohttp
 
-    if expired:
-        return map_error(limits.passed(_INFINITE), route)
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return map_error(
-            limits.connect_passed(asyncio.get_running_loop().time()), route
-        )
-    if isinstance(error, TimeoutError):
-        return map_error(limits.passed(asyncio.get_running_loop().time()), route)
-    early = isinstance(
-        error, (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return isinstance(error.message, str)  # else it is the head, as far as it came
+    return isinstance(error, (aiohttp.ClientOSError, ConnectionError)) and not (
+        isinstance(error, aiohttp.ClientConnectorError)
     )
-    return map_error(error, route, connecting=early)
+
+
+def _explain(error: Exception, route: Route, limits: Limits) -> Exception:
+    import aiohttp
+
+    now = asyncio.get_running_loop().time()
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return map_error(limits.connect_passed(now), route)
+    if is_system_timeout(error):
+        return map_error(limits.passed(now), route)
+    unconnected = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ClientConnectorDNSError,
+        aiohttp.ClientSSLError,
+        aiohttp.ClientHttpProxyError,
+    )
+    return map_error(error, route, connecting=isinstance(error, unconnected))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._http._route import Route
 
 __all__ = [
+    "PROXY_REFUSES",
     "Fault",
     "causes",
     "closed_while_read",
@@ -32,6 +33,7 @@ __all__ = [
     "is_system_timeout",
     "map_error",
     "map_limit",
+    "refused_by_proxy",
     "too_long",
 ]
 
@@ -53,7 +55,12 @@ _CURES = {
 }
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d+)")
 _ENDED = ("closed", "disconnect", "prematurely")
+_WANTS_LOGIN = "the proxy answered 407: it wants another name and password"
 _UNREACHED = {"dns", "refused", "reset", "closed", "other"}
+
+
+PROXY_REFUSES = 407
+"""The status by which a proxy wants a name and password."""
 
 
 class Fault(Exception):  # noqa: N818
@@ -76,6 +83,12 @@ def connection_error(kind: str, text: str) -> CerebrasConnectionError:
 def closed_while_read(route: Route) -> CerebrasConnectionError:
     """Say that whoever reads has closed the answer before."""
     return connection_error("closed", f"The answer from {route} was closed while read")
+
+
+def refused_by_proxy(route: Route) -> CerebrasConnectionError:
+    """Say that an answer is the proxy's (407), not the server's."""
+    text = f"No connection to {route}: {_WANTS_LOGIN}"
+    return connection_error("proxy", text)
 
 
 def too_long(limit: int) -> CerebrasConnectionError:
@@ -104,7 +117,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             pending += found.exceptions
         inner = [arg for arg in found.args if isinstance(arg, BaseException)]
         system = getattr(found, "os_error", None)  # aiohttp's connector errors
-        for cause in (found.__cause__, system, *inner, found.__context__):
+        # Not the context: that may be an error of the caller's, being handled.
+        for cause in (found.__cause__, system, *inner):
             if isinstance(cause, BaseException):
                 pending.append(cause)
 
@@ -125,25 +139,25 @@ def map_error(
             return map_limit(cause, route)
     kind, text = _classify(chain)
     names = {type(cause).__name__ for cause in chain}
-    by_proxy = (
-        kind == "proxy"
-        or route.proxy is not None
-        and (
-            names & {"ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"}
-            or (connecting and kind in _UNREACHED)
-        )
-    )
+    wrapped = names & {"ProxyError", "ClientProxyConnectionError"}
+    unreached = route.proxy is not None and connecting and kind in _UNREACHED
+    by_proxy = kind == "proxy" or bool(wrapped) or unreached
     if by_proxy and kind != "tls":
-        return connection_error(
-            "proxy", f"No connection to {route}: the proxy is of no use ({text})"
-        )
+        if "proxy" not in text:
+            text = f"the proxy is of no use ({text})"
+        return connection_error("proxy", f"No connection to {route}: {text}")
     before = connecting or kind in {"dns", "refused"}
     start = f"No connection to {route}" if before else f"The call to {route} failed"
     return connection_error(kind, f"{start}: {text}")
 
 
 def _classify(chain: list[BaseException]) -> tuple[str, str]:
-    for classify in (_classify_tunnel, _classify_one, _classify_wrapper):
+    for classify in (
+        _classify_tunnel,
+        _classify_system,
+        _classify_wrapper,
+        _classify_rest,
+    ):
         for cause in chain:
             found = classify(cause)
             if found is not None:
@@ -162,12 +176,15 @@ def _classify_tunnel(error: BaseException) -> tuple[str, str] | None:
         status = found and found[1]
     if not status:
         return None
-    wants = ": it wants another name and password" if str(status) == "407" else ""
-    return "proxy", f"it answered {status} to CONNECT{wants}"
+    if str(status) == "407":
+        return "proxy", _WANTS_LOGIN
+    return "proxy", f"the proxy answered {status} to CONNECT"
 
 
-def _classify_one(error: BaseException) -> tuple[str, str] | None:
-    """Read one link of the chain, if it is one that says something."""
+def _classify_system(error: BaseException) -> tuple[str, str] | None:
+    """Read one link of the chain, if it is the system's or Python's own."""
+    if type(error).__module__.startswith("aiohttp"):
+        return None  # some are made to look like the system's, and hold less
     if isinstance(error, Fault):
         return error.kind, str(error)
     if isinstance(error, socket.gaierror):
@@ -183,13 +200,11 @@ def _classify_one(error: BaseException) -> tuple[str, str] | None:
     if type(error).__name__ == "InvalidChunkLength":  # urllib3's, an IncompleteRead
         return "protocol", "a chunk of the answer has no valid size"
     if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
-        return "closed", "the server closed the connection before the answer's end"
+        return "closed", _cut("before the answer's end")
     if isinstance(error, ConnectionError):
         return "reset", f"the connection was reset ({error.strerror or error})"
     if isinstance(error, (http.client.HTTPException, zlib.error)):
         return "protocol", f"the answer is not HTTP as it should be ({error!r})"
-    if type(error) is OSError or isinstance(error, (PermissionError, TimeoutError)):
-        return "other", f"the network failed ({error.strerror or error})"
     return None
 
 
@@ -201,6 +216,7 @@ _BY_NAME = {
     "ServerDisconnectedError": "closed",
     "ClientPayloadError": "closed",
     "ClientOSError": "reset",
+    "ClientConnectionResetError": "reset",
     "TransferEncodingError": "closed",
     "ContentLengthError": "closed",
     "BadStatusLine": "protocol",
@@ -222,19 +238,31 @@ _BY_NAME = {
 
 
 def _classify_wrapper(error: BaseException) -> tuple[str, str] | None:
+    """Read what an engine made of an end, where Python has no error of its own."""
     name = type(error).__name__
     kind = _BY_NAME.get(name)
     if kind is None:
         return None
     text = str(error) or name
-    if kind == "protocol" and any(word in text for word in _ENDED):
-        kind = "closed"
-    if kind == "closed":
-        return (
-            kind,
-            f"the server closed the connection before the answer's end ({text})",
-        )
+    if name == "ServerDisconnectedError":
+        # aiohttp gives the head, as far as it came, instead of a text.
+        nothing = isinstance(getattr(error, "message", None), str)
+        return kind, _cut("without an answer" if nothing else "inside the headers")
+    if "ConnectionReset" in text:
+        return "reset", "the connection was reset"
+    if kind == "closed" or any(word in text for word in _ENDED):
+        return "closed", _cut("before the answer's end")
     return kind, text
+
+
+def _classify_rest(error: BaseException) -> tuple[str, str] | None:
+    if isinstance(error, OSError):
+        return "other", f"the network failed ({error.strerror or error})"
+    return None
+
+
+def _cut(where: str) -> str:
+    return f"the server closed the connection {where}"
 
 
 def map_limit(error: LimitError, route: Route) -> CerebrasTimeoutError:

@@ -21,13 +21,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util import SKIP_HEADER
 
 from langchain_cerebras_ext._http._dial import dial
 from langchain_cerebras_ext._http._errors import (
+    PROXY_REFUSES,
     Fault,
     closed_while_read,
     is_system_timeout,
     map_error,
+    refused_by_proxy,
     too_long,
 )
 from langchain_cerebras_ext._http._headers import join_headers, request_headers
@@ -36,7 +39,7 @@ from langchain_cerebras_ext._http._route import Router, read_environment
 from langchain_cerebras_ext._http._tls import TlsContexts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from langchain_cerebras_ext._http._options import Timeouts, TransportOptions
     from langchain_cerebras_ext._http._route import Address, Environment, Route
@@ -47,6 +50,7 @@ __all__ = ["SyncResponse", "SyncTransport"]
 
 _Result = TypeVar("_Result")
 _READ_BYTES = 64 * 1024
+_NO_DELAY = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 _CONTINUE, _SWITCHING = 100, 101
 
 
@@ -129,7 +133,7 @@ class _Timed(socket.socket):
             return
         # http.client would take the end of the connection for the end of the head.
         where = "in the middle of the headers" if call.heard else "without an answer"
-        raise Fault("closed", f"the server closed the connection {where}")
+        raise Fault(kind="closed", text=f"the server closed the connection {where}")
 
     def recv(self, *args: Any) -> bytes:
         """Read as the parent does, within the limits; TLS in TLS reads by this."""
@@ -198,7 +202,7 @@ def _dial(connection: Any) -> socket.socket:
 
 
 @contextlib.contextmanager
-def _connecting(connection: Any) -> Iterator[None]:
+def _connecting(connection: Any) -> Generator[None]:
     """Hold the call to its limit on connecting: name, TCP, proxy and TLS."""
     call = _current.call
     if call is None:
@@ -259,14 +263,14 @@ class _SecureConnection(HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls: Any = _Connection
 
 
 class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    ConnectionCls: Any = _SecureConnection
 
 
-_POOLS = {"http": _Pool, "https": _SecurePool}
+_POOLS: dict[str, Any] = {"http": _Pool, "https": _SecurePool}
 _NO_RETRIES = urllib3.Retry(False, redirect=False)
 
 
@@ -452,7 +456,7 @@ class SyncTransport:
         """
         route = self._router.find(url)
         given = request_headers(headers)
-        given.setdefault("User-Agent", urllib3.util.SKIP_HEADER)
+        given.setdefault("User-Agent", SKIP_HEADER)
         for name, value in given.items():
             if not value.isascii():  # UTF-8 goes out, as from other clients
                 given[name] = value.encode().decode("latin-1")
@@ -469,7 +473,11 @@ class SyncTransport:
                     call.fresh = True
                     continue
                 raise found from error
-            return SyncResponse(raw, route, call, self.options.max_body_bytes)
+            response = SyncResponse(raw, route, call, self.options.max_body_bytes)
+            if raw.status == PROXY_REFUSES and route.proxy is not None:
+                response.close()
+                raise refused_by_proxy(route)
+            return response
 
     def _exchange(
         self,
@@ -521,10 +529,7 @@ class SyncTransport:
         settings: dict[str, Any] = {
             "num_pools": 64,
             "maxsize": options.max_idle_connections,
-            "socket_options": [
-                *HTTPConnection.default_socket_options,
-                *(options.socket_options or ()),
-            ],
+            "socket_options": [_NO_DELAY, *(options.socket_options or ())],
         }
         if route.tls:
             context = self._contexts.get(options.verify, self._environment)

@@ -137,6 +137,7 @@ def _read_stdin(grace_s: float | None) -> str:
             hand down a pipe into which nobody writes. `None` waits.
     """
     pieces: list[bytes] = []
+    failures: list[OSError] = []
     came, ended = threading.Event(), threading.Event()
 
     def read() -> None:
@@ -144,6 +145,8 @@ def _read_stdin(grace_s: float | None) -> str:
             for piece in _stdin_pieces():
                 pieces.append(piece)
                 came.set()
+        except OSError as error:
+            failures.append(error)
         finally:
             ended.set()
             came.set()
@@ -159,6 +162,9 @@ def _read_stdin(grace_s: float | None) -> str:
         return ""
     while not ended.wait(0.2):
         pass  # short waits, so that Ctrl-C is heard on every system
+    if failures:
+        msg = f"Standard input cannot be read: {failures[0].strerror or failures[0]}."
+        raise CommandError(msg) from failures[0]
     return decode("Standard input", b"".join(pieces))
 
 

@@ -123,7 +123,12 @@ def collect_evidence(request: ChatRequest) -> Evidence:
         if at != request.last_user and message["role"] not in ("tool", "assistant")
     ]
     texts = [text for _, text in request.results]
-    return Evidence(request.prompt, "\n".join(before), texts)
+    about = [
+        text
+        for tool in request.tools
+        for text in (" ".join(name_words(tool.name)), tool.description)
+    ]
+    return Evidence(request.prompt, "\n".join(before), texts, about)
 
 
 # ------------------------------------------------------------------------------ tools

@@ -11,6 +11,7 @@ from langchain_cerebras_ext.simulator._json import (
     as_list,
     as_object,
     dump_text,
+    is_integer,
     walk_objects,
 )
 from langchain_cerebras_ext.simulator.words import (
@@ -32,6 +33,7 @@ _NUMBERED_LINE = re.compile(
 )
 _VALUE = r"[\"'`\u201c]?([^\s,;\"'`\u201d{}\[\]]+(?: [A-Z][\w'-]*)*)"
 _JSON_ATTEMPTS = 500
+_SPAN_MAX = 9
 _NAMES_OF_TEXT = ("text", "quote", "content", "snippet", "excerpt", "passage")
 _NAMES_OF_LINE = ("line", "linenumber", "lineno", "number")
 _SAME = tuple(
@@ -63,15 +65,21 @@ class Evidence:
         prompt: What the user asks now.
         context: What was said before, and the system's text.
         results: What tools returned since.
+        tool_words: Words about the tools; what is asked for is likely not among them.
     """
 
     def __init__(
-        self, prompt: str, context: str = "", results: Sequence[str] = ()
+        self,
+        prompt: str,
+        context: str = "",
+        results: Sequence[str] = (),
+        tool_words: Sequence[str] = (),
     ) -> None:
         self.prompt = prompt
         self.context = context
         self.results = tuple(results)
         self.records = _find_records(self.results)
+        self._tool_stems = stems(tool_words)
         self._wanted = stems([prompt])
         self._asked = stems([_question(prompt)])
         self._used: set[str] = set()
@@ -143,8 +151,10 @@ class Evidence:
         return [item for item in numbers(self.prompt) if str(item) not in self._used]
 
     def keywords(self, limit: int = 4) -> list[str]:
-        """Return the words that carry the prompt."""
-        return keywords(self.prompt, limit)
+        """Return the words that carry the prompt, without those about the tools."""
+        every = keywords(self.prompt, 50)
+        telling = [word for word in every if not stems([word]) & self._tool_stems]
+        return (telling or every)[:limit]
 
     def sentences(self) -> list[str]:
         """Return sentences that may answer the prompt, the best first.
@@ -164,6 +174,15 @@ class Evidence:
             if line != question
         ]
         return sorted(found, key=lambda line: -self.answers(line))
+
+    def line_span(self) -> tuple[int, int] | None:
+        """Return the first and last line that tools told of, at most ten apart."""
+        hits = self.matching_records(["line"])
+        lines = [hit["line"] for hit in hits if is_integer(hit["line"])]
+        if not lines:
+            return None
+        first = int(min(lines))
+        return first, min(int(max(lines)), first + _SPAN_MAX)
 
     def matching_records(self, properties: Sequence[str]) -> list[JsonObject]:
         """Return the objects of tool results that have most of these properties.

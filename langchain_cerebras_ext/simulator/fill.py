@@ -66,6 +66,9 @@ _TEXT_WORDS = frozenset(
 _PATH_WORDS = frozenset("path file filename filepath document".split())  # noqa: SIM905 - words read better in a row
 _URL_WORDS = frozenset("url uri link href website".split())  # noqa: SIM905 - words read better in a row
 
+_FIRST_WORDS = frozenset({"start", "from", "first", "begin", "offset"})
+_LAST_WORDS = frozenset({"end", "to", "last", "stop", "until"})
+
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"https?://[^\s\"'<>)]+")
 _DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
@@ -549,6 +552,12 @@ class _Filler:
         candidates: list[Any] = [] if found is _NOTHING else [found]
         near = self._evidence.near_number(name) if name else None
         candidates += [] if near is None else [near]
+        span = self._evidence.line_span()
+        kinds = set(name_words(name))
+        if span and kinds & _FIRST_WORDS:
+            candidates.append(span[0])
+        elif span and kinds & _LAST_WORDS:
+            candidates.append(span[1])
         candidates += self._evidence.numbers()
         candidates.append(shape.get("default"))
         for value in candidates:

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 _STOPWORDS = frozenset(
     """
-    a about above all also an and any anything are as ask at be been before being
-    between both but by call can could create describe did do does doing each every
+    a about above afterwards all also an and any anything are as ask at be been before being
+    between both but by call can cite could create describe did do does doing each every
     explain extract find first for from generate get give given had has have having
     hello her here hey hi him his how i if in include including instead into is it its
     just keep keys know last let like list look make many may me might more most much
     must my name named need next no none not nothing now of on one only or other our
     out over own please provide put read reply respond result return said same say
-    see set she should show since so some such take tell than thank thanks that the
+    see set she should show since so some such summarise summarize take tell than thank thanks that the
     their them then there these they thing this those through to too tool tools under
     until up upon use used using value very want was we well were what when where
     which while who whose why will with without word words would write yes you your
@@ -45,10 +45,11 @@ _PROPER = re.compile(
 _SENTENCE = re.compile(r"(?<=[.!?\u3002\uff01\uff1f])\s+|\n+|(?<=[\u3002\uff01\uff1f])")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(?:[.,]\d+)*(?:\.\d+)?(?![\w])")
 _STEM_MIN = 3
+# "one" is left out: it is hardly ever meant as a number.
 _NUMBER_WORDS = {
     word: number
     for number, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - words read better in a row
+        "zero - two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905 - words read better in a row
     )
 }
 

@@ -438,7 +438,8 @@ class Events(BaseCallbackHandler, _V2StreamingCallbackHandler):
     def finished(self):
         """Return the finished blocks, and what was told of the whole.
 
-        The message that LangChain assembles from events numbers its blocks.
+        The message that LangChain assembles from events numbers its blocks, and says
+        that it is made of blocks.
         """
         blocks = [
             {k: v for k, v in event["content"].items() if k != "index"}
@@ -447,7 +448,8 @@ class Events(BaseCallbackHandler, _V2StreamingCallbackHandler):
         ]
         (end,) = [event for event in self.heard if event["event"] == "message-finish"]
         usage = {k: v for k, v in end["usage"].items() if k != "total_cost"}
-        return blocks, usage, end["metadata"]
+        told = {k: v for k, v in end["metadata"].items() if k != "output_version"}
+        return blocks, usage, told
 
 
 @quiet

@@ -101,9 +101,7 @@ def test_a_stream_is_read_by_both_sdks(client):
 
 
 def test_a_tool_call_is_read_by_both_sdks(client):
-    answer = client.chat.completions.create(
-        model=MODEL, messages=WEATHER, tools=TOOLS
-    )
+    answer = client.chat.completions.create(model=MODEL, messages=WEATHER, tools=TOOLS)
     call = answer.choices[0].message.tool_calls[0]
     assert call.function.name == "get_weather"
     assert json.loads(call.function.arguments) == {"city": "Lisbon"}

@@ -301,7 +301,7 @@ def test_images_belong_into_user_messages(service, role):
     }[role]
     said = refusal(service, messages, model=SEES)
     assert f"messages[{len(messages) - 1}].content[0]" in said
-    assert f"{role} messages" in said
+    assert role in said
 
 
 @pytest.mark.parametrize(
@@ -601,15 +601,9 @@ def test_a_summary_without_text_is_no_reasoning(service):
 # --------------------------------------------------------------------------- round trips
 
 
-def _v3(model):
-    with pytest.warns(Warning, match="v3|beta|Beta"):
-        return model.stream_events("hi", version="v3").output
-
-
 async def _av3(model):
-    with pytest.warns(Warning, match="v3|beta|Beta"):
-        stream = await model.astream_events("hi", version="v3")
-        return await stream.output
+    stream = await model.astream_events("hi", version="v3")
+    return await stream.output
 
 
 def answers(service, answer) -> dict[str, AIMessage]:
@@ -621,12 +615,13 @@ def answers(service, answer) -> dict[str, AIMessage]:
             service.answer(answer)
             found[f"{version} {way}"] = run(way, model)
     service.answer(answer)
-    found["v3"] = _v3(service.model())
+    found["v3"] = service.model().stream_events("hi", version="v3").output
     service.answer(answer)
     found["v3 async"] = asyncio.run(_av3(service.model()))
     return found
 
 
+@pytest.mark.filterwarnings("ignore:.*is in beta:Warning")
 @pytest.mark.parametrize("model", ["gpt-oss-120b", "zai-glm-4.7"])
 @pytest.mark.parametrize(
     "answer",

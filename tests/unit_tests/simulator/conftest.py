@@ -39,7 +39,9 @@ class Account:
     def script(self):
         return self.engine.script
 
-    def reply(self, prompt="Hello there", *, model="gpt-oss-120b", headers=None, **body):
+    def reply(
+        self, prompt="Hello there", *, model="gpt-oss-120b", headers=None, **body
+    ):
         body.setdefault("messages", [{"role": "user", "content": prompt}])
         return self.engine.chat({"model": model, **body}, headers or {})
 
@@ -94,7 +96,9 @@ def make_account():
 def tool():
     """Make a tool of some parameters."""
 
-    def make(name="get_weather", *, strict=None, required=None, description=None, **types):
+    def make(
+        name="get_weather", *, strict=None, required=None, description=None, **types
+    ):
         properties = {
             key: {"type": kind} if isinstance(kind, str) else kind
             for key, kind in types.items()

@@ -59,7 +59,7 @@ SAID = {
     "What's 9/2?": "9 / 2 = 4.5",
     "1 - 3": "1 - 3 = -2",
     "What is 1 / 0?": "Division by zero is not defined.",
-    "Calculate 3 × 4": "3 × 4 = 12",
+    "Calculate 3 \u00d7 4": "3 \u00d7 4 = 12",
 }  # fmt: skip
 
 
@@ -124,7 +124,9 @@ def test_what_was_said_before_is_remembered(account):
 
 
 def test_a_conversation_without_a_user_is_answered(account):
-    assert account.text(messages=[{"role": "system", "content": "Say 'ready'"}]) == "ready"
+    assert (
+        account.text(messages=[{"role": "system", "content": "Say 'ready'"}]) == "ready"
+    )
 
 
 def test_reasoning_tells_the_prompt(account):
@@ -165,7 +167,7 @@ def test_structured_output_without_a_schema_is_an_empty_shape(account):
     ("prompt", "keys"),
     [
         ("Tell me a joke. Return the result as a JSON with 'setup' and 'punchline' keys.", ["setup", "punchline"]),
-        ("Respond in JSON with the fields \"a\" and \"b\".", ["a", "b"]),
+        ('Respond in JSON with the fields "a" and "b".', ["a", "b"]),
         ('Answer as JSON like {"title": "x", "tags": ["y"], "n": 1, "f": 0.5, "b": true, "e": []}', ["title", "tags", "n", "f", "b", "e"]),
         ("Return only valid JSON.", ["answer"]),
     ],
@@ -188,7 +190,10 @@ def test_a_schema_in_the_prompt_is_followed(account):
 
 def test_json_may_be_asked_for_by_the_system(account):
     messages = [
-        {"role": "system", "content": "Always respond with a JSON object with the key 'city'."},
+        {
+            "role": "system",
+            "content": "Always respond with a JSON object with the key 'city'.",
+        },
         user("Where is Lisbon?"),
     ]
     assert json.loads(account.text(messages=messages)) == {"city": "Lisbon"}
@@ -210,8 +215,40 @@ def test_a_user_turn_calls_the_most_relevant_tool(next_call, tool):
     assert next_call([user("Hello!")], tools) == "send_mail"
 
 
+def test_words_about_the_tools_are_no_search_words(account, tool):
+    tools = [tool("search_file", query="string", description="Search lines of a file.")]
+    prompt = (
+        "What does the file say about retry limits? Use search_file and cite lines."
+    )
+    assert account.arguments(prompt, tools) == [{"query": "retry limits"}]
+    assert account.arguments("search the file", tools) == [{"query": "search file"}]
+
+
+def test_lines_that_were_found_are_read(account, tool):
+    messages = [
+        user("Use search_file, then read_lines: what about cats?"),
+        called("search_file"),
+        result('[{"line": 30, "text": "cats a"}, {"line": 34, "text": "cats b"}]'),
+    ]
+    tools = [
+        tool("search_file"),
+        tool("read_lines", start_line="integer", end_line="integer"),
+    ]
+    assert account.arguments("", tools, messages=messages) == [
+        {"start_line": 30, "end_line": 34}
+    ]
+    messages[2] = result("3: cats\n800: cats")
+    assert account.arguments("", tools, messages=messages) == [
+        {"start_line": 3, "end_line": 12}
+    ]
+
+
 def test_results_are_told_in_text(account, tool):
-    messages = [user("How is it in Rome?"), called("get_weather"), result("22 degrees, sunny")]
+    messages = [
+        user("How is it in Rome?"),
+        called("get_weather"),
+        result("22 degrees, sunny"),
+    ]
     text = account.text(messages=messages, tools=[tool(city="string")])
     assert text == "get_weather returned: 22 degrees, sunny."
 
@@ -224,7 +261,15 @@ def test_several_results_are_listed(account, tool):
         result('{"sky": "grey", "temp": 4, "wind": null}', 1),
     ]
     text = account.text(messages=messages, tools=[tool(city="string")])
-    assert text == "- get_weather returned: Sunny!\n- get_weather returned: grey; temp: 4"
+    assert (
+        text == "- get_weather returned: Sunny!\n- get_weather returned: grey; temp: 4"
+    )
+
+
+def test_lists_in_results_are_told_by_their_texts(account, tool):
+    messages = [user("Rome?"), called("get_weather"), result('["sunny", [21]]')]
+    text = account.text(messages=messages, tools=[tool(city="string")])
+    assert text == "get_weather returned: sunny."
 
 
 def test_an_empty_result_is_told(account, tool):
@@ -242,7 +287,9 @@ def test_an_empty_result_is_told(account, tool):
         "Use find lines and afterwards read lines please",
     ],
 )
-def test_tools_named_in_the_prompt_are_called_one_after_the_other(next_call, tool, prompt):
+def test_tools_named_in_the_prompt_are_called_one_after_the_other(
+    next_call, tool, prompt
+):
     tools = [tool("read_lines"), tool("other_tool"), tool("find_lines")]
     turns = [user(prompt)]
     assert next_call(turns, tools) == "find_lines"
@@ -254,7 +301,12 @@ def test_tools_named_in_the_prompt_are_called_one_after_the_other(next_call, too
 
 def test_a_later_turn_starts_again(next_call, tool):
     tools = [tool("search"), tool("read")]
-    turns = [user("Use search"), called("search"), result("a"), user("Now use search again")]
+    turns = [
+        user("Use search"),
+        called("search"),
+        result("a"),
+        user("Now use search again"),
+    ]
     assert next_call(turns, tools) == "search"
 
 
@@ -273,7 +325,9 @@ def test_a_plain_word_is_no_tools_name(account, tool, prompt, named):
 
 def test_a_named_choice_is_obeyed(next_call, tool):
     choice = {"type": "function", "function": {"name": "b"}}
-    assert next_call([user("a please")], [tool("a"), tool("b")], tool_choice=choice) == "b"
+    assert (
+        next_call([user("a please")], [tool("a"), tool("b")], tool_choice=choice) == "b"
+    )
 
 
 def test_required_calls_what_was_not_called_yet(next_call, tool):
@@ -302,8 +356,13 @@ def test_a_tool_without_parameters_gets_an_empty_object(account, tool):
 
 
 def test_unicode_is_not_escaped(account, tool):
-    message = account.message("Create '你好啊集团'", tools=[tool("f", customer_name="string")])
-    assert message["tool_calls"][0]["function"]["arguments"] == '{"customer_name":"你好啊集团"}'
+    message = account.message(
+        "Create '你好啊集团'", tools=[tool("f", customer_name="string")]
+    )
+    assert (
+        message["tool_calls"][0]["function"]["arguments"]
+        == '{"customer_name":"你好啊集团"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -327,7 +386,9 @@ def test_several_values_become_parallel_calls(account, tool, prompt, cities):
     ids=["gpt-oss never", "switched off"],
 )
 def test_parallel_calls_may_be_impossible(account, tool, body):
-    calls = account.arguments("Weather in Paris and in Rome?", [tool(city="string")], **body)
+    calls = account.arguments(
+        "Weather in Paris and in Rome?", [tool(city="string")], **body
+    )
     assert len(calls) == 1
 
 

@@ -108,13 +108,17 @@ def test_two_names_are_given_to_two_properties():
 
 
 def test_property_names_in_quotes_are_no_values():
-    got = fill("Return JSON with 'setup' and 'punchline' keys", setup=TEXT, punchline=TEXT)
+    got = fill(
+        "Return JSON with 'setup' and 'punchline' keys", setup=TEXT, punchline=TEXT
+    )
     assert got["setup"] not in ("setup", "punchline")
     assert got["setup"] != got["punchline"]
 
 
 def test_prose_is_taken_from_the_best_result():
-    got = fill("How often is it retried?", ["Cats.\nIt is retried twice.\n"], answer=TEXT)
+    got = fill(
+        "How often is it retried?", ["Cats.\nIt is retried twice.\n"], answer=TEXT
+    )
     assert got == {"answer": "It is retried twice."}
 
 
@@ -126,7 +130,10 @@ def test_optional_properties_are_filled_only_with_evidence():
         "place": {"type": "object", "properties": {"lat": WHOLE}},
     }
     assert fill("Hm", required=[], **properties) == {}
-    assert fill("city: Rome, limit 4", required=[], **properties) == {"city": "Rome", "limit": 4}
+    assert fill("city: Rome, limit 4", required=[], **properties) == {
+        "city": "Rome",
+        "limit": 4,
+    }
     got = fill("Hm", ['{"lat": 5}'], required=[], **properties)
     assert got == {"place": {"lat": 5}}
 
@@ -162,18 +169,24 @@ def test_objects_of_tool_results_are_taken_whole(result):
 
 
 def test_of_many_lines_the_relevant_ones_are_taken_in_order():
-    text = "\n".join(f"{n}: row {n}" + (" about whales" if n % 10 == 4 else "") for n in range(1, 90))
+    text = "\n".join(
+        f"{n}: row {n}" + (" about whales" if n % 10 == 4 else "") for n in range(1, 90)
+    )
     got = fill("What about whales?", [text], citations=CITATIONS)
     assert [one["line"] for one in got["citations"]] == [4, 14, 24, 34, 44]
 
 
 def test_a_line_is_quoted_to_the_letter():
-    got = fill("indented words?", ['7:     indented  words,  "so"  '], citations=CITATIONS)
+    got = fill(
+        "indented words?", ['7:     indented  words,  "so"  '], citations=CITATIONS
+    )
     assert got["citations"] == [{"line": 7, "quote": '    indented  words,  "so"  '}]
 
 
 def test_the_same_line_is_cited_once():
-    got = fill("cats?", ["3: cats", '[{"line": 3, "text": "cats"}]'], citations=CITATIONS)
+    got = fill(
+        "cats?", ["3: cats", '[{"line": 3, "text": "cats"}]'], citations=CITATIONS
+    )
     assert got["citations"] == [{"line": 3, "quote": "cats"}]
 
 
@@ -189,7 +202,11 @@ def test_lists_and_objects_of_results_are_taken_as_they_are():
         "Hm",
         [result],
         tags={"type": "array", "items": TEXT},
-        size={"type": "object", "properties": {"w": WHOLE, "h": WHOLE}, "required": ["w"]},
+        size={
+            "type": "object",
+            "properties": {"w": WHOLE, "h": WHOLE},
+            "required": ["w"],
+        },
         ok={"type": "boolean"},
         mode={"enum": ["slow", "fast"]},
         rate=WHOLE,
@@ -206,7 +223,9 @@ def test_lists_and_objects_of_results_are_taken_as_they_are():
 def test_results_that_do_not_fit_are_left_alone():
     got = fill(
         "Hm",
-        ['{"n": "many", "c": "purple", "s": 3, "b": 1, "o": [1], "a": "x", "k": 2, "z": 5}'],
+        [
+            '{"n": "many", "c": "purple", "s": 3, "b": 1, "o": [1], "a": "x", "k": 2, "z": 5}'
+        ],
         n=WHOLE,
         c={"enum": ["red"]},
         s=TEXT,
@@ -222,7 +241,9 @@ def test_results_that_do_not_fit_are_left_alone():
 
 
 def test_long_texts_are_cut_to_fit():
-    got = fill("Hm", ['{"s": "a rather long text"}'], s={"type": "string", "maxLength": 10})
+    got = fill(
+        "Hm", ['{"s": "a rather long text"}'], s={"type": "string", "maxLength": 10}
+    )
     assert got == {"s": "a rather l"}
 
 
@@ -316,8 +337,14 @@ def test_formats_have_a_plain_value(form):
 
 
 def test_a_schema_that_nothing_satisfies_still_gets_a_value():
-    assert fill_schema({"type": "integer", "minimum": 5, "maximum": 1}, Evidence("x")) is not None
-    assert fill_schema({"type": "string", "pattern": "^(?=x)y$"}, Evidence("x")) is not None
+    assert (
+        fill_schema({"type": "integer", "minimum": 5, "maximum": 1}, Evidence("x"))
+        is not None
+    )
+    assert (
+        fill_schema({"type": "string", "pattern": "^(?=x)y$"}, Evidence("x"))
+        is not None
+    )
     assert fill_schema({"type": "string", "pattern": "("}, Evidence("x")) is not None
     assert fill_schema({"$ref": "https://example.org/x"}, Evidence("x")) is not None
     assert fill_schema({"$ref": "#/nowhere"}, Evidence("x")) is not None
@@ -368,7 +395,7 @@ def test_numbers_stay_in_bounds():
 
 
 def test_words_are_read():
-    assert quoted("a 'b c' \"d\" `e` “f” ‘g’ « h » 「i」 don't") == ["b c", "d", "e", "f", "g", "h", "i"]  # fmt: skip
+    assert quoted("a 'b c' \"d\" `e` “f” \u2018g\u2019 « h » 「i」 don't") == ["b c", "d", "e", "f", "g", "h", "i"]  # fmt: skip
     assert proper_names("What is Ada doing? Run it in New York. Hello World") == ["Ada", "New York", "World"]  # fmt: skip
     assert numbers("1 2.5 -3 1,000 1.2.3 v2 two") == [1, 2.5, -3, 1000, 2]
     assert sentences("One. Two!\nThree。Four") == ["One.", "Two!", "Three。", "Four"]
@@ -405,7 +432,9 @@ scalars = st.one_of(
     st.builds(lambda x: {"const": x}, st.one_of(st.text(max_size=5), st.integers())),
 )  # fmt: skip
 
-NAMES = st.sampled_from(["name", "query", "line", "quote", "email", "count", "x", "tags", "answer"])
+NAMES = st.sampled_from(
+    ["name", "query", "line", "quote", "email", "count", "x", "tags", "answer"]
+)
 
 
 def objects(inner):
@@ -427,7 +456,12 @@ def objects(inner):
 
 def arrays(inner):
     def build(items, least, more):
-        return {"type": "array", "items": items, "minItems": least, "maxItems": least + more}
+        return {
+            "type": "array",
+            "items": items,
+            "minItems": least,
+            "maxItems": least + more,
+        }
 
     return st.builds(build, inner, st.integers(0, 3), st.integers(0, 3))
 
@@ -437,7 +471,10 @@ schemas = st.recursive(
     lambda inner: st.one_of(
         objects(inner),
         arrays(inner),
-        st.builds(lambda branches: {"anyOf": branches}, st.lists(inner, min_size=1, max_size=3)),
+        st.builds(
+            lambda branches: {"anyOf": branches},
+            st.lists(inner, min_size=1, max_size=3),
+        ),
     ),
     max_leaves=12,
 )

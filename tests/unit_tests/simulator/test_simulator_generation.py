@@ -210,7 +210,9 @@ def test_more_effort_gives_longer_thoughts(account):
     assert lengths == sorted(set(lengths))
 
 
-@pytest.mark.parametrize(("clear", "kept"), [(None, False), (True, False), (False, True)])
+@pytest.mark.parametrize(
+    ("clear", "kept"), [(None, False), (True, False), (False, True)]
+)
 def test_glm_drops_the_thinking_of_earlier_turns_unless_told(account, clear, kept):
     thought = "<think>" + "long thought " * 40 + "</think>"
 
@@ -336,11 +338,15 @@ def test_tokens_in_a_chunk_can_be_fixed(make_account):
 def test_tokens_of_a_prediction_are_counted_as_used_or_not(account):
     prediction = {"type": "content", "content": "def f(x):\n    return x"}
     answer = account.chat("Rename 'x' to 'value'.", prediction=prediction)
-    assert answer["choices"][0]["message"]["content"] == "def f(value):\n    return value"
+    assert (
+        answer["choices"][0]["message"]["content"] == "def f(value):\n    return value"
+    )
     details = answer["usage"]["completion_tokens_details"]
     assert details["accepted_prediction_tokens"] > 0
     assert details["rejected_prediction_tokens"] > 0
-    total = details["accepted_prediction_tokens"] + details["rejected_prediction_tokens"]
+    total = (
+        details["accepted_prediction_tokens"] + details["rejected_prediction_tokens"]
+    )
     assert total == count_tokens(prediction["content"])
 
 
@@ -349,7 +355,9 @@ def test_a_prediction_that_holds_costs_nothing_more(account):
     prediction = {"type": "content", "content": [{"type": "text", "text": text}]}
     answer = account.chat("Leave it.", prediction=prediction)
     assert answer["choices"][0]["message"]["content"] == text
-    assert answer["usage"]["completion_tokens_details"]["rejected_prediction_tokens"] == 0
+    assert (
+        answer["usage"]["completion_tokens_details"]["rejected_prediction_tokens"] == 0
+    )
 
 
 # -------------------------------------------------------------------- usage and timings
@@ -454,7 +462,9 @@ def test_text_completions_take_token_ids(account, prompt):
 
 
 def test_text_completions_give_log_probabilities_and_raw_tokens(account):
-    choice = account.complete("Say 'a b'", logprobs=2, return_raw_tokens=True)["choices"][0]
+    choice = account.complete("Say 'a b'", logprobs=2, return_raw_tokens=True)[
+        "choices"
+    ][0]
     assert choice["text"] == "a b"
     assert len(choice["tokens"]) == 2
     assert choice["logprobs"]["tokens"] == ["a", " b"]

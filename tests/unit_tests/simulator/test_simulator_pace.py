@@ -25,14 +25,18 @@ async def leaves():
 def test_tokens_are_due_at_the_models_pace(account):
     clock = account.clock
     pace = Pace(clock, 1_000.0)
-    assert pace.wait_s(10) == pytest.approx(0.01)
+    assert pace.wait_s(10) == pytest.approx(0.01, abs=1e-5)
     clock.now += 0.01
-    assert pace.wait_s(5) == pytest.approx(0.005)
+    assert pace.wait_s(5) == pytest.approx(0.005, abs=1e-5)
 
 
 def test_waits_too_short_for_a_timer_are_made_up_for_later(account):
     pace = Pace(account.clock, 10_000.0)
-    assert [pace.wait_s(4) for _ in range(3)] == [0.0, 0.0, pytest.approx(0.0012)]
+    assert [pace.wait_s(4) for _ in range(3)] == [
+        0.0,
+        0.0,
+        pytest.approx(0.0012, abs=1e-5),
+    ]
 
 
 def test_a_late_event_is_sent_at_once(account):
@@ -52,9 +56,10 @@ async def test_a_whole_stream_takes_as_long_as_the_model(make_account):
 
     started = account.clock.now
     await send_reply(reply, {}, stays, send, clock=account.clock, record=record)
-    tokens = sum(account.chat("Write 300 words")["usage"][k] for k in ("completion_tokens",))
     took = account.clock.now - started
-    assert took == pytest.approx(0.05 + reply.wait_s - 0.05 + tokens / 3_000, abs=0.005)
+    tokens = account.chat("Write 300 words")["usage"]["completion_tokens"]
+    assert reply.wait_s > 0.05
+    assert took == pytest.approx(reply.wait_s + tokens / 3_000, abs=0.005)
     assert sent[-1]["body"] == b""
     assert record.events_sent == len(sent) - 2
 
@@ -69,7 +74,9 @@ async def test_a_plain_answer_takes_as_long_as_the_model(make_account):
 
     started = account.clock.now
     await send_reply(reply, {}, stays, send, clock=account.clock, record=record)
-    assert account.clock.now - started == pytest.approx(reply.wait_s + reply.rest_s)
+    assert account.clock.now - started == pytest.approx(
+        reply.wait_s + reply.rest_s, abs=1e-5
+    )
     assert reply.rest_s > 0.04
 
 
@@ -102,8 +109,8 @@ async def test_more_body_is_no_departure():
         return messages.pop()
 
     watch = Watch(receive)
-    while not watch.gone:
-        await asyncio.sleep(0)
+    await asyncio.wait_for(watch._task, 5)
+    assert watch.gone
     assert messages == []
 
 
@@ -136,7 +143,10 @@ async def test_a_slow_reader_is_waited_for_in_the_servers_way(account):
             self.size = 10**9
 
     transport = Transport()
-    scope = {"state": {"transport": transport, "raw_chunks": True}, "http_version": "1.1"}
+    scope = {
+        "state": {"transport": transport, "raw_chunks": True},
+        "http_version": "1.1",
+    }
     sent = []
 
     async def send(message):
@@ -146,7 +156,9 @@ async def test_a_slow_reader_is_waited_for_in_the_servers_way(account):
     record = RecordedRequest("POST", "/", "", {}, None)
     await send_reply(reply, scope, stays, send, clock=account.clock, record=record)
     assert sent[1] == b"0"
-    assert transport.written == [b"".join(b"%x\r\n%d\r\n" % (len(str(n)), n) for n in range(1, 15))]
+    assert transport.written == [
+        b"".join(b"%x\r\n%d\r\n" % (len(str(n)), n) for n in range(1, 15))
+    ]
     assert sent[2:] == [b"%d" % n for n in range(15, 40)] + [b""]
 
 

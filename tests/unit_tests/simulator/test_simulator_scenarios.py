@@ -57,7 +57,11 @@ def test_a_reply_can_be_given_several_times_or_without_end(sim):
 
 @pytest.mark.parametrize(
     "when",
-    ["cat", re.compile(r"c.ts?\b"), lambda sent: "cat" in sent["messages"][-1]["content"]],
+    [
+        "cat",
+        re.compile(r"c.ts?\b"),
+        lambda sent: "cat" in sent["messages"][-1]["content"],
+    ],
 )
 def test_a_rule_answers_what_it_matches(sim, when):
     sim.reply("Meow.", when=when)
@@ -203,7 +207,14 @@ def test_reset_forgets_everything_but_the_scenario():
         ({"prompt": "a"}, "a"),
         ({"prompt": ["a", "b", 3]}, "a\nb"),
         ({"messages": [{"role": "system", "content": "s"}]}, ""),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "p"}]}]}, "p"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "text", "text": "p"}]}
+                ]
+            },
+            "p",
+        ),
         ({"messages": "broken"}, ""),
         ({}, ""),
     ],

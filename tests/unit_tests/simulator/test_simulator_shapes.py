@@ -51,7 +51,8 @@ def test_a_plain_answer_has_the_recorded_keys_in_the_recorded_order(told):
     assert body == (
         '{"id":"chatcmpl-ID","choices":[{"finish_reason":"stop","index":0,"message":'
         '{"content":"Hi there.","reasoning":"A greeting.","role":"assistant"}}],'
-        + HEAD % ("gpt-oss-120b", "chat.completion")
+        + HEAD
+        % ("gpt-oss-120b", "chat.completion")
         + ',"usage":{"total_tokens":75,"completion_tokens":6,'
         '"completion_tokens_details":{"accepted_prediction_tokens":0,'
         '"rejected_prediction_tokens":0,"reasoning_tokens":3},"prompt_tokens":69,'
@@ -70,7 +71,8 @@ def test_a_vision_model_counts_images_in_the_prompts_details(told):
     assert body == (
         '{"id":"chatcmpl-ID","choices":[{"finish_reason":"stop","index":0,"message":'
         '{"content":"ok","role":"assistant"}}],'
-        + HEAD % ("gemma-4-31b", "chat.completion")
+        + HEAD
+        % ("gemma-4-31b", "chat.completion")
         + ',"usage":{"total_tokens":22,"completion_tokens":1,'
         '"completion_tokens_details":{"reasoning_tokens":0},"prompt_tokens":21,'
         '"prompt_tokens_details":{"cached_tokens":0,"image_tokens":0}},'
@@ -95,7 +97,7 @@ def chunk(delta: str, model: str = "gpt-oss-120b", tail: str = "") -> str:
     return (
         '{"id":"chatcmpl-ID","choices":[{"delta":'
         + delta
-        + '}],'
+        + "}],"
         + HEAD % (model, "chat.completion.chunk")
         + tail
         + "}"
@@ -121,7 +123,8 @@ def test_a_stream_goes_role_reasoning_content_figures_done(told):
             '"completion_tokens_details":{"accepted_prediction_tokens":0,'
             '"rejected_prediction_tokens":0,"reasoning_tokens":3},"prompt_tokens":69,'
             '"prompt_tokens_details":{"cached_tokens":0}},'
-            + TIMES % ("0.00215", "0.002"),
+            + TIMES
+            % ("0.00215", "0.002"),
         ),
         "[DONE]",
     ]
@@ -150,9 +153,7 @@ def test_gpt_oss_streams_a_call_as_a_head_and_fragments(told):
 
 
 def test_glm_streams_each_call_whole(told):
-    text = told(
-        Answer(tool_calls=CALLS), tools=TOOLS, stream=True, model="zai-glm-4.7"
-    )
+    text = told(Answer(tool_calls=CALLS), tools=TOOLS, stream=True, model="zai-glm-4.7")
     assert events(text)[1:3] == [
         chunk(
             '{"tool_calls":[{"function":{"name":"get_weather",'
@@ -197,7 +198,8 @@ def test_a_text_completion_has_the_documented_keys(make_account):
     assert mask(body) == (
         '{"id":"cmpl-ID","choices":[{"finish_reason":"stop","index":0,'
         '"text":"1, 2, 3"}],'
-        + HEAD % ("gpt-oss-120b", "text_completion")
+        + HEAD
+        % ("gpt-oss-120b", "text_completion")
         + ',"usage":{"total_tokens":10,"completion_tokens":5,'
         '"completion_tokens_details":{"accepted_prediction_tokens":0,'
         '"rejected_prediction_tokens":0,"reasoning_tokens":0},"prompt_tokens":5,'
@@ -232,57 +234,73 @@ def test_a_streamed_text_completion_has_text_deltas(make_account):
         (
             "wrong_api_key",
             401,
-            '{"message":"Wrong API Key","type":"invalid_request_error",'
-            '"param":"api_key","code":"wrong_api_key"}',
+            (
+                '{"message":"Wrong API Key","type":"invalid_request_error",'
+                '"param":"api_key","code":"wrong_api_key"}'
+            ),
         ),
         (
             "wrong_api_format",
             400,
-            '{"message":"body.store: property \'body.store\' is unsupported",'
-            '"type":"invalid_request_error","param":"validation_error",'
-            '"code":"wrong_api_format"}',
+            (
+                '{"message":"body.store: property \'body.store\' is unsupported",'
+                '"type":"invalid_request_error","param":"validation_error",'
+                '"code":"wrong_api_format"}'
+            ),
         ),
         (
             "model_not_found",
             404,
-            '{"message":"Model unknown does not exist or you do not have access to '
-            'it.","type":"not_found_error","param":"model","code":"model_not_found"}',
+            (
+                '{"message":"Model unknown does not exist or you do not have access to '
+                'it.","type":"not_found_error","param":"model","code":"model_not_found"}'
+            ),
         ),
         (
             "request_quota_exceeded",
             429,
-            '{"message":"Requests per minute limit exceeded - too many requests '
-            'sent.","type":"too_many_requests_error","param":"quota",'
-            '"code":"request_quota_exceeded"}',
+            (
+                '{"message":"Requests per minute limit exceeded - too many requests '
+                'sent.","type":"too_many_requests_error","param":"quota",'
+                '"code":"request_quota_exceeded"}'
+            ),
         ),
         (
             "token_quota_exceeded_day",
             429,
-            '{"message":"Tokens per day limit exceeded - too many tokens processed.",'
-            '"type":"too_many_tokens_error","param":"quota",'
-            '"code":"token_quota_exceeded"}',
+            (
+                '{"message":"Tokens per day limit exceeded - too many tokens processed.",'
+                '"type":"too_many_tokens_error","param":"quota",'
+                '"code":"token_quota_exceeded"}'
+            ),
         ),
         (
             "queue_exceeded",
             429,
-            '{"message":"We\'re experiencing high traffic right now! Please try again '
-            'soon.","type":"too_many_requests_error","param":"queue",'
-            '"code":"queue_exceeded"}',
+            (
+                '{"message":"We\'re experiencing high traffic right now! Please try again '
+                'soon.","type":"too_many_requests_error","param":"queue",'
+                '"code":"queue_exceeded"}'
+            ),
         ),
         (
             "server_error",
             500,
-            '{"status_code":500,"error":{"message":"Encountered a server error, '
-            'please try again.","type":"server_error","param":"","code":"","id":""}}',
+            (
+                '{"status_code":500,"error":{"message":"Encountered a server error, '
+                'please try again.","type":"server_error","param":"","code":"","id":""}}'
+            ),
         ),
         ("not_authenticated", 403, '{"detail":"Not authenticated"}'),
         (
             "context_length_exceeded",
             400,
-            '{"message":"Please reduce the length of the messages or completion. '
-            'Current length is 140000 while limit is 131072",'
-            '"type":"invalid_request_error","param":"messages",'
-            '"code":"context_length_exceeded"}',
+            (
+                '{"message":"Please reduce the length of the messages or completion. '
+                'Current length is 140000 while limit is 131072",'
+                '"type":"invalid_request_error","param":"messages",'
+                '"code":"context_length_exceeded"}'
+            ),
         ),
     ],
 )
@@ -376,7 +394,9 @@ def test_a_refusal_reads_as_its_fault():
 
 def test_the_plain_list_is_short(account):
     profiles = [account.engine.profiles["gpt-oss-120b"]]
-    assert json.dumps(list_view(profiles, None, public=False), separators=(",", ":")) == (
+    assert json.dumps(
+        list_view(profiles, None, public=False), separators=(",", ":")
+    ) == (
         '{"object":"list","data":[{"id":"gpt-oss-120b","object":"model","created":0,'
         '"owned_by":"Cerebras"}]}'
     )

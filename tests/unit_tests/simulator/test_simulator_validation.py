@@ -43,7 +43,10 @@ def strict_tool(name="f", **schema):
 
 
 def json_schema(schema, **more):
-    return {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, **more}}
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": "x", "schema": schema, **more},
+    }
 
 
 REFUSED = {
@@ -51,8 +54,8 @@ REFUSED = {
     "unknown key": ({"store": True}, "body.store: property 'body.store' is unsupported"),
     "two unknown keys": (
         {"store": True, "thinking": {}},
-        "body.store: property 'body.store' is unsupported\n"
-        "body.thinking: property 'body.thinking' is unsupported",
+        ("body.store: property 'body.store' is unsupported\n"
+        "body.thinking: property 'body.thinking' is unsupported"),
     ),
     "retired parameter": (
         {"disable_reasoning": True},
@@ -64,8 +67,8 @@ REFUSED = {
     ),
     "unknown key of a message": (
         {"messages": [USER, {"role": "assistant", "content": "a", "reasoning_content": "b"}, USER]},
-        "messages.1.assistant.reasoning_content: property "
-        "'messages.1.assistant.reasoning_content' is unsupported",
+        ("messages.1.assistant.reasoning_content: property "
+        "'messages.1.assistant.reasoning_content' is unsupported"),
     ),
     "unknown key of a part": (
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}]}]},
@@ -347,7 +350,9 @@ def test_the_free_tier_has_the_smaller_window(make_account):
         ("100", {"service_tier": "auto"}, 0.2, 429),
     ],
 )
-def test_the_queue_threshold_is_checked(make_account, threshold, body, queue_time_s, status):
+def test_the_queue_threshold_is_checked(
+    make_account, threshold, body, queue_time_s, status
+):
     account = make_account(queue_time_s=queue_time_s)
     headers = {"queue_threshold": threshold}
     fault = account.refusal(headers=headers, **body)
