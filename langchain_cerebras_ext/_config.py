@@ -135,12 +135,7 @@ def normalise_base_url(url: str) -> str:
     if "://" not in text:
         # A server on this machine has no certificate.
         text = f"{'http' if is_loopback(f'//{text}') else 'https'}://{text}"
-    try:
-        parts: SplitResult | None = urlsplit(text)
-        if parts.port == 0:
-            parts = None
-    except ValueError:  # a port that is no number, half an IPv6 address
-        parts = None
+    parts = _split(text)
     if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
         msg = (
             f"base_url={_without_userinfo(text)!r} is no http(s) URL. The service's is "
@@ -158,6 +153,15 @@ def normalise_base_url(url: str) -> str:
     if not path.endswith("/v1"):
         path += "/v1"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return a URL's parts; `None` for half an IPv6 address or a port that is none."""
+    try:
+        parts = urlsplit(url)
+        return None if parts.port == 0 else parts
+    except ValueError:
+        return None
 
 
 def _without_userinfo(url: str) -> str:

@@ -107,7 +107,9 @@ def structured_output(
                     "Move the class to pydantic.BaseModel of version 2.",
                     stacklevel=3,
                 )
-            method, strict = "function_calling", None
+            else:
+                strict = None
+            method = "function_calling"
         else:
             return bound | _parser(schema, "json_schema", include_raw, tools)
     if method == "function_calling":

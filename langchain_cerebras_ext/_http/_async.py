@@ -84,7 +84,8 @@ class AsyncResponse:
         self._loop = asyncio.get_running_loop()
         self._alarm: asyncio.TimerHandle | None = None
         if limits.deadline != INFINITE:
-            ref = weakref.ref(self)  # an answer that is dropped must not live on
+            # An answer that is dropped must not live on.
+            ref: weakref.ref[AsyncResponse] = weakref.ref(self)
             self._alarm = self._loop.call_at(limits.deadline, _expire, ref)
 
     @property
@@ -344,15 +345,17 @@ class AsyncTransport:
         session = await self._session(loop)
         attempt = _Attempt()
         _attempt.set(attempt)
-        for is_last in (False, True):
+        may_resend = True
+        while True:
             try:
                 raw = await self._exchange(session, method, route, given, body, limits)
                 break
             except Exception as error:
                 if not _is_engine_error(error):
                     raise
-                if is_last or attempt.dialled or not _is_stale(error):
+                if not may_resend or attempt.dialled or not _is_stale(error):
                     raise _explain(error, route, limits) from error
+                may_resend = False
         response = AsyncResponse(raw, route, limits, self.options.max_body_bytes)
         if raw.status == PROXY_REFUSES and route.proxy is not None:
             await response.aclose()

@@ -132,31 +132,31 @@ class _Timed(socket.socket):
             call.heard = True
             return
         # http.client would take the end of the connection for the end of the head.
-        where = "in the middle of the headers" if call.heard else "without an answer"
+        where = "inside the headers" if call.heard else "without an answer"
         raise Fault(kind="closed", text=f"the server closed the connection {where}")
 
-    def recv(self, *args: Any) -> bytes:
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Read as the parent does, within the limits; TLS in TLS reads by this."""
-        data = self._within(super().recv, *args)
+        data = self._within(super().recv, buflen, flags)
         self._heard(len(data))
         return data
 
-    def recv_into(self, *args: Any) -> int:
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         """Read as the parent does, within the limits."""
-        count = self._within(super().recv_into, *args)
+        count = self._within(super().recv_into, buffer, nbytes or len(buffer), flags)
         self._heard(count)
         return count
 
-    def send(self, *args: Any) -> int:
+    def send(self, data: Any, flags: int = 0) -> int:
         """Write as the parent does, within the limits."""
-        return self._within(super().send, *args)
+        return self._within(super().send, data, flags)
 
-    def sendall(self, data: Any, *args: Any) -> None:
+    def sendall(self, data: Any, flags: int = 0) -> None:
         """Write all; the limit is on each part, so that a large body may take long."""
         with memoryview(data).cast("B") as view:
             sent = 0
             while sent < len(view):
-                sent += self.send(view[sent:], *args)
+                sent += self.send(view[sent:], flags)
 
 
 class _TimedTLS(_Timed, ssl.SSLSocket):

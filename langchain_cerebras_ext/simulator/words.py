@@ -10,17 +10,18 @@ if TYPE_CHECKING:
 
 _STOPWORDS = frozenset(
     """
-    a about above afterwards all also an and any anything are as ask at be been before being
-    between both but by call can cite could create describe did do does doing each every
-    explain extract find first for from generate get give given had has have having
-    hello her here hey hi him his how i if in include including instead into is it its
-    just keep keys know last let like list look make many may me might more most much
-    must my name named need next no none not nothing now of on one only or other our
-    out over own please provide put read reply respond result return said same say
-    see set she should show since so some such summarise summarize take tell than thank thanks that the
-    their them then there these they thing this those through to too tool tools under
-    until up upon use used using value very want was we well were what when where
-    which while who whose why will with without word words would write yes you your
+    a about above afterwards all also an and any anything are as ask at be been before
+    being between both but by call can cite could create describe did do does doing
+    each every explain extract find first for from generate get give given had has
+    have having hello her here hey hi him his how i if in include including instead
+    into is it its just keep keys know last let like list look make many may me might
+    more most much must my name named need next no none not nothing now of on one only
+    or other our out over own please provide put read reply respond result return said
+    same say see set she should show since so some such summarise summarize take tell
+    than thank thanks that the their them then there these they thing this those
+    through to too tool tools under until up upon use used using value very want was
+    we well were what when where which while who whose why will with without word
+    words would write yes you your
     """.split()  # noqa: SIM905 - words read better in a row
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import operator
 import warnings
 from contextlib import asynccontextmanager, contextmanager
@@ -35,8 +34,10 @@ from langchain_core.messages import (
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.checkpoint.serde.event_hooks import register_serde_event_listener
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel, Field
 
 from langchain_cerebras_ext import ChatCerebras, register_with_langchain
@@ -156,9 +157,7 @@ def registered(monkeypatch):
     register_with_langchain()
 
 
-def test_an_agent_is_made_by_the_models_name(
-    sim, tools, done, registered, monkeypatch
-):
+def test_an_agent_is_made_by_the_models_name(sim, tools, done, registered, monkeypatch):
     monkeypatch.setenv("CEREBRAS_API_KEY", "csk-test")
     monkeypatch.setenv("CEREBRAS_BASE_URL", sim.base_url)
     agent = create_agent("cerebras:gpt-oss-120b", tools)
@@ -291,11 +290,13 @@ async def test_a_call_that_was_cut_off_is_never_run(sim, make, done, how):
 
 
 @pytest.fixture
-def strict_checkpoints(caplog):
-    """The serialiser logs each type that it does not know: there must be none."""
-    with caplog.at_level(logging.WARNING):
-        yield
-    assert [r.getMessage() for r in caplog.records if "langgraph" in r.name] == []
+def strict_checkpoints():
+    """Hear of each type that the serialiser does not know: there must be none."""
+    heard = []
+    stop = register_serde_event_listener(heard.append)
+    yield
+    stop()
+    assert heard == []
 
 
 def _texts_in(saver, config):
@@ -342,8 +343,8 @@ def test_an_agent_remembers_a_conversation(
         assert sent[3]["content"] == first_answer
         # The reasoning of an earlier turn goes back in the field that the model takes.
         assert sent[1]["reasoning"]
-        other = {"configurable": {"thread_id": "two"}}
-        agent.invoke(_ask("Hello"), other)
+        sim.reply("Hello.", when="Hello")
+        agent.invoke(_ask("Hello"), {"configurable": {"thread_id": "two"}})
         assert len(sim.chat_requests[-1].body["messages"]) == 1
 
 
@@ -378,7 +379,9 @@ async def test_an_agent_remembers_in_a_loop(
         assert not any(isinstance(message, AIMessageChunk) for message in messages)
 
 
-def test_what_was_saved_is_what_was_answered(model, tools, tmp_path, strict_checkpoints):
+def test_what_was_saved_is_what_was_answered(
+    model, tools, tmp_path, strict_checkpoints
+):
     """Metadata, usage and reasoning survive the way through the database."""
     config = {"configurable": {"thread_id": "one"}}
     with _memory("sqlite", tmp_path) as saver:
@@ -389,6 +392,30 @@ def test_what_was_saved_is_what_was_answered(model, tools, tmp_path, strict_chec
     assert saved == answered
     assert saved[1].usage_metadata["output_token_details"]["reasoning"] > 0
     assert "time_info" in saved[1].response_metadata
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_graphs_own_node_may_hand_over_a_summed_stream(sim, model, tmp_path, kind):
+    """LangGraph makes a message of a chunk, ours as its own."""
+
+    def talk(state):
+        return {"messages": [_sum(list(model.stream(state["messages"])))]}
+
+    sim.reply("Light is scattered.", reasoning="Physics.")
+    config = {"configurable": {"thread_id": "one"}}
+    with _memory(kind, tmp_path) as saver:
+        graph = StateGraph(MessagesState)
+        graph.add_node("talk", talk)
+        graph.add_edge(START, "talk")
+        graph.add_edge("talk", END)
+        app = graph.compile(checkpointer=saver)
+        app.invoke(_ask("Why is the sky blue?"), config)
+        messages = app.get_state(config).values["messages"]
+        assert _types(messages) == [HumanMessage, AIMessage]
+        assert messages[1].text == "Light is scattered."
+        assert messages[1].additional_kwargs["reasoning_content"] == "Physics."
+        app.invoke(_ask("And red?"), config)
+        assert len(app.get_state(config).values["messages"]) == 4
 
 
 # -------------------------------------------------------------------------- streaming
@@ -431,7 +458,9 @@ async def test_updates_tell_each_step(model, tools, asynchronous):
     agent = create_agent(model, tools)
     parts = await _streamed(agent, WEATHER, "updates", asynchronous)
     assert [next(iter(part)) for part in parts] == ["model", "tools", "model"]
-    messages = [message for part in parts for message in next(iter(part.values()))["messages"]]
+    messages = [
+        message for part in parts for message in next(iter(part.values()))["messages"]
+    ]
     assert _types(messages) == ONE_TOOL[1:]
 
 
@@ -509,7 +538,9 @@ async def test_a_model_that_can_do_both_answers_natively(
             "add",
         ]
         # The service refuses tools whose `strict` differs.
-        assert len({one["function"].get("strict") for one in request.body["tools"]}) == 1
+        assert (
+            len({one["function"].get("strict") for one in request.body["tools"]}) == 1
+        )
 
 
 @both
@@ -711,7 +742,9 @@ FOREIGN = {
         HumanMessage("What is the weather in Lisbon?"),
         AIMessage(
             [{"type": "text", "text": "I look.", "annotations": [], "id": "msg_1"}],
-            tool_calls=[{"name": "get_weather", "args": {"city": "Lisbon"}, "id": "c1"}],
+            tool_calls=[
+                {"name": "get_weather", "args": {"city": "Lisbon"}, "id": "c1"}
+            ],
             additional_kwargs={
                 "refusal": None,
                 "tool_calls": [
@@ -777,8 +810,13 @@ FOREIGN = {
                     "id": "c1",
                 },
             ],
-            tool_calls=[{"name": "get_weather", "args": {"city": "Lisbon"}, "id": "c1"}],
-            response_metadata={"output_version": "v1", "model_provider": "google_genai"},
+            tool_calls=[
+                {"name": "get_weather", "args": {"city": "Lisbon"}, "id": "c1"}
+            ],
+            response_metadata={
+                "output_version": "v1",
+                "model_provider": "google_genai",
+            },
         ),
         ToolMessage("17 degrees", tool_call_id="c1"),
         AIMessage(
@@ -823,9 +861,7 @@ def test_a_conversation_goes_to_another_provider_and_back(sim, model, tools):
             max_retries=0,
             http_client=client,
         )
-        agent = create_agent(
-            model, tools, middleware=[ModelFallbackMiddleware(other)]
-        )
+        agent = create_agent(model, tools, middleware=[ModelFallbackMiddleware(other)])
         first = agent.invoke(WEATHER)["messages"]
         sim.fail_next(500, when="London")
         second = agent.invoke(

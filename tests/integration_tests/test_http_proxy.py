@@ -287,7 +287,8 @@ def test_https_goes_through_one_kept_tunnel(
     monkeypatch.setenv("SSL_CERT_FILE", bundle)
     assert ask(tls_origin, 3) == [b"onetwo"] * 3
     where = tls_origin.removeprefix("https://").partition("/")[0]
-    assert proxy.lines() == [f"CONNECT {where} HTTP/1.1"]
+    [line] = proxy.lines()
+    assert line.startswith(f"CONNECT {where} HTTP/1.")
 
 
 def test_no_proxy_goes_round_it(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from langchain_cerebras_ext._http import Timeouts
+from langchain_cerebras_ext._http._errors import causes
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     CerebrasConnectionError,
@@ -48,7 +49,7 @@ def test_a_request_crosses_the_wire_as_given(
     answer = client.send(
         server.url + "?q=1",
         b'{"a":1}',
-        headers={"Authorization": "Bearer k", "X-A": "é"},
+        headers={"Authorization": "Bearer k", "X-A": "é", "X-B": "1\t2"},
     )
     assert (answer.status, answer.headers, answer.read()) == (
         200,
@@ -61,7 +62,8 @@ def test_a_request_crosses_the_wire_as_given(
     assert request.headers == {
         "host": f"127.0.0.1:{server.port}",
         "authorization": "Bearer k",
-        "x-a": "é",
+        "x-a": "é".encode().decode("latin-1"),
+        "x-b": "1\t2",
         "accept-encoding": "identity",
         "content-length": "7",
     }
@@ -117,34 +119,31 @@ def test_a_stream_hands_on_each_read_without_waiting(
     def handler(peer: Peer, server: Server) -> None:
         peer.read_request()
         peer.send(STREAM + chunk(b"one"))
-        for name, data in (
-            ("a", chunk(b"two")),
-            ("b", chunk(b"three")[:4]),
-            ("c", chunk(b"three")[4:]),
-        ):
+        for name, data in (("a", chunk(b"two")), ("b", chunk(b"three"))):
             server.event(name).wait(5)
             peer.send(data)
-        server.event("d").wait(5)
+        server.event("c").wait(5)
         peer.send(b"0\r\n\r\n")
 
     server = serve(handler)
     answer = client.send(server.url)
     assert answer.next() == b"one"
-    for name, data in (("a", b"two"), ("b", b"t"), ("c", b"hree")):
+    for name, data in (("a", b"two"), ("b", b"three")):
         server.event(name).set()
         assert answer.next() == data
-    server.event("d").set()
+    server.event("c").set()
     assert answer.next() is None
     assert answer.next() is None
 
 
-def test_many_chunks_in_one_read_come_in_few_parts(
+def test_many_chunks_come_whole_and_in_order(
     client: Client, serve: Callable[..., Server]
 ) -> None:
-    server = serve(answer_each(STREAM + chunk(b"x" * 50) * 3000 + b"0\r\n\r\n"))
+    pieces = [b"%d " % number for number in range(3000)]
+    server = serve(answer_each(STREAM + b"".join(map(chunk, pieces)) + b"0\r\n\r\n"))
     parts = client.send(server.url).parts()
-    assert b"".join(parts) == b"x" * 150_000
-    assert len(parts) < 300
+    assert b"".join(parts) == b"".join(pieces)
+    assert all(parts), "no part is empty"
 
 
 def test_a_gzipped_stream_is_decoded_as_it_comes(
@@ -243,7 +242,7 @@ def test_what_came_before_the_cut_is_handed_on(
 
     answer = client.send(serve(handler).url)
     assert answer.next() == b"half"
-    with pytest.raises(CerebrasConnectionError, match="last chunk"):
+    with pytest.raises(CerebrasConnectionError, match="before the answer's end"):
         answer.next()
 
 
@@ -345,7 +344,7 @@ def test_a_request_is_not_resent_once_a_byte_of_its_answer_came(
 
     server = serve(handler)
     assert client.send(server.url).read() == b"ok"
-    with pytest.raises(CerebrasConnectionError, match="inside the answer's head"):
+    with pytest.raises(CerebrasConnectionError, match="inside the headers"):
         client.send(server.url)
     assert server.connections == 1
 
@@ -537,15 +536,15 @@ def test_socket_options_are_set(
 ) -> None:
     option = (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     seen: list[tuple[object, ...]] = []
+    original = socket.socket.setsockopt
 
-    class Recorder(socket.socket):
-        def setsockopt(self, *given: object) -> None:  # type: ignore[override]
-            seen.append(given)
-            super().setsockopt(*given)  # type: ignore[arg-type]
+    def record(sock: socket.socket, *given: object) -> None:
+        seen.append(given)
+        original(sock, *given)  # type: ignore[arg-type]
 
     server = serve(answer_each(OK))
     client = make_client(socket_options=(option,))
-    monkeypatch.setattr(socket, "socket", Recorder)
+    monkeypatch.setattr(socket.socket, "setsockopt", record)
     assert client.send(server.url).read() == b"ok"
     assert option in seen
     assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in seen
@@ -606,7 +605,7 @@ def test_nobody_listening_is_told_with_host_and_port(client: Client) -> None:
             f"http://127.0.0.1:{port}/v1", headers={"Authorization": f"Bearer {SECRET}"}
         )
     assert caught.value.kind == "refused"
-    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+    assert isinstance([*causes(caught.value)][-1], ConnectionRefusedError)
     assert SECRET not in str(caught.value)
 
 

@@ -92,7 +92,7 @@ def _cases() -> Iterator[Any]:
                 yield pytest.param(path, version, coalesce, id=name)
 
 
-@pytest.mark.parametrize(("path", "output_version", "coalesce"), _cases())
+@pytest.mark.parametrize(("path", "output_version", "coalesce"), list(_cases()))
 @pytest.mark.parametrize("recording", ALL, ids=NAMES)
 def test_message_is_the_expected_one_on_every_path(
     server: WireServer,
