@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from langchain_cerebras_ext._messages_out import partial_message
-from langchain_cerebras_ext._stream_reader import StreamReader
+from langchain_cerebras_ext._stream_reader import StreamReader, status_in
 from langchain_cerebras_ext.errors import (
     CerebrasConnectionError,
     CerebrasError,
     CerebrasResponseError,
+    CerebrasTimeoutError,
+    EmptyResponseError,
     StreamInterruptedError,
     mask_secrets,
     status_error,
@@ -56,6 +58,7 @@ __all__ = [
 _OK = 200
 _REDIRECT = 300
 _ERROR = 400
+_FAILED = 500
 _SHOWN = 200
 
 
@@ -77,35 +80,10 @@ class Call:
 class Answer:
     """A plain answer, whole and without an error status."""
 
-    body: bytes
+    response: Response
     headers: Mapping[str, str]
     elapsed_s: float
     attempts: int
-
-    def response(self) -> Response:
-        """Return the body, typed.
-
-        Raises:
-            CerebrasStatusError: The body of a 200 is an error.
-            CerebrasResponseError: The body is no JSON of the API's shape.
-        """
-        try:
-            decoded = decode_response(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            shown = mask_secrets(self.body[:_SHOWN].decode("utf-8", "replace"))
-            kind = self.headers.get("content-type", "no content type")
-            msg = (
-                f"Cerebras answered 200 with a body ({kind}) that is no answer of the "
-                f"API: {error}. It begins with {shown!r}. Is base_url right?"
-            )
-            raise CerebrasResponseError(
-                msg, request_id=self.headers.get("inference-id")
-            ) from error
-        if not decoded.choices and (
-            decoded.error or decoded.status_code or decoded.message or decoded.detail
-        ):
-            raise status_error(decoded.status_code or 500, self.body, self.headers)
-        return decoded
 
 
 # ----------------------------------------------------------------- checks, no I/O
@@ -125,10 +103,51 @@ def _check_body(call: Call, status: int, headers: Mapping[str, str], b: bytes) -
         raise CerebrasResponseError(msg, is_retryable=False)
 
 
-def _is_stream(status: int, headers: Mapping[str, str]) -> bool:
-    return status == _OK and headers.get("content-type", "").startswith(
-        "text/event-stream"
+def _decode(call: Call, headers: Mapping[str, str], body: bytes) -> Response:
+    """Return the body of a success, typed.
+
+    Raises:
+        CerebrasStatusError: The body of a 200 is an error.
+        EmptyResponseError: It is an answer without choices.
+        CerebrasResponseError: It is no JSON of the API's shape.
+    """
+    if call.method == "GET":  # a connection is warmed up; nothing is answered
+        return Response()
+    try:
+        decoded = decode_response(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        text = body[: 2 * _SHOWN].decode("utf-8", "replace")
+        shown = mask_secrets(text, call.api_key)[:_SHOWN]
+        kind = headers.get("content-type", "no content type")
+        msg = (
+            f"Cerebras answered 200 with a body ({kind}) that is no answer of the "
+            f"API: {error}. It begins with {shown!r}. Is base_url right?"
+        )
+        raise CerebrasResponseError(
+            msg,
+            request_id=headers.get("inference-id"),
+            is_retryable="json" in kind,  # half a body may come whole the next time
+        ) from error
+    if decoded.choices:
+        return decoded
+    if decoded.error or decoded.status_code or decoded.message or decoded.detail:
+        raise status_error(
+            decoded.status_code or status_in(body) or _FAILED,
+            body,
+            headers,
+            api_key=call.api_key,
+            model=call.model,
+        )
+    msg = (
+        "Cerebras answered 200 without choices: there is no message in the answer "
+        f"(id {decoded.id}). Try again; tell the support the id if it stays."
     )
+    raise EmptyResponseError(msg, request_id=decoded.id)
+
+
+def _is_stream(status: int, headers: Mapping[str, str]) -> bool:
+    kind = headers.get("content-type", "").lower()
+    return status == _OK and kind.startswith("text/event-stream")
 
 
 def _refuse_unstreamed(
@@ -136,8 +155,7 @@ def _refuse_unstreamed(
 ) -> NoReturn:
     """Raise for an answer to a stream that is none."""
     _check_body(call, status, headers, body)
-    answer = Answer(body, headers, 0.0, 1)
-    answer.response()
+    _decode(call, headers, body)
     kind = headers.get("content-type", "no content type")
     msg = (
         f"A stream was asked for, and {call.url} answered with {kind}. Set "
@@ -152,14 +170,13 @@ def _new_reader(call: Call, headers: Mapping[str, str]) -> StreamReader:
 
 def _with_partial(error: CerebrasError, reader: StreamReader) -> CerebrasError:
     """Hang what had arrived on an error, and say that the stream was cut."""
-    if isinstance(error, CerebrasConnectionError) and reader.saw_choice:
-        is_timeout = getattr(error, "timeout_s", None) is not None
-        if not is_timeout:
-            cut = StreamInterruptedError(
-                f"The stream broke off before its end: {error.message}"
-            )
-            cut.__cause__ = error
-            error = cut
+    lost = isinstance(error, CerebrasConnectionError)
+    if lost and reader.saw_choice and not isinstance(error, CerebrasTimeoutError):
+        cut = StreamInterruptedError(
+            f"The stream broke off before its end: {error.message}"
+        )
+        cut.__cause__ = error
+        error = cut
     if error.partial_message is None:
         error.partial_message = partial_message(reader)
     if error.request_id is None:
@@ -179,7 +196,7 @@ def send(transport: SyncTransport, call: Call) -> Answer:
     retrier = Retrier(call.policy)
     started = time.monotonic()
 
-    def once() -> tuple[bytes, Mapping[str, str]]:
+    def once() -> tuple[Response, Mapping[str, str]]:
         response = transport.send(
             call.method, call.url, call.headers, call.body, call.timeouts
         )
@@ -188,10 +205,10 @@ def send(transport: SyncTransport, call: Call) -> Answer:
         finally:
             response.close()
         _check_body(call, response.status, response.headers, body)
-        return body, response.headers
+        return _decode(call, response.headers, body), response.headers
 
-    body, headers = retrier.call(once)
-    return Answer(body, headers, time.monotonic() - started, retrier.attempts)
+    decoded, headers = retrier.call(once)
+    return Answer(decoded, headers, time.monotonic() - started, retrier.attempts)
 
 
 async def asend(transport: AsyncTransport, call: Call) -> Answer:
@@ -203,7 +220,7 @@ async def asend(transport: AsyncTransport, call: Call) -> Answer:
     retrier = Retrier(call.policy)
     started = time.monotonic()
 
-    async def once() -> tuple[bytes, Mapping[str, str]]:
+    async def once() -> tuple[Response, Mapping[str, str]]:
         response = await transport.send(
             call.method, call.url, call.headers, call.body, call.timeouts
         )
@@ -212,10 +229,10 @@ async def asend(transport: AsyncTransport, call: Call) -> Answer:
         finally:
             await response.aclose()
         _check_body(call, response.status, response.headers, body)
-        return body, response.headers
+        return _decode(call, response.headers, body), response.headers
 
-    body, headers = await retrier.acall(once)
-    return Answer(body, headers, time.monotonic() - started, retrier.attempts)
+    decoded, headers = await retrier.acall(once)
+    return Answer(decoded, headers, time.monotonic() - started, retrier.attempts)
 
 
 # ------------------------------------------------------------------------ streams

@@ -159,9 +159,10 @@ def _split(url: str) -> SplitResult | None:
     """Return a URL's parts; `None` for half an IPv6 address or a port that is none."""
     try:
         parts = urlsplit(url)
-        return None if parts.port == 0 else parts
+        is_right = parts.port != 0
     except ValueError:
         return None
+    return parts if is_right else None
 
 
 def _without_userinfo(url: str) -> str:

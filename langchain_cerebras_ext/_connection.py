@@ -115,7 +115,9 @@ class CerebrasConnection(BaseModel):
         populate_by_name=True,
         arbitrary_types_allowed=True,
         protected_namespaces=(),
-        extra="forbid",
+        # Unknown names are refused by `_prepare`. With `extra="forbid"` mypy's plugin
+        # would refuse the aliases as well.
+        extra="ignore",
         # Pydantic's own message, the cause of ours, would show the key.
         hide_input_in_errors=True,
     )

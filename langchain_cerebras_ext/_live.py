@@ -162,19 +162,25 @@ def _counted(count: int, what: str, part: int | None, named: str) -> str:
 
 
 def figures_of(message: AIMessage | None, meter: SpeedMeter | None = None) -> Figures:
-    """Return a call's figures: what its message says, else what a meter measured."""
+    """Return a call's figures.
+
+    Args:
+        message: Knows its usage and, if it is one of ours, what was measured.
+        meter: Measured the call, for a message that does not know.
+    """
     usage: Any = (message.usage_metadata if message else None) or {}
-    metadata: Mapping[str, Any] = message.response_metadata if message else {}
-    told: Any = metadata.get("measured") or {}
-    seen = meter is not None and meter.first_token_s is not None
+    told: Any = (message.response_metadata if message else {}).get("measured")
+    if told is None:
+        seen = meter is not None and meter.first_token_s is not None
+        told = {
+            "time_to_first_token_s": meter.first_token_s if meter else None,
+            "total_s": meter.elapsed_s if meter and seen else None,
+            "output_tokens_per_s": meter.tokens_per_s if meter else None,
+        }
     return Figures(
-        first_token_s=told.get(
-            "time_to_first_token_s", meter.first_token_s if meter and seen else None
-        ),
-        total_s=told.get("total_s", meter.elapsed_s if meter and seen else None),
-        output_tokens_per_s=told.get(
-            "output_tokens_per_s", meter.tokens_per_s if meter else None
-        ),
+        first_token_s=told.get("time_to_first_token_s"),
+        total_s=told.get("total_s"),
+        output_tokens_per_s=told.get("output_tokens_per_s"),
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
         reasoning_tokens=(usage.get("output_token_details") or {}).get("reasoning"),

@@ -18,6 +18,7 @@ from langchain_cerebras_ext.errors import (
     mask_secrets,
     status_error,
 )
+from langchain_cerebras_ext.wire._decode import Delta as WireDelta
 from langchain_cerebras_ext.wire._decode import decode_chunk
 from langchain_cerebras_ext.wire._sse import (
     ErrorPayload,
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from langchain_cerebras_ext.wire._decode import Choice, Chunk, ToolCall
-    from langchain_cerebras_ext.wire._decode import Delta as WireDelta
 
 __all__ = ["Delta", "StreamReader", "ToolFragment"]
 
@@ -181,6 +181,8 @@ class StreamReader:
                     self.finish_reason = choice.finish_reason
             if choice.delta is not None:
                 self._add(choice, choice.delta, deltas)
+            elif choice.logprobs:
+                self._add(choice, WireDelta(content=choice.text), deltas)
             elif choice.text:
                 deltas.append(Delta("text", choice.text))
         self.deltas += deltas
@@ -193,7 +195,7 @@ class StreamReader:
 
     def _error(self, payload: bytes, chunk: Chunk | None) -> CerebrasError:
         """An error event: the HTTP status stays 200, the body may name one."""
-        status = (chunk.status_code if chunk else None) or _status_in(payload) or 500
+        status = (chunk.status_code if chunk else None) or status_in(payload) or 500
         return status_error(
             status,
             bytes(payload),
@@ -283,11 +285,11 @@ def _unreadable(payload: bytes, error: Exception) -> CerebrasResponseError:
     )
 
 
-def _status_in(payload: bytes) -> int | None:
+def status_in(payload: bytes) -> int | None:
     """Return a status that an error body carries anywhere it has been seen."""
     try:
         body = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(body, dict):
         return None

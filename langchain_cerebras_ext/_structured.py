@@ -203,7 +203,8 @@ def _with_remedy(error: CerebrasInvalidRequestError) -> CerebrasInvalidRequestEr
         f"{error.message} To use it as it is: strict=False (the schema is a guide "
         "only), method='function_calling', or fallback=True."
     )
-    return type(error)(text, **{**error.__dict__, "message": text})
+    data = {name: value for name, value in vars(error).items() if name != "message"}
+    return type(error)(text, **data)
 
 
 def _is_pydantic_v1(schema: Any) -> bool:
@@ -451,6 +452,23 @@ def _bare_json(text: str) -> str:
     return found[1] if found else text
 
 
+class _RawParts(AddableDict):
+    """A part of a stream with `include_raw`: chunks add up, the last parsed counts.
+
+    LangChain's own refuses to add two objects, and keeps one that `None` follows.
+    """
+
+    def __add__(self, other: Any) -> _RawParts:
+        whole = _RawParts(self)
+        for key, value in other.items():
+            is_chunk = key == "raw" and key in whole
+            whole[key] = whole[key] + value if is_chunk else value
+        return whole
+
+    def __radd__(self, other: Any) -> _RawParts:
+        return _RawParts(other) + self
+
+
 _GROWTH = 1.1
 """A partial object is validated when the text has grown by a tenth: all validations
 together then cost no more than ten of the whole."""
@@ -484,7 +502,7 @@ class _Progress:
             chunk = AIMessageChunk(content=str(chunk))
             self._chunks.append(chunk)
         if self._parser.include_raw:
-            yield AddableDict({"raw": chunk})
+            yield _RawParts({"raw": chunk})
         text = self._text_of(chunk)
         if text and not self._broken and self._feed(text):
             yield from self._partial()
@@ -504,7 +522,7 @@ class _Progress:
             message = add_ai_message_chunks(first, *rest) if rest else first
         value = self._parser.parse_result([ChatGeneration(message=message)])
         if self._parser.include_raw:
-            yield AddableDict(
+            yield _RawParts(
                 {
                     "parsed": value["parsed"],
                     "parsing_error": value["parsing_error"],
@@ -547,4 +565,4 @@ class _Progress:
             if value == self._last:
                 return
         self._last = value
-        yield AddableDict({"parsed": value}) if self._parser.include_raw else value
+        yield _RawParts({"parsed": value}) if self._parser.include_raw else value

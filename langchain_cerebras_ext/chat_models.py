@@ -364,7 +364,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         return self._result(await asend(self._atransport(), call))
 
     def _result(self, answer: Answer) -> ChatResult:
-        response = answer.response()
+        response = answer.response
         tokens = (response.usage or {}).get("completion_tokens")
         metadata = self._metadata_of(answer, tokens)
         generations = build_generations(response, metadata)

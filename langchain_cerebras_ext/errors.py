@@ -98,7 +98,8 @@ MAX_BODY_CHARS = 2000
 """How much of a body an error keeps: enough to read, never a whole HTML page."""
 
 _SECRET = re.compile(
-    r"\b(csk[-_]|sk-|gsk_|xai-|AIza)[A-Za-z0-9_\-]{3,}|(?i:bearer\s+)\S{8,}"
+    r"\b(csk[-_]|sk-|gsk_|xai-|AIza)[A-Za-z0-9_\-]{3,}"
+    r"|(?i:bearer\s+)[^\s\"'\\<>(){}\[\],;]{8,}"
 )
 
 
@@ -108,6 +109,20 @@ def mask_secrets(text: str, *secrets: str | None) -> str:
         if secret:
             text = text.replace(secret, "***")
     return _SECRET.sub(lambda found: f"{found[1] or ''}***", text)
+
+
+def _masked(value: Any, api_key: str | None) -> Any:
+    """Mask every text of a decoded body."""
+    if isinstance(value, str):
+        return mask_secrets(value, api_key)
+    if isinstance(value, dict):
+        return {
+            mask_secrets(key, api_key): _masked(item, api_key)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(item, api_key) for item in value]
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,8 +443,9 @@ def status_error(
     text = mask_secrets(body[: 4 * MAX_BODY_CHARS].decode("utf-8", "replace"), api_key)
     text = text[:MAX_BODY_CHARS]
     try:
-        decoded = json.loads(body)
-    except ValueError:
+        whole = json.loads(body)
+        decoded = _masked(whole, api_key) if len(body) <= MAX_BODY_CHARS else whole
+    except (ValueError, RecursionError):
         decoded = None
     fields: dict[str, Any] = {}
     if isinstance(decoded, dict):
@@ -471,8 +487,6 @@ def status_error(
         request_id=headers.get("inference-id") or headers.get("x-request-id"),
         response=ErrorResponse(status, dict(headers), text),
     )
-    if api_key and not isinstance(error.body, str):
-        error.body = json.loads(mask_secrets(json.dumps(error.body), api_key))
     if isinstance(error, RateLimitError):
         error.kind = _limit_kind(code, said)
         window = _WINDOW.search(said)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
-from pydantic import Field
+from langchain_core.runnables.config import ContextThreadPoolExecutor
+from pydantic import Field, model_validator
 
 from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
 from langchain_cerebras_ext._config import strip_provider
@@ -22,6 +23,7 @@ from langchain_cerebras_ext._metadata import (
 )
 from langchain_cerebras_ext._params import COMPLETION_PARAMS
 from langchain_cerebras_ext._request import build_payload
+from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.errors import (
     CerebrasInvalidRequestError,
     EmptyResponseError,
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._params import Param
 
 __all__ = ["CerebrasLLM"]
+
+_MOST_THREADS = 32
 
 
 class CerebrasLLM(CerebrasConnection, BaseLLM):
@@ -106,6 +110,11 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
 
     _params: ClassVar[Mapping[str, Param]] = COMPLETION_PARAMS
     _path: ClassVar[str] = "/completions"
+
+    @model_validator(mode="after")
+    def _report_version(self) -> Self:
+        self._add_version("langchain-cerebras-ext", __version__)
+        return self
 
     @property
     def _llm_type(self) -> str:
@@ -202,7 +211,13 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             ]
             return _joined([_sum(parts) for parts in chunks])
         calls = [self._request(p, stop, kwargs, stream=False) for p in prompts]
-        return _joined([_read(send(self._transport(), call)) for call in calls])
+        transport = self._transport()
+        if len(calls) == 1:
+            return _joined([_read(send(transport, calls[0]))])
+        # LangChain hands over as many prompts as may be under way at once.
+        with ContextThreadPoolExecutor(min(len(calls), _MOST_THREADS)) as pool:
+            answers = list(pool.map(lambda call: send(transport, call), calls))
+        return _joined([_read(answer) for answer in answers])
 
     async def _agenerate(
         self,
@@ -226,8 +241,10 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         return _joined([_read(answer) for answer in answers])
 
     def _streams(self, kwargs: Mapping[str, Any]) -> bool:
-        n = kwargs.get("n", self.n) or 1
-        return self.streaming and n == 1
+        most = max(
+            kwargs.get("n", self.n) or 1, kwargs.get("best_of", self.best_of) or 1
+        )
+        return self.streaming and most == 1
 
     def _check_stream(self, kwargs: Mapping[str, Any]) -> None:
         for name in ("n", "best_of"):
@@ -282,7 +299,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
 
 def _read(answer: Answer) -> list[Generation]:
     """Return the completions of one prompt; usage stands on the first."""
-    response = answer.response()
+    response = answer.response
     if not response.choices:
         msg = (
             "Cerebras answered 200 without choices: there is no completion in the "

@@ -58,6 +58,8 @@ def show(stream: Iterable[Any] | AsyncIterable[Any]) -> Any:
     shown as text; HTML in it, scripts and remote images are not run or loaded.
 
     Interrupting the cell leaves what came, and closes the stream and its connection.
+    (LangGraph runs a sync agent's calls in threads, where they go on to their end; an
+    async one, `await show(agent.astream(...))`, is stopped at once.)
 
     Args:
         stream: What `model.stream(...)` returns; or a stream of texts, of structured

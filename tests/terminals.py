@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 COMMAND = [sys.executable, "-m", "langchain_cerebras_ext"]
 
+_TYPING_S = 0.2
+
 # Makes the terminal the process's own, so that Ctrl-C typed there is a signal.
 _ADOPT = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
@@ -105,6 +107,8 @@ def in_terminal(
                 at = seen.find(waiting[0][0], searched)
                 if at >= 0:
                     searched = at + len(waiting[0][0])
+                    # `input` misses a signal that comes while it is being set up.
+                    time.sleep(_TYPING_S)
                     os.write(ours, waiting.pop(0)[1].encode())
             elif ready and not piece:
                 break

@@ -192,7 +192,8 @@ def sse(
             return
         if delay_s:
             time.sleep(delay_s)
-        yield chunk(piece)
+        if piece:  # a chunk of no bytes would be the end
+            yield chunk(piece)
     yield END
 
 

@@ -133,6 +133,9 @@ class AsyncResponse:
         except Exception as error:
             if not _is_engine_error(error):
                 raise
+            rest = _unread(self._raw.content)
+            if rest:
+                yield rest
             raise self._explain(error) from error
         finally:
             await self.aclose()
@@ -223,6 +226,19 @@ def _is_engine_error(error: Exception) -> bool:
 
     engine = (OSError, LimitError, ValueError, aiohttp.ClientError, HttpProcessingError)
     return isinstance(error, engine)
+
+
+def _unread(content: Any) -> bytes:
+    """Return what came before a failure, which aiohttp reports at once.
+
+    Its reader raises as soon as the connection is lost, though bytes are left in it.
+    """
+    buffer = getattr(content, "_buffer", None)
+    if not buffer:
+        return b""
+    rest = b"".join(buffer)[getattr(content, "_buffer_offset", 0) :]
+    buffer.clear()
+    return rest
 
 
 class _Session:

@@ -260,8 +260,10 @@ class Talk:
         )
         waiting = list(attached)
         while prompt := _ask():
+            said = len(self.messages)
             self.answer("\n\n".join([prompt, *waiting]))
-            waiting = []
+            if len(self.messages) > said:
+                waiting = []  # part of the conversation now
         return 0
 
     def answer(self, prompt: str) -> int:

@@ -6,16 +6,16 @@ citation is looked up in the file before it is printed.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from langchain_core.messages import (
     AIMessage,
-    AnyMessage,
     BaseMessage,
     HumanMessage,
     ToolMessage,
@@ -250,9 +250,6 @@ def run_agent(
         CommandError: The agent went on without an answer.
     """
     from langchain.agents import create_agent
-    from langchain.agents.structured_output import (
-        StructuredOutputError as AgentFormatError,
-    )
     from langgraph.errors import GraphRecursionError
 
     agent: Any = create_agent(
@@ -264,18 +261,35 @@ def run_agent(
         ),
         response_format=_strategy(model.model_name),
     )
+    task = {"messages": [HumanMessage(agent_prompt(document, question))]}
+    try:
+        return asyncio.run(_follow(agent, task, show))
+    except GraphRecursionError as error:
+        msg = f"The agent did not come to an answer within {_MOST_STEPS} steps."
+        raise CommandError(msg) from error
+
+
+async def _follow(agent: Any, task: dict[str, Any], show: ShowPiece) -> AgentRun:
+    """Run an agent to its end.
+
+    With an event loop, because Ctrl-C then ends the call that is under way. LangGraph's
+    sync stream runs it in a thread, which nothing can stop before it is through.
+    """
+    from langchain.agents.structured_output import (
+        StructuredOutputError as AgentFormatError,
+    )
+
     live = LiveStream()
     messages: list[BaseMessage] = []
     answer: CitedAnswer | None = None
-    task = {"messages": [HumanMessage(agent_prompt(document, question))]}
-    events = agent.stream(
+    events = agent.astream(
         task,
         stream_mode=["messages", "updates"],
         config={"recursion_limit": _MOST_STEPS},
     )
     try:
-        with closing(events):
-            for mode, item in events:
+        async with aclosing(events):
+            async for mode, item in events:
                 if mode == "messages":
                     for piece in live.add(item):
                         show(piece, live.meter)
@@ -283,9 +297,6 @@ def run_agent(
                 for update in cast("dict[str, Any]", item).values():
                     messages += (update or {}).get("messages") or []
                     answer = (update or {}).get("structured_response") or answer
-    except GraphRecursionError as error:
-        msg = f"The agent did not come to an answer within {_MOST_STEPS} steps."
-        raise CommandError(msg) from error
     except (AgentFormatError, StructuredOutputError):
         answer = None  # asked for again, on its own
     return AgentRun(tuple(messages), answer)
@@ -306,17 +317,16 @@ def _strategy(model: str) -> Any:
 
 
 def ask_for_structure(
-    model: ChatCerebras, question: str, run: AgentRun
+    model: ChatCerebras, document: Document, question: str, run: AgentRun
 ) -> tuple[CitedAnswer, AIMessage]:
-    """Ask for the structured result in a call of its own, from what the tools told."""
-    told = "\n\n".join(
-        one.text for one in run.messages if isinstance(one, ToolMessage) and one.text
-    )
-    messages: list[AnyMessage] = [
-        HumanMessage(f"{_RULES} The tools returned:\n\n{told}"),
-        AIMessage("I have read it. What is the question?"),
-        HumanMessage(question),
-    ]
+    """Ask for the structured result in a call of its own, from what the tools told.
+
+    The agent's last words are left out: this call takes their place.
+    """
+    told = list(run.messages)
+    while told and isinstance(told[-1], AIMessage):
+        told.pop()
+    messages = [HumanMessage(agent_prompt(document, question)), *told]
     asked = model.with_structured_output(CitedAnswer, include_raw=True)
     came: Any = asked.invoke(messages)
     if came["parsed"] is None:
@@ -435,7 +445,9 @@ class Demo:
         heading(self._console, "3. A structured result, each citation looked up")
         answer = run.answer
         if answer is None:
-            answer, message = ask_for_structure(self._model, self.question, run)
+            answer, message = ask_for_structure(
+                self._model, self._document, self.question, run
+            )
             self._count("structured result", message)
         checked = check_citations(self._document, answer.citations)
         say(self._console, answer.answer, "bold")

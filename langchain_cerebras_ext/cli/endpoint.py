@@ -16,7 +16,8 @@ from langchain_cerebras_ext.cli.extras import require_extra
 from langchain_cerebras_ext.cli.failures import CommandError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    import os
+from collections.abc import Generator
 
     from langchain_cerebras_ext.chat_models import ChatCerebras
 
@@ -113,6 +114,22 @@ def open_endpoint(
     from langchain_cerebras_ext.simulator.command import PLACEHOLDER_KEY
     from langchain_cerebras_ext.simulator.server import Simulator
 
-    with Simulator(speed=read_speed(speed)) as simulator:
+    with Simulator(speed=read_speed(speed)) as simulator, _without_proxy("127.0.0.1"):
         # Never the user's own key: a simulator needs none.
         yield Endpoint(simulator.base_url, is_simulator=True, api_key=PLACEHOLDER_KEY)
+
+
+@contextmanager
+def _without_proxy(host: str) -> Generator[None]:
+    """Reach a host of this machine directly: a proxy would look for it on its own."""
+    before = {name: os.environ.get(name) for name in ("NO_PROXY", "no_proxy")}
+    for name, value in before.items():
+        os.environ[name] = f"{value},{host}" if value else host
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -23,6 +23,18 @@ app = typer.Typer(
     ),
 )
 
+CHAT_HELP = (
+    "Answer a prompt; without one, talk.\n\n"
+    "The prompt is the argument, the files, and what is piped in. The answer goes to "
+    "standard output, figures go to standard error. Ctrl-C ends an answer early; what "
+    "came stays."
+)
+DEMO_HELP = (
+    "Watch a LangChain agent work on a text file: streams, tools, citations, figures."
+    "\n\nTalks to Cerebras if CEREBRAS_API_KEY is set, else to a simulator that it "
+    "starts."
+)
+
 Model = Annotated[
     str | None,
     typer.Option(
@@ -62,7 +74,7 @@ def _root(
     """Options before a command."""
 
 
-@app.command()
+@app.command(help=DEMO_HELP)
 def demo(
     file: Annotated[
         Path | None,
@@ -82,10 +94,7 @@ def demo(
     speed: Speed = "real",
     debug: Debug = False,
 ) -> None:
-    """Watch a LangChain agent work on a text file: streams, tools, citations, figures.
-
-    Talks to Cerebras if CEREBRAS_API_KEY is set, else to a simulator that it starts.
-    """
+    """Run the demo."""
     with guard(debug=debug):
         from langchain_cerebras_ext.cli.extras import require_extra
 
@@ -105,7 +114,7 @@ def demo(
         raise typer.Exit(code)
 
 
-@app.command()
+@app.command(help=CHAT_HELP)
 def chat(
     prompt: Annotated[
         list[str] | None,
@@ -150,12 +159,7 @@ def chat(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Answer a prompt; without one, talk.
-
-    The prompt is the argument, the files, and what is piped in. The answer goes to
-    standard output, figures go to standard error. Ctrl-C ends an answer early; what
-    came stays.
-    """
+    """Answer a prompt, or talk."""
     with guard(debug=debug):
         from langchain_cerebras_ext.cli.chat import ChatOptions, run_chat
 

@@ -157,7 +157,10 @@ class Place(BaseModel):
             id="dicts",
         ),
         pytest.param(
-            [Place(city="Paris")], Place(city="Paris"), '{\n  "city": "Paris"\n}', id="objects"
+            [Place(city="Paris")],
+            Place(city="Paris"),
+            '{\n  "city": "Paris"\n}',
+            id="objects",
         ),
         pytest.param(["Par", "is"], "Paris", "Paris", id="texts"),
         pytest.param(["", ""], "", None, id="empty texts"),

@@ -8,7 +8,13 @@ import re
 import pytest
 from rich.console import Console
 
-from langchain_cerebras_ext.cli.screen import StatusLine, Typewriter, heading, say, table
+from langchain_cerebras_ext.cli.screen import (
+    StatusLine,
+    Typewriter,
+    heading,
+    say,
+    table,
+)
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
@@ -29,7 +35,11 @@ def test_a_pipe_gets_the_text_as_it_is() -> None:
     to = console(terminal=False)
     with Typewriter(to) as writer:
         writer.status("never shown")
-        for piece in ("A line that is longer ", "than the width of it.\n\nAnd", " more"):
+        for piece in (
+            "A line that is longer ",
+            "than the width of it.\n\nAnd",
+            " more",
+        ):
             writer.write(piece)
     assert shown(to) == "A line that is longer than the width of it.\n\nAnd more\n"
 

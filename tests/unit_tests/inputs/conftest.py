@@ -1,20 +1,19 @@
-"""A fake service, and an environment without anybody's settings."""
+"""A fake service for each test."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
-from fake_service import FakeService
-
-
-@pytest.fixture(autouse=True)
-def _bare_environment(monkeypatch):
-    for name in list(os.environ):
-        if name.upper().startswith(("CEREBRAS_", "OPENAI_", "LC_", "LANGCHAIN_")):
-            monkeypatch.delenv(name)
+from fake_service import FakeService, LoopbackServer
 
 
 @pytest.fixture
 def service() -> FakeService:
     return FakeService()
+
+
+@pytest.fixture
+def server(service):
+    """The fake service on a real socket, for what is not handed a client."""
+    server = LoopbackServer(service)
+    yield server
+    server.close()

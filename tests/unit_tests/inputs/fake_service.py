@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -167,6 +169,41 @@ class FakeService:
             **kwargs,
         }
         return ChatCerebras(**given)
+
+
+class LoopbackServer:
+    """Serves a fake service on a real socket."""
+
+    def __init__(self, service: FakeService) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                url = f"http://{self.headers['host']}{self.path}"
+                headers = list(self.headers.items())
+                asked = httpx.Request("POST", url, headers=headers, content=body)
+                answer = service.handle(asked)
+                sent = answer.read()
+                self.send_response(answer.status_code)
+                self.send_header("content-type", answer.headers["content-type"])
+                self.send_header("content-length", str(len(sent)))
+                self.end_headers()
+                self.wfile.write(sent)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(5)
 
 
 def run(way: str, runnable: Any, value: Any = "hi", **kwargs: Any) -> Any:

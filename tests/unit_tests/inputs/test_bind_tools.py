@@ -181,7 +181,9 @@ def test_each_form_of_choice_with_each_kind_of_tool(service, kind, choice, wire)
     service.model().bind_tools([given], tool_choice=choice).invoke("hi")
     assert service.body.get("tool_choice") == wire
     if choice is not False and choice is not None:
-        service.model(tools=[given], tool_choice=choice if choice is not True else "any")
+        service.model(
+            tools=[given], tool_choice=choice if choice is not True else "any"
+        )
         service.model().invoke("hi", tools=[given], tool_choice=choice)
         assert service.body.get("tool_choice") == wire
 
@@ -308,7 +310,10 @@ def test_a_response_format_goes_with_tools_or_none(service, asked, tools):
 
 
 def test_a_response_format_that_is_not_strict_stays_so(service):
-    asked = {"type": "json_schema", "json_schema": {**ANSWER["json_schema"], "strict": False}}
+    asked = {
+        "type": "json_schema",
+        "json_schema": {**ANSWER["json_schema"], "strict": False},
+    }
     service.model().bind_tools([], response_format=asked).invoke("hi")
     assert service.body["response_format"]["json_schema"]["strict"] is False
 
@@ -331,8 +336,10 @@ def test_an_empty_list_of_tools_sends_none(service, given):
             [OPENAI],
             {"tool_choice": "by_opnai"},
             CerebrasInvalidRequestError,
-            "tool_choice names 'by_opnai', which is not among the tools. Did you mean "
-            "'by_openai'?",
+            (
+                "tool_choice names 'by_opnai', which is not among the tools. Did you mean "
+                "'by_openai'?"
+            ),
         ),
         ([], {"tool_choice": "any"}, CerebrasInvalidRequestError, "needs tools"),
         (
@@ -363,7 +370,9 @@ def test_an_empty_list_of_tools_sends_none(service, given):
     ],
     ids=lambda value: value[:25] if isinstance(value, str) else None,
 )
-def test_wrong_tools_and_choices_are_refused_when_bound(service, tools, given, kind, said):
+def test_wrong_tools_and_choices_are_refused_when_bound(
+    service, tools, given, kind, said
+):
     with pytest.raises(kind) as caught:
         service.model().bind_tools(tools, **given)
     assert said in str(caught.value)

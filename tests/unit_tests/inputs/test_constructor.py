@@ -153,11 +153,27 @@ REFUSED = [
     ("temperature", "hot", "temperature='hot' is a str; it takes float or int."),
     ("top_p", 1.01, "top_p=1.01 is out of range: the API takes 0 to 1."),
     ("top_p", -0.01, "top_p=-0.01 is out of range: the API takes 0 to 1."),
-    ("frequency_penalty", 2.5, "frequency_penalty=2.5 is out of range: the API takes -2"),
-    ("presence_penalty", -2.5, "presence_penalty=-2.5 is out of range: the API takes -2"),
-    ("logit_bias", {"1": 101}, "logit_bias['1']=101 is out of range: the API takes -100"),
+    (
+        "frequency_penalty",
+        2.5,
+        "frequency_penalty=2.5 is out of range: the API takes -2",
+    ),
+    (
+        "presence_penalty",
+        -2.5,
+        "presence_penalty=-2.5 is out of range: the API takes -2",
+    ),
+    (
+        "logit_bias",
+        {"1": 101},
+        "logit_bias['1']=101 is out of range: the API takes -100",
+    ),
     ("logit_bias", {"1": "x"}, "logit_bias['1']='x' is out of range"),
-    ("logit_bias", dict.fromkeys(map(str, range(101)), 1), "logit_bias has 101 entries"),
+    (
+        "logit_bias",
+        dict.fromkeys(map(str, range(101)), 1),
+        "logit_bias has 101 entries",
+    ),
     ("logprobs", 5, "logprobs=5 is a int; it takes bool."),
     ("n", 0, "n=0 is out of range: the API takes at least 1."),
     ("n", 1.5, "n=1.5 is a float; it takes int."),
@@ -171,8 +187,10 @@ REFUSED = [
     (
         "reasoning_effort",
         "hihg",
-        "reasoning_effort='hihg' is not one of 'none', 'low', 'medium', 'high'. "
-        "Did you mean 'high'?",
+        (
+            "reasoning_effort='hihg' is not one of 'none', 'low', 'medium', 'high'. "
+            "Did you mean 'high'?"
+        ),
     ),
     ("reasoning_format", "parse", "Did you mean 'parsed'?"),
     ("service_tier", "gold", "service_tier='gold' is not one of 'auto', 'default'"),
@@ -204,7 +222,9 @@ def test_top_logprobs_at_its_bounds_needs_logprobs(service, value):
     assert service.body["top_logprobs"] == value
     with pytest.raises(CerebrasConfigurationError, match="top_logprobs needs logprobs"):
         build(top_logprobs=5)
-    with pytest.raises(CerebrasInvalidRequestError, match="top_logprobs needs logprobs"):
+    with pytest.raises(
+        CerebrasInvalidRequestError, match="top_logprobs needs logprobs"
+    ):
         service.model().invoke("hi", top_logprobs=5)
 
 
@@ -218,7 +238,10 @@ def test_top_logprobs_out_of_range_is_refused(value):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"queue_threshold": 49}, "queue_threshold=49 is out of range: the API takes 50"),
+        (
+            {"queue_threshold": 49},
+            "queue_threshold=49 is out of range: the API takes 50",
+        ),
         ({"queue_threshold": 20_001}, "takes 50 to 20000"),
         ({"queue_threshold": "x"}, "queue_threshold='x' is a str; it takes int"),
         ({"api_version_patch": 0}, "api_version_patch=0 is out of range"),
@@ -480,20 +503,26 @@ def test_code_for_langchain_cerebras_runs_unchanged(service):
         (
             {"model": "gpt-oss-120b", "reasoning_effort": "none"},
             UnsupportedFeatureError,
-            "reasoning_effort='none' is not taken by gpt-oss-120b; it takes 'low', "
-            "'medium', 'high'.",
+            (
+                "reasoning_effort='none' is not taken by gpt-oss-120b; it takes 'low', "
+                "'medium', 'high'."
+            ),
         ),
         (
             {"model": "gpt-oss-120b", "disable_reasoning": True},
             UnsupportedFeatureError,
-            "disable_reasoning=True: gpt-oss-120b always reasons. Use "
-            "reasoning_effort='low'",
+            (
+                "disable_reasoning=True: gpt-oss-120b always reasons. Use "
+                "reasoning_effort='low'"
+            ),
         ),
         (
             {"model": "gemma-4-31b", "reasoning_format": "raw"},
             UnsupportedFeatureError,
-            "reasoning_format='raw' is not taken by gemma-4-31b; it takes 'parsed', "
-            "'text_parsed'.",
+            (
+                "reasoning_format='raw' is not taken by gemma-4-31b; it takes 'parsed', "
+                "'text_parsed'."
+            ),
         ),
         (
             {"model": "llama-3.3-70b", "reasoning_effort": "low"},

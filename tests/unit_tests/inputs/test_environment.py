@@ -52,7 +52,9 @@ def test_nothing_of_openais_environment_is_sent(service):
 
 @pytest.mark.usefixtures("_openai_environment")
 def test_an_openai_key_alone_is_no_key():
-    with pytest.raises(CerebrasConfigurationError, match="set CEREBRAS_API_KEY") as caught:
+    with pytest.raises(
+        CerebrasConfigurationError, match="set CEREBRAS_API_KEY"
+    ) as caught:
         ChatCerebras()
     assert "leak" not in str(caught.value)
 
@@ -81,7 +83,9 @@ def test_the_official_client_sends_nothing_of_openais_environment_either():
     (request,) = requests
     assert_clean(request)
     assert request.headers["authorization"] == f"Bearer {KEY}"
-    assert request.headers["x-cerebras-3rd-party-integration"] == "langchain-cerebras-ext"
+    assert (
+        request.headers["x-cerebras-3rd-party-integration"] == "langchain-cerebras-ext"
+    )
     assert request.headers["x-mine"] == "1"
 
 
@@ -147,7 +151,9 @@ def test_without_variables_the_service_and_its_standard_model_are_meant():
     ],
 )
 @pytest.mark.parametrize("cls", [ChatCerebras, CerebrasLLM])
-def test_a_wrong_variable_is_an_error_at_construction(monkeypatch, cls, name, value, said):
+def test_a_wrong_variable_is_an_error_at_construction(
+    monkeypatch, cls, name, value, said
+):
     monkeypatch.setenv(name, value)
     with pytest.raises(CerebrasConfigurationError) as caught:
         cls(**({} if name == "CEREBRAS_API_KEY" else {"api_key": KEY}))
@@ -159,7 +165,9 @@ def test_a_wrong_variable_is_an_error_at_construction(monkeypatch, cls, name, va
 
 
 @pytest.mark.parametrize("cls", [ChatCerebras, CerebrasLLM])
-@pytest.mark.parametrize("given", [{}, {"api_key": None}, {"api_key": ""}, {"api_key": " "}])
+@pytest.mark.parametrize(
+    "given", [{}, {"api_key": None}, {"api_key": ""}, {"api_key": " "}]
+)
 def test_no_key_names_the_variable_and_the_remedies(cls, given):
     with pytest.raises(CerebrasConfigurationError) as caught:
         cls(**given)

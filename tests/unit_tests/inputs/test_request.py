@@ -59,7 +59,12 @@ def test_stop_of_the_call_wins_over_the_constructors(service):
     model.invoke("hi", stop=["b", "c"])
     model.bind(stop="d").invoke("hi")
     model.invoke("hi", stop=[])
-    assert [body.get("stop") for body in service.bodies] == [["a"], ["b", "c"], "d", None]
+    assert [body.get("stop") for body in service.bodies] == [
+        ["a"],
+        ["b", "c"],
+        "d",
+        None,
+    ]
 
 
 def test_extra_body_of_a_call_is_added_to_the_models(service):
@@ -126,7 +131,9 @@ def test_what_says_nothing_is_not_sent(service, given, held):
     assert held not in service.body
 
 
-def test_parallel_tool_calls_false_is_left_out_where_the_model_makes_one_anyway(service):
+def test_parallel_tool_calls_false_is_left_out_where_the_model_makes_one_anyway(
+    service,
+):
     service.model(tools=[TOOL]).invoke("hi", parallel_tool_calls=False)
     service.model(tools=[TOOL], model="zai-glm-4.7").invoke(
         "hi", parallel_tool_calls=False
@@ -238,9 +245,9 @@ def test_json_mode_with_tools_gives_the_calls_on_every_path(service, way):
     service.answer(plain(None, tool_calls=[call]))
     model = service.model(model="mine", tools=[TOOL])
     message = run(way, model, response_format={"type": "json_object"})
-    assert [(made["name"], made["args"], made["id"]) for made in message.tool_calls] == [
-        ("f", {"a": 1}, "c1")
-    ]
+    assert [
+        (made["name"], made["args"], made["id"]) for made in message.tool_calls
+    ] == [("f", {"a": 1}, "c1")]
 
 
 # ---------------------------------------------------------------------------- refusals
@@ -360,7 +367,7 @@ def test_a_header_that_cannot_be_sent_is_refused(service, name):
 
 
 def test_all_letters_go_as_they_are(service):
-    text = "Grüße, 你好, \U0001f600 \u2028 \x00 \\ \""
+    text = 'Grüße, 你好, \U0001f600 \u2028 \x00 \\ "'
     service.model().invoke(text)
     sent = service.requests[-1].content
     assert "Grüße, 你好, \U0001f600".encode() in sent
