@@ -62,12 +62,13 @@ class StreamReader:
     Attributes:
         facts: What the chunks said of the whole answer.
         finish_reason: Why the answer ended; `None` until then.
-        done: `[DONE]` was seen; nothing follows.
+        done: `[DONE]` was seen, or an error; nothing follows.
     """
 
     __slots__ = (
         "_api_key",
         "_by_index",
+        "_failure",
         "_headers",
         "_ids",
         "_last_call",
@@ -100,6 +101,7 @@ class StreamReader:
         self.facts = AnswerFacts()
         self.finish_reason: str | None = None
         self.done = False
+        self._failure: CerebrasError | None = None
         self.saw_choice = False
         self.deltas: list[Delta] = []
         self.logprobs: dict[str, Any] = {}
@@ -122,7 +124,10 @@ class StreamReader:
 
         Raises:
             StreamInterruptedError: The stream ended before the answer did.
+            CerebrasError: What the last read held after its deltas.
         """
+        if self._failure is not None:
+            raise self._failure
         deltas: list[Delta] = []
         rest = self._sse.finish()
         if self.finish_reason and rest and b"[DONE]".startswith(rest[0]):
@@ -147,9 +152,25 @@ class StreamReader:
         return deltas
 
     def _read(self, payloads: Iterable[bytes]) -> list[Delta]:
+        """Return what events add; an error that follows it in one read comes later.
+
+        A single read may hold half an answer and the error that ends it: what came
+        before it is handed on, and `finish` raises.
+        """
         deltas: list[Delta] = []
         if self.done:
             return deltas
+        try:
+            self._read_into(deltas, payloads)
+        except CerebrasError as error:
+            if not deltas:
+                raise
+            self._failure = error
+            self.done = True
+        self.deltas += deltas
+        return deltas
+
+    def _read_into(self, deltas: list[Delta], payloads: Iterable[bytes]) -> None:
         for payload in payloads:
             if payload == b"[DONE]":
                 self.done = True
@@ -185,8 +206,6 @@ class StreamReader:
                 self._add(choice, WireDelta(content=choice.text), deltas)
             elif choice.text:
                 deltas.append(Delta("text", choice.text))
-        self.deltas += deltas
-        return deltas
 
     def _check_error(self, chunk: Chunk, payload: bytes) -> None:
         said = chunk.message is not None and (chunk.code is not None or not chunk.id)

@@ -36,6 +36,7 @@ that catches those keeps working; `is_retryable` is the one truth about retries.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
@@ -494,10 +495,16 @@ def status_error(
     return error
 
 
+# The service's words, then llama.cpp's, which answers without a code.
+_TOO_LONG = ("reduce the length", "exceeds the available context size")
+
+
 def _class_for(status: int, code: str | None, said: str) -> type[CerebrasStatusError]:
     if status in {400, 422}:
         lowered = said.lower()
-        if code == "context_length_exceeded" or "reduce the length" in lowered:
+        if code == "context_length_exceeded" or any(
+            words in lowered for words in _TOO_LONG
+        ):
             return ContextLengthError
         if "is unsupported" in lowered or "property" in lowered:
             return UnsupportedParameterError
@@ -540,9 +547,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Read the wait in seconds from `retry-after-ms` or a numeric `retry-after`."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(headers[name]) * unit)
+            seconds = float(headers[name]) * unit
         except (KeyError, ValueError):
             continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
     return _retry_date(headers.get("retry-after"))
 
 
@@ -556,4 +565,6 @@ def _retry_date(value: str | None) -> float | None:
         then = parsedate_to_datetime(value)
     except ValueError:
         return None
+    if then.tzinfo is None:  # "-0000": UTC, by RFC 5322
+        then = then.replace(tzinfo=UTC)
     return max(0.0, (then - datetime.now(UTC)).total_seconds())

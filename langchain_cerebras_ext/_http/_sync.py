@@ -291,6 +291,7 @@ class SyncResponse:
         "_headers",
         "_max_bytes",
         "_parts",
+        "_pid",
         "_raw",
         "_route",
         "status",
@@ -303,6 +304,7 @@ class SyncResponse:
         self._route = route
         self._call = call
         self._max_bytes = max_bytes
+        self._pid = os.getpid()
         self._closed = self._ended = False
         self._parts: Iterator[bytes]
         if raw.chunked:
@@ -378,9 +380,10 @@ class SyncResponse:
         self._closed = True
         raw = self._raw
         if not raw.closed:
-            # Wakes a thread that still reads, which else would keep us waiting.
-            with contextlib.suppress(Exception):
-                raw.shutdown()
+            if self._pid == os.getpid():  # a forked child leaves it to its parent
+                # Wakes a thread that still reads, which else would keep us waiting.
+                with contextlib.suppress(Exception):
+                    raw.shutdown()
             raw.close()
         raw.release_conn()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,7 @@ from langchain_cerebras_ext.cli.extras import require_extra
 from langchain_cerebras_ext.cli.failures import CommandError
 
 if TYPE_CHECKING:
-    import os
-from collections.abc import Generator
+    from collections.abc import Generator
 
     from langchain_cerebras_ext.chat_models import ChatCerebras
 

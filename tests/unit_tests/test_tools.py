@@ -414,6 +414,28 @@ def test_two_tools_of_one_name_are_an_error():
         convert_tools([Weather, search, OPENAI_TOOL])
 
 
+def test_a_class_and_its_schema_are_one_tool():
+    """They differ in titles, which LangChain takes out of classes only."""
+    (tool,) = convert_tools([Weather, Weather.model_json_schema(), Weather])
+    assert tool == convert_tools([Weather])[0]
+
+
+def test_a_property_named_title_tells_two_tools_apart():
+    """Only the titles of schemas are nothing; a property of this name is a lot."""
+
+    def with_property(name):
+        properties = {name: {"type": "string"}, "page": {"type": "integer"}}
+        return {
+            "title": "Book",
+            "description": "A book.",
+            "type": "object",
+            "properties": properties,
+        }
+
+    with pytest.raises(CerebrasInvalidRequestError, match="Two tools are named 'Book'"):
+        convert_tools([with_property("title"), with_property("subtitle")])
+
+
 # ------------------------------------------------------------------------------ cache
 
 

@@ -324,10 +324,13 @@ def test_a_child_forked_during_a_stream_leaves_it_to_the_parent(
     ):
         child = os.fork()
     if not child:
-        parts.close()  # closes the child's copy, and nothing else
-        answer.close()
-        os.read(read_end, 1)
-        os._exit(0)
+        try:
+            os.close(write_end)  # so that it ends with the parent, whatever happens
+            parts.close()  # closes the child's copy, and nothing else
+            answer.close()
+            os.read(read_end, 1)
+        finally:
+            os._exit(0)
     server.event("go").set()
     assert next(parts) == b"b"
     answer.close()

@@ -8,6 +8,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from pydantic import SecretStr
 
 from langchain_cerebras_ext import ChatCerebras
+from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     CerebrasInvalidRequestError,
@@ -84,6 +85,43 @@ def test_none_in_a_call_takes_it_away(service, field, wire, value):
     nothing = [] if field == "stop" else None
     service.model(**{field: value}).invoke("hi", **{field: nothing})
     assert wire not in service.body
+
+
+def test_every_parameter_of_the_api_is_a_field():
+    """The API's list, written out by hand from its OpenAPI description."""
+    wire = {param.wire for param in CHAT_PARAMS.values()}
+    assert wire == {
+        "max_completion_tokens",
+        "min_completion_tokens",
+        "temperature",
+        "top_p",
+        "frequency_penalty",
+        "presence_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "n",
+        "stop",
+        "seed",
+        "stream_options",
+        "response_format",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "reasoning_format",
+        "disable_reasoning",
+        "clear_thinking",
+        "prediction",
+        "service_tier",
+        "prompt_cache_key",
+        "user",
+        "model_parameters",
+    }
+    assert set(CHAT_PARAMS) <= set(ChatCerebras.model_fields)
+    assert {"model_name", "queue_threshold", "api_version_patch"} <= set(
+        ChatCerebras.model_fields
+    )
 
 
 def test_everything_at_once_is_sent_under_the_names_of_the_api(service):

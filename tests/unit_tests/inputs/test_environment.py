@@ -103,6 +103,24 @@ async def test_nor_does_the_official_async_client():
     assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
+@pytest.mark.usefixtures("_openai_environment")
+async def test_on_our_own_connections_they_do_not_either(service, server):
+    model = ChatCerebras(api_key=KEY, base_url=server.url)
+    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+    answers = [
+        model.client.create(**asked),
+        await model.async_client.create(**asked),
+        model.root_client.chat.completions.create(**asked),
+    ]
+    model.close()
+    await model.aclose()
+    assert [a.choices[0].message.content for a in answers] == ["Hello"] * 3
+    for request in service.requests:
+        assert "leak" not in f"{request.url} {list(request.headers.raw)}"
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        assert request.url.path == "/v1/chat/completions"
+
+
 # ------------------------------------------------------------------------ our variables
 
 
@@ -229,7 +247,9 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused_unseen(key):
     assert "csk-" not in str(caught.value.__cause__)
 
 
-@pytest.mark.parametrize("key", [5, ["csk-a"], lambda: "csk-a"], ids=str)
+@pytest.mark.parametrize(
+    "key", [5, ["csk-a"], lambda: "csk-a"], ids=["int", "list", "function"]
+)
 def test_a_key_that_is_no_text_is_refused_by_its_type(key):
     with pytest.raises(CerebrasConfigurationError) as caught:
         ChatCerebras(api_key=key)

@@ -228,6 +228,20 @@ def test_an_assistants_blocks_become_one_text(service, content, text):
     assert sent[1] == {"role": "assistant", "content": text}
 
 
+def test_blocks_of_a_chat_message_of_the_assistant_are_its_text(service):
+    content = [
+        {"type": "reasoning", "reasoning": "hm"},
+        {"type": "tool_use", "id": "c", "name": "f", "input": {}},
+        TEXT,
+    ]
+    assert one(service, ChatMessage(content, role="ai")) == {
+        "role": "assistant",
+        "content": "a",
+    }
+    with pytest.raises(UnsupportedFeatureError, match="takes text in assistant"):
+        service.model().invoke([ChatMessage([{"type": "audio"}], role="assistant")])
+
+
 # -------------------------------------------------------------------------------- images
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 
@@ -10,7 +11,8 @@ import pytest
 from fake_service import KEY, WAYS, pieces, plain, run, sse
 from langchain_core.messages import HumanMessage
 
-from langchain_cerebras_ext import __version__
+from langchain_cerebras_ext import __version__, _request
+from langchain_cerebras_ext.catalog import get_model
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     CerebrasInvalidRequestError,
@@ -100,7 +102,7 @@ def test_extra_mappings_that_are_none_are_refused(service, name):
         ({"temperature": [0.7]}, {"tools", "parallel_tool_calls", "temperature"}),
         ({"seed": None}, {"tools", "parallel_tool_calls", "temperature"}),
     ],
-    ids=str,
+    ids=["by name", "in list", "by value", "other in list", "not set"],
 )
 def test_disabled_parameters_are_held_back(service, disabled, kept):
     model = service.model(model="mine", disabled_params=disabled)
@@ -149,6 +151,29 @@ def test_tools_and_a_response_format_go_together_where_the_model_takes_both(serv
         service.model().invoke("hi", tools=[TOOL], response_format=asked)
     assert "gpt-oss-120b does not take tools together with" in str(caught.value)
     assert "method='function_calling'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("ability", "given", "said"),
+    [
+        ("tools", {}, "gpt-oss-120b does not call tools; see profile['tool_calling']."),
+        (
+            "forced_tool_choice",
+            {"tool_choice": "any"},
+            "tool_choice='required': gpt-oss-120b cannot be forced to call a tool; use",
+        ),
+    ],
+)
+def test_what_the_catalog_says_a_model_cannot_do_is_refused(
+    service, monkeypatch, ability, given, said
+):
+    card = get_model("gpt-oss-120b")
+    able = dataclasses.replace(card.capabilities, **{ability: False})
+    lesser = dataclasses.replace(card, capabilities=able)
+    monkeypatch.setattr(_request, "find_model", lambda _: lesser)
+    with pytest.raises(UnsupportedFeatureError) as caught:
+        service.model().invoke("hi", tools=[TOOL], **given)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(

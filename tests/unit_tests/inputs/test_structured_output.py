@@ -753,6 +753,42 @@ def test_the_parser_says_what_it_gives():
     assert parser(target=Person).parse(ADA) == Person(name="Ada", age=36)
 
 
+def test_the_parser_reads_bare_text_and_streams_of_it():
+    parser = _structured.StructuredOutputParser(target=PERSON)
+    assert parser._type == "cerebras_structured_output"
+    assert list(parser.transform(iter([ADA[:9], ADA[9:]])))[-1]["age"] == 36
+    assert list(parser.transform(iter([]))) == []
+    raw = _structured.StructuredOutputParser(target=PERSON, include_raw=True)
+    assert raw.invoke(ADA)["parsed"] == {"name": "Ada", "age": 36}
+
+
+def test_parts_with_raw_add_up_from_a_plain_dict_too():
+    part = _structured._RawParts({"parsed": 2})
+    assert {"parsed": 1, "other": 3} + part == {"parsed": 2, "other": 3}
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "Person",
+        "parameters": {
+            "type": "object",
+            "properties": {"name": {"type": "string"}},
+            "required": ["name"],
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_tool_dict_is_a_schema_too(service, method):
+    service.answer(answer(method, ADA), answer(method, "{}"))
+    chain = service.model().with_structured_output(TOOL, method=method)
+    assert chain.invoke("hi")["name"] == "Ada"
+    with pytest.raises(StructuredOutputInvalidError, match="'name' is a required"):
+        chain.invoke("hi")
+
+
 def test_a_chain_after_it_gets_the_object(service):
     service.answer(plain(ADA))
     chain = service.model().with_structured_output(Person) | (lambda p: p.name)
