@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import strategies as st
 
 
@@ -14,4 +16,4 @@ def pieces_of(draw: st.DrawFn, stream: bytes) -> list[bytes]:
         start = draw(st.integers(0, size - 1))
         cuts += range(start, min(size, start + draw(st.integers(1, 60))))
     places = [0, *sorted(cuts), size]
-    return [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [stream[a:b] for a, b in itertools.pairwise(places)]

@@ -121,9 +121,7 @@ class WireServer:
                     for piece in self.answer(request):
                         if piece == RESET:
                             linger = struct.pack("ii", 1, 0)
-                            sock.setsockopt(
-                                socket.SOL_SOCKET, socket.SO_LINGER, linger
-                            )
+                            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                         if piece in {CUT, RESET}:
                             return
                         sock.sendall(piece)

@@ -244,9 +244,9 @@ def _unread(content: Any) -> bytes:
 class _Session:
     """A session, and the generator by which its loop closes it."""
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: aiohttp.ClientSession, held: _Sessions) -> None:
         self.session = session
-        self.keeper = _close_at_the_end(session)
+        self.keeper = _close_at_the_end(session, held)
 
     async def close(self) -> None:
         await self.keeper.aclose()
@@ -257,10 +257,17 @@ class _Session:
             self.session.close().send(None)
 
 
-async def _close_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+# Not weak: a session holds its loop, so that neither would ever go.
+_Sessions = dict[asyncio.AbstractEventLoop, _Session]
+
+
+async def _close_at_the_end(
+    session: aiohttp.ClientSession, held: _Sessions
+) -> AsyncGenerator[None]:
     try:
         yield
     finally:
+        held.pop(asyncio.get_running_loop(), None)
         await session.close()
 
 
@@ -330,8 +337,7 @@ class AsyncTransport:
         self._environment = environment or read_environment(options)
         self._router = Router(options, self._environment)
         self._contexts = contexts or TlsContexts()
-        # Not weak: a session holds its loop, so that neither would ever go.
-        self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
+        self._sessions: _Sessions = {}
 
     async def send(
         self,
@@ -417,7 +423,7 @@ class AsyncTransport:
         held = self._sessions.get(loop)
         if held is None or held.session.closed:
             self._drop_closed()
-            held = _Session(self._make_session())
+            held = _Session(self._make_session(), self._sessions)
             self._sessions[loop] = held
             # Started, it is known to the loop, which closes it at its end.
             await anext(held.keeper)
@@ -465,7 +471,7 @@ class AsyncTransport:
 
     async def aclose(self) -> None:
         """Close the connections of the running loop."""
-        held = self._sessions.pop(asyncio.get_running_loop(), None)
+        held = self._sessions.get(asyncio.get_running_loop())
         if held is not None:
             await held.close()
 

@@ -115,7 +115,7 @@ def _some(text: str) -> list[str]:
 
 
 def _is_terminal(stream: Any) -> bool:
-    return bool(stream is not None and stream.isatty())
+    return stream is not None and not stream.closed and bool(stream.isatty())
 
 
 def _stdin_has_content() -> bool:

@@ -97,4 +97,7 @@ def prepare_streams() -> None:
 def _discard_output() -> None:
     """Point standard output nowhere, so that the flush at exit does not fail too."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output = sys.stdout.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, output)
+        os.close(nowhere)

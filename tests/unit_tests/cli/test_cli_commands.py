@@ -219,6 +219,32 @@ def test_a_missing_extra_names_the_line_that_installs_it(
     assert next(iter(hidden)) in ended.stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "args", "extra"),
+    [("typer", ["chat"], "cli"), ("uvicorn", ["simulate"], "simulator")],
+    ids=["cli", "simulator"],
+)
+def test_a_missing_extra_is_exit_code_2(
+    module: str,
+    args: list[str],
+    extra: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(args) == 2
+    assert f"'langchain-cerebras-ext[{extra}]'" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_ends_a_command_quietly(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(typer.Exit) as ended, guard(debug=False):
+        raise BrokenPipeError
+    assert ended.value.exit_code == 1
+    assert capfd.readouterr().err == ""
+
+
 def test_a_module_that_was_hidden_by_hand_counts_as_missing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -91,7 +91,8 @@ def test_an_unknown_authority_is_told_with_the_cure(
     assert caught.value.kind == "tls"
     assert f"127.0.0.1:{server.port}" in str(caught.value)
     assert any(
-        isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(caught.value)
+        isinstance(cause, ssl.SSLCertVerificationError)
+        for cause in causes(caught.value)
     )
 
 

@@ -331,7 +331,10 @@ def test_a_run_is_named_tagged_and_filed_under_cerebras(
 ) -> None:
     tracer, handler = Tracer(), SyncHandler()
     model = ChatCerebras(
-        base_url=server.url, tags=["model_tag"], metadata={"owner": "us"}, temperature=0.5
+        base_url=server.url,
+        tags=["model_tag"],
+        metadata={"owner": "us"},
+        temperature=0.5,
     )
     config = {
         "callbacks": [tracer, handler],
@@ -434,7 +437,9 @@ def test_an_error_carries_what_had_arrived_to_the_handler(
         assert first.additional_kwargs == {"reasoning_content": "I need the weather."}
 
 
-@pytest.mark.parametrize("path", ["invoke", "ainvoke", "stream", "astream", "v3", "av3"])
+@pytest.mark.parametrize(
+    "path", ["invoke", "ainvoke", "stream", "astream", "v3", "av3"]
+)
 def test_a_refusal_reaches_the_handler_with_status_and_headers(path: str) -> None:
     body = {
         "message": "Wrong API Key",
@@ -457,7 +462,9 @@ def test_a_refusal_reaches_the_handler_with_status_and_headers(path: str) -> Non
     assert described["request_id"] == "req-1"
 
 
-def test_leaving_a_stream_tells_the_handler_what_had_arrived(server: WireServer) -> None:
+def test_leaving_a_stream_tells_the_handler_what_had_arrived(
+    server: WireServer,
+) -> None:
     handler = SyncHandler()
     model = ChatCerebras(base_url=server.url)
     stream = model.stream("hi", {"callbacks": [handler]})

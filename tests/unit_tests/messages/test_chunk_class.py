@@ -135,7 +135,13 @@ def test_a_plain_sum_on_the_left_is_lifted() -> None:
     left = AIMessageChunk(
         "",
         tool_call_chunks=[
-            {"name": "f", "args": '{"a"', "id": "x", "index": 0, "type": "tool_call_chunk"}
+            {
+                "name": "f",
+                "args": '{"a"',
+                "id": "x",
+                "index": 0,
+                "type": "tool_call_chunk",
+            }
         ],
     )
     total = left + build_last_chunk_of("length")
@@ -179,15 +185,25 @@ def test_a_growing_call_is_read_leniently_and_a_finished_one_strictly() -> None:
     chunks = chunks_of(load("cut_tool_arguments"))
     growing = add(chunks[:-1])
     assert growing.tool_calls == [
-        {"name": "delete_file", "args": {"path": "/tmp/report"}, "id": "0a1b2c3d4", "type": "tool_call"}
+        {
+            "name": "delete_file",
+            "args": {"path": "/tmp/report"},
+            "id": "0a1b2c3d4",
+            "type": "tool_call",
+        }
     ]
     total = growing + chunks[-1]
     assert total.tool_calls == []
-    assert total.invalid_tool_calls == load("cut_tool_arguments").message["invalid_tool_calls"]
+    assert (
+        total.invalid_tool_calls
+        == load("cut_tool_arguments").message["invalid_tool_calls"]
+    )
 
 
 def test_a_fragment_without_a_name_is_no_call() -> None:
-    fragment = build_chunk(Delta("tools", tools=(ToolFragment(0, None, None, "{"),)), "x")
+    fragment = build_chunk(
+        Delta("tools", tools=(ToolFragment(0, None, None, "{"),)), "x"
+    )
     assert fragment.message.tool_calls == []
     assert fragment.message.invalid_tool_calls == []
 
@@ -199,7 +215,9 @@ def test_calls_given_without_fragments_are_kept() -> None:
     assert [piece["name"] for piece in chunk.tool_call_chunks] == ["f"]
 
 
-@pytest.mark.parametrize("args", ["{", '{"a": 1} x', "[1]", "3", "null", '{"a": NaN}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "args", ["{", '{"a": 1} x', "[1]", "3", "null", '{"a": NaN}', "[" * 100_000]
+)
 def test_arguments_that_are_no_object_make_an_invalid_call(args: str) -> None:
     call = parse_call("f", args, "x")
     assert call == {
@@ -253,7 +271,16 @@ def cut_call() -> Iterator[WireServer]:
 
 @pytest.mark.parametrize(
     "way",
-    ["invoke", "ainvoke", "messages", "amessages", "updates", "aupdates", "events", "v3"],
+    [
+        "invoke",
+        "ainvoke",
+        "messages",
+        "amessages",
+        "updates",
+        "aupdates",
+        "events",
+        "v3",
+    ],
 )
 @pytest.mark.parametrize("output_version", [None, "v1"], ids=["v0", "v1"])
 def test_an_agent_does_not_run_a_call_that_was_cut_off(
@@ -369,7 +396,9 @@ def test_the_hand_built_chunk_equals_the_validated_one(
         assert repr(one) == repr(other)
         assert pickle.loads(pickle.dumps(one)) == other
         assert copy.deepcopy(one) == other
-        assert one.model_dump(exclude_unset=True) == other.model_dump(exclude_unset=True)
+        assert one.model_dump(exclude_unset=True) == other.model_dump(
+            exclude_unset=True
+        )
 
 
 def test_hand_built_chunks_share_nothing() -> None:

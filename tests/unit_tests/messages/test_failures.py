@@ -18,7 +18,19 @@ import pytest
 from langchain_core import exceptions as core
 from langchain_core.messages import AIMessage
 from recordings import load
-from wire_server import CUT, DONE, END, RESET, Request, WireServer, chunk, event, plain, sse, stream_head
+from wire_server import (
+    CUT,
+    DONE,
+    END,
+    RESET,
+    Request,
+    WireServer,
+    chunk,
+    event,
+    plain,
+    sse,
+    stream_head,
+)
 
 from langchain_cerebras_ext import ChatCerebras, errors
 from langchain_cerebras_ext._stream_reader import StreamReader
@@ -56,9 +68,7 @@ def delta(**fields: Any) -> bytes:
 ROLE = delta(role="assistant")
 THOUGHT, HE, LLO = delta(reasoning="Hm."), delta(content="He"), delta(content="llo")
 CALL = delta(
-    tool_calls=[
-        {"function": {"name": "f", "arguments": '{"a"'}, "id": "x", "index": 0}
-    ]
+    tool_calls=[{"function": {"name": "f", "arguments": '{"a"'}, "id": "x", "index": 0}]
 )
 BEGUN = [ROLE, THOUGHT, HE, LLO]
 
@@ -92,7 +102,9 @@ def call(path: str, model: ChatCerebras, **kwargs: Any) -> Any:
     raise AssertionError(path)
 
 
-def failure(path: str, answer: Callable[[Request], Any], **fields: Any) -> CerebrasError:
+def failure(
+    path: str, answer: Callable[[Request], Any], **fields: Any
+) -> CerebrasError:
     """Return the error of a call, without retries unless told otherwise."""
     fields.setdefault("max_retries", 0)
     with WireServer(answer) as server:
@@ -200,7 +212,9 @@ def test_a_reset_in_a_stream_is_an_interrupted_stream() -> None:
 
 
 @pytest.mark.parametrize("path", ["stream", "astream"])
-def test_a_call_that_was_begun_is_an_invalid_call_of_the_partial_message(path: str) -> None:
+def test_a_call_that_was_begun_is_an_invalid_call_of_the_partial_message(
+    path: str,
+) -> None:
     error = failure(path, lambda _: sse([ROLE, CALL]))
     partial = error.partial_message
     assert partial is not None
@@ -288,7 +302,10 @@ def test_content_as_a_list_of_parts_is_text() -> None:
     parts = [{"type": "text", "text": "He"}, {"type": "other"}, {"text": "llo"}]
     reader = StreamReader()
     assert [found.text for found in reader.feed(delta(content=parts))] == ["Hello"]
-    body = {**BASE, "choices": [{"message": {"content": parts}, "finish_reason": "stop"}]}
+    body = {
+        **BASE,
+        "choices": [{"message": {"content": parts}, "finish_reason": "stop"}],
+    }
     with WireServer(lambda _: plain(body)) as server:
         assert ChatCerebras(base_url=server.url).invoke("hi").content == "Hello"
 
@@ -325,7 +342,9 @@ def test_a_200_that_is_no_answer_is_a_typed_error(
 
 
 @pytest.mark.parametrize("path", [*PLAIN, "stream", "astream"])
-def test_a_page_instead_of_an_answer_says_what_came_and_is_not_tried_again(path: str) -> None:
+def test_a_page_instead_of_an_answer_says_what_came_and_is_not_tried_again(
+    path: str,
+) -> None:
     page = b"<html><title>Log in</title>" + b"x" * 10_000
     sent: list[int] = []
 
@@ -373,17 +392,23 @@ def test_an_error_in_a_plain_200_to_a_stream_is_that_error(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["stream", "astream"])
-@pytest.mark.parametrize("kind", ["Text/Event-Stream", "text/event-stream;charset=UTF-8"])
+@pytest.mark.parametrize(
+    "kind", ["Text/Event-Stream", "text/event-stream;charset=UTF-8"]
+)
 def test_the_content_type_of_a_stream_has_no_case(path: str, kind: str) -> None:
     events = load("plain_text").events
     with WireServer(lambda _: sse(events, headers={"content-type": kind})) as server:
         parts = call(path, ChatCerebras(base_url=server.url))
-    assert "".join(part.content for part in parts) == load("plain_text").message["content"]
+    assert (
+        "".join(part.content for part in parts) == load("plain_text").message["content"]
+    )
 
 
 @pytest.mark.parametrize("path", [*PLAIN, "stream", "astream"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_refused_and_the_key_goes_nowhere_else(path: str, status: int) -> None:
+def test_a_redirect_is_refused_and_the_key_goes_nowhere_else(
+    path: str, status: int
+) -> None:
     with WireServer(lambda _: plain(load("plain_text").body)) as other:
         place = f"{other.url}/v1/chat/completions?key={KEY}"
         error = failure(
@@ -433,7 +458,11 @@ STATUSES = [
     ids=[f"{row[0]}-{row[2].__name__}-{n}" for n, row in enumerate(STATUSES)],
 )
 def test_each_status_has_its_class(
-    path: str, status: int, body: Any, expected: type[CerebrasStatusError], parent: type[Exception]
+    path: str,
+    status: int,
+    body: Any,
+    expected: type[CerebrasStatusError],
+    parent: type[Exception],
 ) -> None:
     headers = {"inference-id": "req-1"}
     error = failure(path, lambda _: plain(body, status, headers))
@@ -455,7 +484,9 @@ def test_each_status_has_its_class(
 
 
 def test_a_404_names_the_model_that_was_asked_for() -> None:
-    error = failure("invoke", lambda _: plain(flat("No such model"), 404), model="gpt-os-120b")
+    error = failure(
+        "invoke", lambda _: plain(flat("No such model"), 404), model="gpt-os-120b"
+    )
     assert "gpt-os-120b" in str(error)
     assert "GET /v1/models" in str(error)
 
@@ -485,7 +516,9 @@ ECHOES = [
     pytest.param({"message": "no", "deep": [{"header": f"Bearer {KEY}"}]}, id="deep"),
     pytest.param({"message": "no", KEY: 1}, id="as_a_name"),
     pytest.param({"message": f'Authorization="Bearer {KEY}"'}, id="quoted"),
-    pytest.param({"message": "no", "sent": {"authorization": f"Bearer {KEY}"}}, id="bearer"),
+    pytest.param(
+        {"message": "no", "sent": {"authorization": f"Bearer {KEY}"}}, id="bearer"
+    ),
     pytest.param(f"<p>Bearer {KEY}</p>".encode(), id="page"),
     pytest.param(("x" * 1990 + KEY).encode(), id="at_the_cut"),
 ]
@@ -496,7 +529,12 @@ ECHOES = [
 def test_no_error_repeats_a_key(body: Any, given: str | None) -> None:
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     error = status_error(401, data, {"x-echo": f"Bearer {KEY}"}, api_key=given)
-    for text in (str(error), repr(vars(error)), str(pickle.dumps(error)), repr(error.args)):
+    for text in (
+        str(error),
+        repr(vars(error)),
+        str(pickle.dumps(error)),
+        repr(error.args),
+    ):
         assert KEY not in text
         assert KEY[-20:] not in text
     if isinstance(body, dict):
@@ -505,7 +543,9 @@ def test_no_error_repeats_a_key(body: Any, given: str | None) -> None:
 
 def test_a_key_of_any_form_is_masked_where_it_is_known() -> None:
     key = "plain-secret-0123456789"
-    error = status_error(400, f'{{"message": "bad {key}", "x": ["{key}"]}}'.encode(), {}, api_key=key)
+    error = status_error(
+        400, f'{{"message": "bad {key}", "x": ["{key}"]}}'.encode(), {}, api_key=key
+    )
     assert key not in repr(vars(error))
     assert error.body == {"message": "bad ***", "x": ["***"]}
 
@@ -520,7 +560,9 @@ def test_a_huge_body_is_cut() -> None:
     assert len(pickle.dumps(error)) < 12_000
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"[" * 100_000, b"null", b"3", b'"text"', b"[1]"])
+@pytest.mark.parametrize(
+    "body", [b"", b"\xff\xfe", b"[" * 100_000, b"null", b"3", b'"text"', b"[1]"]
+)
 def test_any_body_makes_an_error(body: bytes) -> None:
     error = status_error(500, body, {})
     assert type(error) is InternalServerError
@@ -582,11 +624,13 @@ def endless() -> Iterator[WireServer]:
         if request.is_stream:
             yield stream_head()
             yield chunk(ROLE + HE)
+        server.asked.set()  # type: ignore[attr-defined]
         server.gone.append(request.wait_gone(10))  # type: ignore[attr-defined]
         server.left.set()  # type: ignore[attr-defined]
 
     with WireServer(answer) as server:
         server.gone = []  # type: ignore[attr-defined]
+        server.asked = threading.Event()  # type: ignore[attr-defined]
         server.left = threading.Event()  # type: ignore[attr-defined]
         yield server
 
@@ -611,19 +655,19 @@ def test_leaving_a_loop_over_a_stream_frees_the_connection(endless: WireServer) 
     assert_left(endless)
 
 
-async def test_closing_an_async_stream_frees_the_connection(endless: WireServer) -> None:
+async def test_closing_an_async_stream_frees_the_connection(
+    endless: WireServer,
+) -> None:
     stream = ChatCerebras(base_url=endless.url).astream("hi")
     assert (await anext(stream)).content == "He"
     await stream.aclose()  # type: ignore[attr-defined]
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if endless.gone:  # type: ignore[attr-defined]
-            break
-    assert_left(endless)
+    await asyncio.to_thread(assert_left, endless)
 
 
 @pytest.mark.parametrize("path", ["astream", "ainvoke", "av3"])
-async def test_cancelling_a_task_frees_the_connection(endless: WireServer, path: str) -> None:
+async def test_cancelling_a_task_frees_the_connection(
+    endless: WireServer, path: str
+) -> None:
     model = ChatCerebras(base_url=endless.url)
 
     async def go() -> None:
@@ -638,20 +682,17 @@ async def test_cancelling_a_task_frees_the_connection(endless: WireServer, path:
                 await stream.output
 
     task = asyncio.create_task(go())
-    while not endless.requests:
-        await asyncio.sleep(0.01)
+    await asyncio.to_thread(endless.asked.wait, 5)  # type: ignore[attr-defined]
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        if endless.gone:  # type: ignore[attr-defined]
-            break
-    assert_left(endless)
+    await asyncio.to_thread(assert_left, endless)
 
 
-def test_a_timeout_around_an_async_stream_frees_the_connection(endless: WireServer) -> None:
+def test_a_timeout_around_an_async_stream_frees_the_connection(
+    endless: WireServer,
+) -> None:
     async def go() -> None:
         async with asyncio.timeout(0.2):
             async for _ in ChatCerebras(base_url=endless.url).astream("hi"):
@@ -714,7 +755,9 @@ def test_silence_within_a_stream_is_a_timeout_with_what_had_arrived(path: str) -
 def test_a_connection_serves_stream_after_stream() -> None:
     """A stream that ended well gives its connection back."""
     recordings = [load(name) for name in ("plain_text", "tool_in_fragments")]
-    with WireServer(lambda r: sse(recordings[len(server.requests) % 2].events)) as server:
+    with WireServer(
+        lambda r: sse(recordings[len(server.requests) % 2].events)
+    ) as server:
         model = ChatCerebras(base_url=server.url)
         for _ in range(4):
             list(model.stream("hi"))

@@ -87,7 +87,9 @@ def _cases() -> Iterator[Any]:
     """Each path with the settings that matter to it."""
     for path in PATHS:
         for version in (None,) if path in {"v3", "av3"} else (None, "v1"):
-            for coalesce in (False,) if path in {"invoke", "ainvoke"} else (False, True):
+            for coalesce in (
+                (False,) if path in {"invoke", "ainvoke"} else (False, True)
+            ):
                 name = f"{path}-{version or 'v0'}{'-coalesced' if coalesce else ''}"
                 yield pytest.param(path, version, coalesce, id=name)
 

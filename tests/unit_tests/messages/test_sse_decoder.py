@@ -56,7 +56,9 @@ def test_examples_of_the_specification(stream: bytes, payloads: list[bytes]) -> 
         pytest.param(b": only a comment\n\n", [], id="comment"),
         pytest.param(b"event: ping\n\n", [], id="no_data"),
         pytest.param(b"retry: 10\nid: 7\n\n", [], id="other_fields"),
-        pytest.param(b"data: a\n\n\n\ndata: b\n\n\n", [b"a", b"b"], id="more_empty_lines"),
+        pytest.param(
+            b"data: a\n\n\n\ndata: b\n\n\n", [b"a", b"b"], id="more_empty_lines"
+        ),
         pytest.param(b": c\ndata: a\n\n", [b"a"], id="comment_before_data"),
         pytest.param(b"data: a\n: c\n\n", [b"a"], id="comment_after_data"),
         pytest.param(b"Data: a\n\nDATA: b\n\n", [], id="field_names_have_case"),
@@ -64,7 +66,9 @@ def test_examples_of_the_specification(stream: bytes, payloads: list[bytes]) -> 
         pytest.param(b"data: a: b\n\n", [b"a: b"], id="colon_in_the_value"),
         pytest.param(b"\xef\xbb\xbfdata: a\n\n", [b"a"], id="byte_order_mark"),
         pytest.param(
-            b"data: a\n\n\xef\xbb\xbfdata: b\n\n", [b"a"], id="mark_in_the_middle_is_text"
+            b"data: a\n\n\xef\xbb\xbfdata: b\n\n",
+            [b"a"],
+            id="mark_in_the_middle_is_text",
         ),
         pytest.param(b"data: [DONE]\n", [b"[DONE]"], id="end_without_empty_line"),
         pytest.param(b"data: [DONE]", [b"[DONE]"], id="end_without_line_end"),
@@ -75,7 +79,9 @@ def test_payloads_of_a_stream(stream: bytes, payloads: list[bytes]) -> None:
     assert decode([bytes([byte]) for byte in stream]) == payloads
 
 
-@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c"])
+@pytest.mark.parametrize(
+    "separator", ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c"]
+)
 def test_only_lf_and_cr_end_a_line(separator: str) -> None:
     payload = f'{{"content":"a{separator}{separator}b"}}'.encode()
     assert decode([b"data: " + payload + b"\n\n"]) == [payload]
@@ -124,7 +130,9 @@ def test_any_split_and_any_mix_of_line_ends_gives_the_same_payloads(
 def test_no_bytes_at_all_break_the_decoder(data: st.DataObject) -> None:
     stream = data.draw(
         st.lists(
-            st.sampled_from([b"data", b":", b" ", b"\n", b"\r", b"x", b"\xff", b"event"])
+            st.sampled_from(
+                [b"data", b":", b" ", b"\n", b"\r", b"x", b"\xff", b"event"]
+            )
         ).map(b"".join)
     )
     assert decode(data.draw(pieces_of(stream))) == decode([stream])
@@ -152,7 +160,9 @@ def test_a_byte_order_mark_in_two_reads_is_dropped(cut: int) -> None:
 
 
 def test_payload_of_an_error_event_says_so() -> None:
-    found = decode([b"event: error\ndata: bad\n\nevent: errors\ndata: x\n\ndata: y\n\n"])
+    found = decode(
+        [b"event: error\ndata: bad\n\nevent: errors\ndata: x\n\ndata: y\n\n"]
+    )
     assert [type(payload) for payload in found] == [ErrorPayload, bytes, bytes]
     assert found == [b"bad", b"x", b"y"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,7 +63,9 @@ def test_other_line_ends_read_the_same(recording: Recording, end: bytes) -> None
     assert state(read([stream])) == state(read([recording.stream]))
 
 
-@pytest.mark.parametrize("name", ["multi_byte", "cut_tool_arguments", "carriage_returns"])
+@pytest.mark.parametrize(
+    "name", ["multi_byte", "cut_tool_arguments", "carriage_returns"]
+)
 def test_every_split_point_of_a_recording_reads_the_same(name: str) -> None:
     stream = load(name).stream
     whole = state(read([stream]))
@@ -98,7 +101,7 @@ def test_deltas_joined_by_read_say_the_same_as_single_ones(data: st.DataObject) 
     for kind in ("text", "reasoning", "refusal"):
         texts = ["".join(d.text for d in x if d.kind == kind) for x in (deltas, joined)]
         assert texts[0] == texts[1]
-    for left, right in zip(joined, joined[1:], strict=False):
+    for left, right in itertools.pairwise(joined):
         assert left.kind != right.kind or left.kind == "logprobs"
 
 

@@ -120,7 +120,9 @@ def test_each_event_of_an_answer_with_everything(server: WireServer) -> None:
             "content": {"type": "tool_call", "name": "get_weather", "args": {"city": "Paris"}, "id": "0a1b2c3d4"},
         },
     ]  # fmt: skip
-    assert events[-1]["additional_kwargs"] == {"reasoning_content": "I need the weather."}
+    assert events[-1]["additional_kwargs"] == {
+        "reasoning_content": "I need the weather."
+    }
     assert events[-1]["metadata"]["finish_reason"] == "tool_calls"
 
 
