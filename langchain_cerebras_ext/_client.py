@@ -139,8 +139,8 @@ def _decode(call: Call, headers: Mapping[str, str], body: bytes) -> Response:
             model=call.model,
         )
     msg = (
-        "Cerebras answered 200 without choices: there is no message in the answer "
-        f"(id {decoded.id}). Try again; tell the support the id if it stays."
+        f"Cerebras answered 200 without choices (id {decoded.id}): the answer is "
+        "empty. Try again; tell the support the id if it stays."
     )
     raise EmptyResponseError(msg, request_id=decoded.id)
 

@@ -54,19 +54,13 @@ def build_generations(
     """Return one generation a choice; usage stands on the first.
 
     Args:
-        response: A plain answer.
+        response: A plain answer, with choices.
         metadata: What the client adds to `response_metadata`.
 
     Raises:
-        EmptyResponseError: The answer has no choices.
+        EmptyResponseError: A choice has no message.
     """
-    if not response.choices:
-        msg = (
-            "Cerebras answered 200 without choices: there is no message in the answer "
-            f"(id {response.id}). Try again; tell the support the id if it stays."
-        )
-        raise EmptyResponseError(msg, request_id=response.id)
-    choices = sorted(response.choices, key=lambda choice: choice.index)
+    choices = sorted(response.choices or (), key=lambda choice: choice.index)
     return [
         ChatGeneration(message=_message(response, choice, number, metadata))
         for number, choice in enumerate(choices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _number(text: str) -> int | float | str:
     try:
         value = float(text)
     except ValueError:
+        return text
+    if not math.isfinite(value):  # no JSON number: caches could not keep it
         return text
     return int(value) if value.is_integer() and "." not in text else value
 

@@ -182,7 +182,7 @@ class StreamReader:
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 if not payload.strip():
                     continue  # an event without data says nothing
-                raise _unreadable(payload, error) from error
+                raise _unreadable(payload, error, self._api_key) from error
             if not chunk.choices:
                 self._check_error(chunk, payload)
                 self.facts.update(chunk)
@@ -295,10 +295,10 @@ class StreamReader:
         return number
 
 
-def _unreadable(payload: bytes, error: Exception) -> CerebrasResponseError:
-    if isinstance(error, UnicodeDecodeError):
-        return CerebrasResponseError(f"An event of the stream is not UTF-8: {error}.")
-    shown = mask_secrets(payload[:200].decode("utf-8", "replace"))
+def _unreadable(
+    payload: bytes, error: Exception, api_key: str | None
+) -> CerebrasResponseError:
+    shown = mask_secrets(payload[:400].decode("utf-8", "replace"), api_key)[:200]
     return CerebrasResponseError(
         f"An event of the stream cannot be read ({error}): {shown!r}."
     )
@@ -331,7 +331,7 @@ def content_text(content: str | list[Any]) -> str:
     if isinstance(content, str):
         return content
     return "".join(
-        str(part.get("text", "")) for part in content if isinstance(part, dict)
+        str(part.get("text") or "") for part in content if isinstance(part, dict)
     )
 
 

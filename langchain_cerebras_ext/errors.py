@@ -30,7 +30,8 @@
         └── StructuredOutputInvalidError     structure that does not fit the schema
 
 Each class also inherits the matching class of `langchain_core.exceptions`, so code
-that catches those keeps working; `is_retryable` is the one truth about retries.
+that catches those keeps working; `is_retryable` is the one truth about retries: that of
+an error which our own policy has given up on is False, so that nobody multiplies them.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -181,12 +182,6 @@ class CerebrasError(ModelError):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by class, text and data; subclasses share one initialiser."""
         return (_rebuild, (type(self), self.message, dict(self.__dict__)))
-
-    def with_data(self, **data: Any) -> Self:
-        """Set more data on the error and return it."""
-        for name, value in data.items():
-            setattr(self, name, value)
-        return self
 
 
 def _rebuild(
@@ -530,12 +525,16 @@ def _detail(detail: Any) -> str:
         return detail
     if isinstance(detail, list):
         lines = [
-            f"{'.'.join(str(part) for part in item.get('loc', ()))}: {item.get('msg')}"
+            f"{'.'.join(map(str, _listed(item.get('loc'))))}: {item.get('msg')}"
             for item in detail
             if isinstance(item, dict)
         ]
         return "; ".join(lines)
     return ""
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def _plain(text: str) -> str:

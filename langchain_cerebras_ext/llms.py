@@ -26,7 +26,6 @@ from langchain_cerebras_ext._request import build_payload
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.errors import (
     CerebrasInvalidRequestError,
-    EmptyResponseError,
     UnsupportedFeatureError,
 )
 
@@ -300,12 +299,6 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
 def _read(answer: Answer) -> list[Generation]:
     """Return the completions of one prompt; usage stands on the first."""
     response = answer.response
-    if not response.choices:
-        msg = (
-            "Cerebras answered 200 without choices: there is no completion in the "
-            f"answer (id {response.id})."
-        )
-        raise EmptyResponseError(msg, request_id=response.id)
     usage = to_usage_metadata(response.usage)
     facts = AnswerFacts()
     facts.update(response)
@@ -315,7 +308,9 @@ def _read(answer: Answer) -> list[Generation]:
         output_tokens=facts.output_tokens,
     )
     generations: list[Generation] = []
-    for number, choice in enumerate(sorted(response.choices, key=lambda c: c.index)):
+    for number, choice in enumerate(
+        sorted(response.choices or (), key=lambda c: c.index)
+    ):
         info = _info(facts, choice.finish_reason, answer.headers, answer.attempts)
         info["measured"] = timings
         if choice.logprobs:

@@ -154,6 +154,7 @@ def map_error(
 def _classify(chain: list[BaseException]) -> tuple[str, str]:
     for classify in (
         _classify_tunnel,
+        _classify_garbled,
         _classify_system,
         _classify_wrapper,
         _classify_rest,
@@ -181,6 +182,14 @@ def _classify_tunnel(error: BaseException) -> tuple[str, str] | None:
     return "proxy", f"the proxy answered {status} to CONNECT"
 
 
+def _classify_garbled(error: BaseException) -> tuple[str, str] | None:
+    """Read what is no HTTP; some of it looks like an end of the connection."""
+    name = type(error).__name__
+    if name in _GARBLED:
+        return "protocol", f"the answer is not HTTP as it should be ({name})"
+    return None
+
+
 def _classify_system(error: BaseException) -> tuple[str, str] | None:
     """Read one link of the chain, if it is the system's or Python's own."""
     if type(error).__module__.startswith("aiohttp"):
@@ -192,13 +201,12 @@ def _classify_system(error: BaseException) -> tuple[str, str] | None:
     if isinstance(error, ConnectionRefusedError):
         return "refused", "nobody listens there (connection refused)"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "tls", f"its certificate is not trusted ({error.verify_message})"
+        why = getattr(error, "verify_message", "") or error
+        return "tls", f"its certificate is not trusted ({why})"
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return "closed", "the connection ended (TLS)"
     if isinstance(error, ssl.SSLError):
-        return "tls", f"TLS failed ({error.reason or error})"
-    if type(error).__name__ == "InvalidChunkLength":  # urllib3's, an IncompleteRead
-        return "protocol", "a chunk of the answer has no valid size"
+        return "tls", f"TLS failed ({getattr(error, 'reason', '') or error})"
     if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "closed", _cut("before the answer's end")
     if isinstance(error, ConnectionError):
@@ -208,28 +216,30 @@ def _classify_system(error: BaseException) -> tuple[str, str] | None:
     return None
 
 
+_GARBLED = {
+    # urllib3
+    "InvalidChunkLength",
+    "DecodeError",
+    # aiohttp
+    "BadHttpMessage",
+    "ContentEncodingError",
+    "InvalidHeader",
+    # httpx
+    "DecodingError",
+    "LocalProtocolError",
+    "UnsupportedProtocol",
+}
 _BY_NAME = {
     # urllib3
     "ProtocolError": "protocol",
-    "DecodeError": "protocol",
     # aiohttp
     "ServerDisconnectedError": "closed",
     "ClientPayloadError": "closed",
     "ClientOSError": "reset",
     "ClientConnectionResetError": "reset",
-    "TransferEncodingError": "closed",
-    "ContentLengthError": "closed",
-    "BadStatusLine": "protocol",
-    "BadHttpMessage": "protocol",
-    "ContentEncodingError": "protocol",
-    "LineTooLong": "protocol",
-    "InvalidHeader": "protocol",
-    "ClientHttpProxyError": "proxy",
+    "ClientResponseError": "protocol",
     # httpx
     "RemoteProtocolError": "protocol",
-    "LocalProtocolError": "protocol",
-    "DecodingError": "protocol",
-    "UnsupportedProtocol": "protocol",
     "ReadError": "reset",
     "WriteError": "reset",
     "CloseError": "reset",

@@ -57,5 +57,6 @@ def join_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in pairs:
         lower = name.lower()
+        value = value.strip()  # noqa: PLW2901 (http.client leaves blanks at the end)
         found[lower] = f"{found[lower]}, {value}" if lower in found else value
     return found

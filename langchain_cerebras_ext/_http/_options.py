@@ -40,8 +40,8 @@ class TransportOptions:
             authorities.
         socket_options: Set on each socket, as `setsockopt` takes them.
         keepalive_s: How long an unused connection is kept.
-        max_idle_connections: How many unused connections are kept per host; those in
-            use are not limited.
+        max_idle_connections: How many unused connections are kept per host (by the
+            synchronous transport); those in use are not limited.
         max_body_bytes: A longer decoded body is refused when read whole.
     """
 

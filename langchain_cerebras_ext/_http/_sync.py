@@ -34,14 +34,15 @@ from langchain_cerebras_ext._http._errors import (
     too_long,
 )
 from langchain_cerebras_ext._http._headers import join_headers, request_headers
-from langchain_cerebras_ext._http._limits import LimitError, Limits
+from langchain_cerebras_ext._http._limits import INFINITE, LimitError, Limits
+from langchain_cerebras_ext._http._options import Timeouts
 from langchain_cerebras_ext._http._route import Router, read_environment
 from langchain_cerebras_ext._http._tls import TlsContexts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from langchain_cerebras_ext._http._options import Timeouts, TransportOptions
+    from langchain_cerebras_ext._http._options import TransportOptions
     from langchain_cerebras_ext._http._route import Address, Environment, Route
 
     _ProxyKey = tuple[str | None, str | None]
@@ -76,7 +77,7 @@ class _Call(Limits):
 class _Current(threading.local):
     """The call that this thread is sending; connections take their limits from it."""
 
-    call: _Call | None = None
+    call = _Call(Timeouts(None, None, None), 0.0, INFINITE)
 
 
 _current = _Current()
@@ -182,15 +183,13 @@ def _timed(sock: Any) -> _Timed | None:
 def _is_usable(sock: Any) -> bool:
     """Whether a kept connection may serve the current call."""
     call, timed = _current.call, _timed(sock)
-    if call is None or timed is None:
-        return True
-    return not call.fresh and monotonic() - timed.used_at <= call.keepalive_s
+    if timed is None or call.fresh:
+        return False
+    return monotonic() - timed.used_at <= call.keepalive_s
 
 
 def _dial(connection: Any) -> socket.socket:
     call = _current.call
-    if call is None:  # never so for our calls
-        return HTTPConnection._new_conn(connection)  # noqa: SLF001
     host = connection._dns_host  # noqa: SLF001 (with the dot that stops DNS searches)
     options = connection.socket_options or ()
     try:
@@ -205,9 +204,6 @@ def _dial(connection: Any) -> socket.socket:
 def _connecting(connection: Any) -> Generator[None]:
     """Hold the call to its limit on connecting: name, TCP, proxy and TLS."""
     call = _current.call
-    if call is None:
-        yield
-        return
     call.dialled = True
     call.start_connecting(monotonic())
     yield
@@ -217,7 +213,7 @@ def _connecting(connection: Any) -> Generator[None]:
 
 def _serve(connection: Any) -> None:
     call, timed = _current.call, _timed(connection.sock)
-    if call is not None and timed is not None:
+    if timed is not None:
         timed.serve(call)
         call.heard = False
 
@@ -511,7 +507,7 @@ class SyncTransport:
                 call.head_done = True
                 return raw
         finally:
-            _current.call = None
+            del _current.call
 
     def _pool(self, route: Route) -> HTTPConnectionPool:
         pool = self._pools.get(route.key)

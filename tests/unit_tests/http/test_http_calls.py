@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_cerebras_ext._http import Timeouts
+from langchain_cerebras_ext._http import (
+    AsyncTransport,
+    SyncTransport,
+    Timeouts,
+    TransportOptions,
+)
 from langchain_cerebras_ext._http._errors import causes
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
@@ -484,6 +489,42 @@ def test_a_server_that_does_not_read_ends_with_the_limit_without_a_byte(
     assert caught.value.kind == "idle"
 
 
+def test_a_large_body_that_goes_out_slowly_is_not_cut_off(
+    client: Client, serve: Callable[..., Server]
+) -> None:
+    """The limits on connecting and on silence are none on the whole of a body."""
+    size = 40_000_000
+
+    def handler(peer: Peer, server: Server) -> None:
+        taken = 0
+        while taken < size:
+            taken += len(peer.sock.recv(400_000))
+            time.sleep(0.01)
+        peer.send(OK)
+
+    limits = Timeouts(connect_s=0.2, read_s=0.6, total_s=30)
+    started = time.monotonic()
+    answer = client.send(serve(handler).url, b"x" * size, timeouts=limits)
+    assert answer.read() == b"ok"
+    assert time.monotonic() - started > 0.6
+
+
+def test_the_total_limit_holds_while_a_body_goes_out(
+    client: Client, serve: Callable[..., Server]
+) -> None:
+    def handler(peer: Peer, server: Server) -> None:
+        while not server.event("end").wait(0.02):
+            peer.sock.recv(20_000)
+
+    with pytest.raises(CerebrasTimeoutError) as caught:
+        client.send(
+            serve(handler).url,
+            b"x" * 30_000_000,
+            timeouts=Timeouts(read_s=5, total_s=0.4),
+        )
+    assert caught.value.kind == "total"
+
+
 def test_a_server_that_leaves_during_a_large_body_is_told(
     client: Client, serve: Callable[..., Server]
 ) -> None:
@@ -729,3 +770,61 @@ def test_an_answer_that_is_dropped_unread_lets_go(
         assert client._runner is not None
         client._runner.run(asyncio.sleep(0.01))
     assert gone.wait(2)
+
+
+def test_a_stream_closed_by_another_thread_wakes_whoever_reads(
+    serve: Callable[..., Server],
+) -> None:
+    gone = threading.Event()
+    server = serve(until_gone(STREAM + chunk(b"x"), gone))
+    with SyncTransport(TransportOptions(trust_env=False)) as transport:
+        answer = transport.send("POST", server.url, {}, b"", Timeouts())
+        parts = answer.iter_raw()
+        assert next(parts) == b"x"
+        threading.Timer(0.1, answer.close).start()
+        started = time.monotonic()
+        with pytest.raises(CerebrasConnectionError) as caught:
+            next(parts)
+        assert caught.value.kind == "closed"
+        assert time.monotonic() - started < 2
+    assert gone.wait(2)
+
+
+async def test_a_stream_closed_by_another_task_wakes_whoever_reads(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(until_gone(STREAM + chunk(b"x"), threading.Event()))
+    async with AsyncTransport(TransportOptions(trust_env=False)) as transport:
+        answer = await transport.send("POST", server.url, {}, b"", Timeouts())
+        parts = answer.iter_raw()
+        assert await anext(parts) == b"x"
+        reader = asyncio.ensure_future(anext(parts))
+        await asyncio.sleep(0.02)
+        await answer.aclose()
+        with pytest.raises(CerebrasConnectionError, match="closed while read"):
+            await reader
+
+
+def test_a_transport_may_be_closed_while_threads_send(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(answer_each(OK))
+    transport = SyncTransport(TransportOptions(trust_env=False))
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(40):
+                transport.send("POST", server.url, {}, b"{}", Timeouts()).read()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        transport.close()
+    for thread in threads:
+        thread.join()
+    transport.close()
+    assert not failures

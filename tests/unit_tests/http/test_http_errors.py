@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import errno
 import pickle
-import select
 import socket
 import ssl
 import sys
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_cerebras_ext._http._errors import (
-    LimitError,
-    map_dial_error,
-    map_error,
-)
-from langchain_cerebras_ext._http._exchange import Limits, check_connect
-from langchain_cerebras_ext._http._http1 import Fault, ResponseParser
+from langchain_cerebras_ext._http import _dial
+from langchain_cerebras_ext._http._errors import Fault, is_system_timeout, map_error
+from langchain_cerebras_ext._http._limits import LimitError, Limits
 from langchain_cerebras_ext._http._options import Timeouts
 from langchain_cerebras_ext._http._route import Address, Environment, Route
-from langchain_cerebras_ext._http._sync import _readable_check
 from langchain_cerebras_ext._http._tls import TlsContexts
 from langchain_cerebras_ext.errors import CerebrasConnectionError, CerebrasTimeoutError
 
@@ -32,9 +27,17 @@ if TYPE_CHECKING:
 STRAIGHT = Route(Address("api.cerebras.ai", 443, True))
 BY_PROXY = Route(
     Address("api.cerebras.ai", 443, True),
+    "/",
     Address("proxy.example", 3128, False),
+    "http://proxy.example:3128",
     "Basic c2VjcmV0",
 )
+
+
+def untrusted() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "verify failed")
+    error.verify_message = "self-signed certificate"
+    return error
 
 
 @pytest.mark.parametrize("route", [STRAIGHT, BY_PROXY], ids=["straight", "by proxy"])
@@ -44,9 +47,10 @@ BY_PROXY = Route(
         (socket.gaierror(socket.EAI_NONAME, "unknown"), "dns", "proxy"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), "refused", "proxy"),
         (ConnectionResetError(errno.ECONNRESET, "reset"), "reset", "proxy"),
-        (OSError(errno.ENETUNREACH, "unreachable"), "other", "other"),
-        (ssl.SSLCertVerificationError("self-signed"), "tls", "tls"),
+        (OSError(errno.ENETUNREACH, "unreachable"), "other", "proxy"),
+        (untrusted(), "tls", "tls"),
         (ssl.SSLError(1, "wrong version"), "tls", "tls"),
+        (ssl.CertificateError("other host"), "tls", "tls"),
         (ssl.SSLEOFError(8, "eof"), "closed", "proxy"),
         (Fault("closed", "gone"), "closed", "proxy"),
         (Fault("proxy", "407"), "proxy", "proxy"),
@@ -56,7 +60,7 @@ BY_PROXY = Route(
 def test_a_failed_connection_has_a_kind_a_place_and_a_cure(
     error: Exception, straight: str, by_proxy: str, route: Route
 ) -> None:
-    found = map_dial_error(error, route)
+    found = map_error(error, route, connecting=True)
     assert found.kind == (straight if route is STRAIGHT else by_proxy)
     assert "api.cerebras.ai:443" in str(found)
     assert "c2VjcmV0" not in str(found)
@@ -80,40 +84,59 @@ def test_a_failed_call_has_a_kind(error: Exception, kind: str) -> None:
 
 def test_every_kind_of_limit_is_told_and_survives_pickling() -> None:
     for kind in ("connect", "idle", "total"):
-        found = pickle.loads(
-            pickle.dumps(map_dial_error(LimitError(kind, 2.5), STRAIGHT))
-        )
+        found = pickle.loads(pickle.dumps(map_error(LimitError(kind, 2.5), STRAIGHT)))
         assert isinstance(found, CerebrasTimeoutError)
         assert (found.kind, found.timeout_s) == (kind, 2.5)
         assert "2.5 s" in str(found)
 
 
+def test_an_error_that_the_caller_handles_is_no_cause() -> None:
+    """A retry from within `except TimeoutError` must not look like a timeout."""
+    with pytest.raises(ConnectionRefusedError) as caught:
+        try:
+            raise TimeoutError
+        except TimeoutError:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "refused")  # noqa: B904
+    assert map_error(caught.value, STRAIGHT).kind == "refused"
+    assert not is_system_timeout(caught.value)
+
+
 def test_the_connection_may_use_the_whole_calls_time_but_no_more() -> None:
     limits = Limits(Timeouts(connect_s=5, total_s=3), 100.0)
-    assert limits.connect_until(100.0) == 103.0
-    assert limits.connect_passed(103.0).kind == "total"
-    assert Limits(Timeouts(connect_s=None, total_s=None), 0.0).connect_until(
-        1.0
-    ) == float("inf")
+    limits.start_connecting(100.0)
+    assert limits.wait_s(100.0) == 3.0
+    assert limits.passed(103.0).kind == "total"
+    with pytest.raises(LimitError):
+        limits.wait_s(103.0)
+    without = Limits(Timeouts(connect_s=None, total_s=None), 0.0)
+    without.start_connecting(0.0)
+    assert without.wait_s(1.0) is None
 
 
-def test_a_proxy_that_talks_into_the_tunnel_is_refused() -> None:
-    parser = ResponseParser("CONNECT")
-    parser.feed(b"HTTP/1.1 200 OK\r\n\r\nhello")
-    with pytest.raises(Fault, match="data of its own"):
-        check_connect(parser)
-
-
-def test_without_poll_a_socket_is_looked_at_by_select(
+def test_an_address_that_is_silent_leaves_time_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delattr(select, "poll", raising=False)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        check = _readable_check(ours)
-        assert not check()
-        theirs.sendall(b"x")
-        assert check()
+    waits: list[float | None] = []
+
+    class Silent(socket.socket):
+        def connect(self, address: object) -> None:
+            waits.append(self.gettimeout())
+            raise TimeoutError("timed out")
+
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 1))] * 3
+    monkeypatch.setattr(_dial, "_resolve", lambda *_: found)
+    limits = Limits(Timeouts(connect_s=9.0), monotonic())
+    limits.start_connecting(monotonic())
+    with pytest.raises(LimitError) as caught:
+        _dial.dial("host", 1, limits, Silent, [])
+    assert caught.value.kind == "connect"
+    assert waits == [pytest.approx(each, abs=0.5) for each in (3.0, 4.5, 9.0)]
+
+
+def test_a_name_without_addresses_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_dial, "_resolve", lambda *_: [])
+    with pytest.raises(OSError, match="no address"):
+        _dial.dial("host", 1, Limits(Timeouts(), monotonic()), socket.socket, [])
 
 
 def test_without_certifi_the_systems_authorities_are_used(
@@ -123,6 +146,7 @@ def test_without_certifi_the_systems_authorities_are_used(
     assert TlsContexts().get(True, Environment()).verify_mode is ssl.CERT_REQUIRED
 
 
+@pytest.mark.parametrize("is_async", [False], ids=["sync"])
 def test_idle_connections_are_bounded(
     make_client: Callable[..., Client], serve: Callable[..., Server]
 ) -> None:
@@ -134,6 +158,7 @@ def test_idle_connections_are_bounded(
             server.event("go").wait(5)
             peer.send(b"0\r\n\r\n")
 
+    # aiohttp bounds them by their age alone.
     server = serve(handler)
     client = make_client(max_idle_connections=1)
     answers = [client.send(server.url) for _ in range(3)]
@@ -155,6 +180,4 @@ def test_nothing_shows_more_than_host_and_port(
     answer = client.send(
         url + "?key=hidden", headers={"Authorization": "Bearer hidden"}
     )
-    assert "hidden" not in repr(answer.response) + repr(client.transport) + repr(
-        answer.response._parser
-    )
+    assert "hidden" not in repr(answer.response) + repr(client.transport)

@@ -68,11 +68,11 @@ def test_many_event_loops_leak_nothing(serve: Callable[..., Server]) -> None:
         assert open_files() <= before + 3
 
 
-@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 def test_a_loop_that_was_closed_without_a_word_is_dropped(
     serve: Callable[..., Server],
 ) -> None:
-    """The sockets are closed; that asyncio complains of such a loop is its right."""
+    """It leaves nothing behind; that asyncio complains of such a loop is its right."""
     server = serve(echo)
     transport = AsyncTransport(NO_ENV)
     for _ in range(3):

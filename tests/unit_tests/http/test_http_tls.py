@@ -146,6 +146,48 @@ def test_a_handshake_that_never_ends_is_a_timeout_to_connect(
     assert caught.value.kind == "connect"
 
 
+@pytest.mark.parametrize("drip", [b"", b"H"], ids=["silent", "dripped"])
+def test_a_tunnel_that_is_never_made_is_a_timeout_to_connect(
+    make_client: Callable[..., Client], serve: Callable[..., Server], drip: bytes
+) -> None:
+    def handler(peer: Peer, server: Server) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\nA: ")
+        while not server.event("end").wait(0.05):
+            peer.send(drip)
+
+    client = make_client(proxy=f"http://127.0.0.1:{serve(handler).port}")
+    with pytest.raises(CerebrasTimeoutError) as caught:
+        client.send("https://api.example/", timeouts=Timeouts(connect_s=0.4))
+    assert (caught.value.kind, caught.value.timeout_s) == ("connect", 0.4)
+
+
+def test_a_proxy_that_leaves_instead_of_making_a_tunnel_is_told(
+    make_client: Callable[..., Client], serve: Callable[..., Server]
+) -> None:
+    def handler(peer: Peer, server: Server) -> None:
+        peer.read_request()
+
+    client = make_client(proxy=f"http://127.0.0.1:{serve(handler).port}")
+    with pytest.raises(CerebrasConnectionError, match=r"proxy 127\.0\.0\.1") as caught:
+        client.send("https://api.example/")
+    # aiohttp does not say whether the tunnel had been made.
+    assert caught.value.kind == ("closed" if client.is_async else "proxy")
+
+
+def test_a_proxy_that_wants_a_password_for_http_is_told(
+    make_client: Callable[..., Client], serve: Callable[..., Server]
+) -> None:
+    def handler(peer: Peer, server: Server) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+
+    client = make_client(proxy=f"http://127.0.0.1:{serve(handler).port}")
+    with pytest.raises(CerebrasConnectionError, match=r"407.*name and password") as e:
+        client.send("http://api.example/")
+    assert e.value.kind == "proxy"
+
+
 def test_a_stream_over_tls_comes_as_it_is_sent_and_is_cut_at_once_when_left(
     make_client: Callable[..., Client],
     serve: Callable[..., Server],

@@ -198,9 +198,12 @@ def test_a_connection_is_kept_as_the_server_says(
     assert server.connections == (1 if kept else 2)
 
 
+@pytest.mark.parametrize("is_async", [False], ids=["sync"])
 def test_data_that_nobody_asked_for_spoils_the_connection(
     client: Client, serve: Callable[..., Server]
 ) -> None:
+    """aiohttp takes such data for the next answer, unless the server then closes."""
+
     def handler(peer: Peer, server: Server) -> None:
         while peer.read_request():
             peer.send(PLAIN)
