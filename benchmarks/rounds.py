@@ -131,8 +131,9 @@ def run(
         }
         for measure in measures:
             values: dict[str, list[float]] = {name: [] for name in names}
-            alone = measure.in_fresh_process or measure.name == "import"
-            for number in range(1 if alone else rounds + 1):
+            # Memory hardly varies, and a fresh process has nothing to warm up.
+            alone = measure.in_fresh_process
+            for number in range(1 if alone else 1 + rounds + measure.more_rounds):
                 for name in names:
                     place = f"{measure.name}/{name}"
                     if not _takes_part(name, measure) or place in errors:

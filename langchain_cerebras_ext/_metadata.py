@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PROVIDER = "cerebras"
 """`model_provider` in metadata and `ls_provider` in traces; both must be the same."""
 
-_SHORTEST_SPAN_S = 0.001
+_SHORTEST_SPAN_S = 0.02
 """Below this a stream came in one piece, and a rate over it would mean nothing."""
 
 _INPUT_DETAILS = {"cached_tokens": "cache_read", "image_tokens": "image"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import msgspec
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 JsonObject: TypeAlias = dict[str, Any]
+
+_ATTEMPTS = 500
+"""How many brackets of a text are tried, so that no text takes quadratic time."""
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -82,3 +86,32 @@ def content_text(content: Any) -> str:
         if isinstance(text, str):
             parts.append(text)
     return "\n".join(parts)
+
+
+def json_values(text: str) -> list[Any]:
+    """Return the JSON objects and arrays in a text, outermost only."""
+    return [value for _, _, value in json_spans(text)]
+
+
+def json_spans(text: str) -> Iterator[tuple[int, int, Any]]:
+    """Yield the JSON objects and arrays in a text: where each begins and ends, and it.
+
+    Only the outermost, and only among the first few hundred brackets.
+    """
+    decoder = json.JSONDecoder()
+    at = 0
+    for _ in range(_ATTEMPTS):
+        start = _next_opening(text, at)
+        if start < 0:
+            return
+        try:
+            value, at = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            at = start + 1
+            continue
+        yield start, at, value
+
+
+def _next_opening(text: str, at: int) -> int:
+    found = [place for place in (text.find("{", at), text.find("[", at)) if place >= 0]
+    return min(found, default=-1)

@@ -19,14 +19,12 @@ from langchain_cerebras_ext.simulator._json import (
     dump_text,
     fields_of,
     items_of,
+    json_values,
 )
 from langchain_cerebras_ext.simulator.answers import Answer, ToolCall
-from langchain_cerebras_ext.simulator.evidence import (
-    Evidence,
-    json_values,
-    plain_statements,
-)
+from langchain_cerebras_ext.simulator.evidence import Evidence, plain_statements
 from langchain_cerebras_ext.simulator.fill import fill_schema
+from langchain_cerebras_ext.simulator.instructions import without_instructions
 from langchain_cerebras_ext.simulator.tokens import count_tokens
 from langchain_cerebras_ext.simulator.words import (
     clip,
@@ -128,7 +126,8 @@ def collect_evidence(request: ChatRequest) -> Evidence:
         for tool in request.tools
         for text in (" ".join(name_words(tool.name)), tool.description)
     ]
-    return Evidence(request.prompt, "\n".join(before), texts, about)
+    prompt = without_instructions(request.prompt)
+    return Evidence(prompt, "\n".join(before), texts, about)
 
 
 # ------------------------------------------------------------------------------ tools

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Usage,
     )
     from langchain_cerebras_ext.simulator.profiles import ModelProfile
+    from langchain_cerebras_ext.simulator.text_extras import TextExtras
 
 DONE = b"data: [DONE]\n\n"
 
@@ -262,14 +263,14 @@ def interleave(choices: Iterable[Choice]) -> Iterator[tuple[Choice, Piece]]:
 
 
 def encode_text(
-    completion: Completion, profile: ModelProfile, extras: Sequence[JsonObject]
+    completion: Completion, profile: ModelProfile, extras: Sequence[TextExtras]
 ) -> bytes:
     """Encode an unstreamed text completion.
 
     Args:
         completion: What to send.
         profile: The model.
-        extras: For each choice `tokens` and `logprobs`, if they were asked for.
+        extras: What each choice tells of its tokens.
     """
     choices: list[JsonObject] = []
     for choice, extra in zip(completion.choices, extras, strict=True):
@@ -277,7 +278,7 @@ def encode_text(
             "finish_reason": choice.finish_reason,
             "index": choice.index,
             "text": choice.content or "",
-            **extra,
+            **extra.whole(),
         }
         choices.append(shaped)
     body = _frame(completion, choices, "text_completion")
@@ -285,11 +286,21 @@ def encode_text(
 
 
 def text_events(
-    completion: Completion, profile: ModelProfile
+    completion: Completion, profile: ModelProfile, extras: Sequence[TextExtras]
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield the events of a streamed text completion."""
+    """Yield the events of a streamed text completion, each with its number of tokens.
+
+    Args:
+        completion: What to send.
+        profile: The model.
+        extras: What each choice tells of its tokens.
+    """
+    sent = [0] * len(extras)
     for choice, piece in interleave(completion.choices):
-        entry = {"index": choice.index, "text": piece.text}
+        start = sent[choice.index]
+        sent[choice.index] = end = start + len(piece.text)
+        told = extras[choice.index].part(start, end)
+        entry = {"index": choice.index, "text": piece.text, **told}
         yield piece.tokens, encode_event(_frame(completion, [entry], "text_completion"))
     last = len(completion.choices) - 1
     for position, choice in enumerate(completion.choices):

@@ -24,7 +24,6 @@ from langchain_cerebras_ext.simulator.generation import (
     Piece,
     Timing,
     Usage,
-    log_probability,
     make_choice,
     make_timing,
 )
@@ -38,6 +37,7 @@ from langchain_cerebras_ext.simulator.profiles import (
 from langchain_cerebras_ext.simulator.prompt_cache import PromptCache
 from langchain_cerebras_ext.simulator.request import ChatRequest
 from langchain_cerebras_ext.simulator.scenarios import Delivery, RawReply, Rule, Script
+from langchain_cerebras_ext.simulator.text_extras import TextExtras
 from langchain_cerebras_ext.simulator.tokens import split_tokens
 from langchain_cerebras_ext.simulator.validation import (
     check_chat,
@@ -283,17 +283,20 @@ class Engine:
         admission = self._admit(request, pieces, len(pieces))
         rule = self.script.take(TEXT_PATH, body, faults=False)
         choices: list[Choice] = []
+        extras: list[TextExtras] = []
         for prompt in prompts:
             one = _text_request(body, profile, prompt)
+            echoed = prompt if body.get("echo") else ""
             for _ in range(request.choices):
-                choice = self._choice(one, rule, len(choices), len(pieces))
-                choices.append(_echo(choice, prompt) if body.get("echo") else choice)
+                made = self._choice(one, rule, len(choices), len(pieces))
+                choice = _echo(made, echoed) if echoed else made
+                choices.append(choice)
+                extras.append(TextExtras(body, choice.content or "", len(echoed)))
         completion = self._completion("cmpl-", request, choices, admission)
         reply = self._reply(completion, profile, rule, stream=request.stream)
         if request.stream:
-            reply.events = encode.text_events(completion, profile)
+            reply.events = encode.text_events(completion, profile, extras)
         else:
-            extras = [_text_extras(body, choice) for choice in choices]
             reply.body = encode.encode_text(completion, profile, extras)
         return reply
 
@@ -481,33 +484,6 @@ def _echo(choice: Choice, prompt: str) -> Choice:
         content=prompt + (choice.content or ""),
         pieces=(Piece("content", prompt, 0), *choice.pieces),
     )
-
-
-def _text_extras(body: JsonObject, choice: Choice) -> JsonObject:
-    """Return a text choice's token ids and log probabilities, if asked for."""
-    tokens = split_tokens(choice.content or "")
-    extras: JsonObject = {}
-    if body.get("return_raw_tokens"):
-        extras["tokens"] = [_token_id(token) for token in tokens]
-    wanted = body.get("logprobs")
-    if wanted is not None:
-        rng = Random(len(tokens))  # noqa: S311 - seeded on purpose
-        entries = [log_probability(token, wanted, rng) for token in tokens]
-        offsets = [sum(map(len, tokens[:at])) for at in range(len(tokens))]
-        extras["logprobs"] = {
-            "text_offset": offsets,
-            "token_logprobs": [entry["logprob"] for entry in entries],
-            "tokens": tokens,
-            "top_logprobs": [
-                {top["token"]: top["logprob"] for top in entry["top_logprobs"]}
-                for entry in entries
-            ],
-        }
-    return extras
-
-
-def _token_id(token: str) -> int:
-    return int.from_bytes(hashlib.sha256(token.encode()).digest()[:2], "big")
 
 
 def _with_ids(calls: Iterable[ToolCall], rng: Random) -> Iterator[ToolCall]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from langchain_cerebras_ext.simulator._json import (
     as_object,
     dump_text,
     is_integer,
+    json_values,
     walk_objects,
 )
 from langchain_cerebras_ext.simulator.words import (
@@ -32,8 +32,9 @@ _NUMBERED_LINE = re.compile(
     r"^\s*(?:line\s+)?(\d{1,7})\s?[:|\t]\s?(.*)$", re.IGNORECASE
 )
 _VALUE = r"[\"'`\u201c]?([^\s,;\"'`\u201d{}\[\]]+(?: [A-Z][\w'-]*)*)"
-_JSON_ATTEMPTS = 500
+_FIGURE = r"([-+]?\d+(?:,\d{3})*(?:\.\d+)?)"
 _SPAN_MAX = 9
+_PLURAL_MIN = 3
 _NAMES_OF_TEXT = ("text", "quote", "content", "snippet", "excerpt", "passage")
 _NAMES_OF_LINE = ("line", "linenumber", "lineno", "number")
 _SAME = tuple(
@@ -79,6 +80,7 @@ class Evidence:
         self.context = context
         self.results = tuple(results)
         self.records = _find_records(self.results)
+        self._told = [text for result in self.results for text in _prose(result)]
         self._tool_stems = stems(tool_words)
         self._wanted = stems([prompt])
         self._asked = stems([_question(prompt)])
@@ -108,20 +110,20 @@ class Evidence:
         value = found[1].rstrip(".!?)") if found else ""
         return value or None
 
-    def near_number(self, name: str) -> int | float | None:
-        """Return the number next to a name: `line 12`, `limit=3`, `5 items`."""
+    def near_numbers(self, name: str, *, told: bool = True) -> Iterator[int | float]:
+        """Yield the numbers next to a name: `line 12`, `limit=3`, `5 items`.
+
+        What tools returned counts before the prompt, the whole name before its words.
+
+        Args:
+            name: A property's name.
+            told: Whether to look at what tools returned.
+        """
         parts = name_words(name)
-        number = r"([-+]?\d+(?:,\d{3})*(?:\.\d+)?)"
-        for part in [" ".join(parts), *parts]:
-            label = r"[\s_-]*".join(map(re.escape, part.split())) + "s?"
-            after = rf"\b{label}\b['\"`]?\s*(?:is|to|number|no\.?|[=:#])?\s*{number}"
-            before = rf"{number}\s*{label}\b"
-            for pattern in (after, before, rf"\b{label}\s+of\s+{number}"):
-                found = re.search(pattern, self.prompt, re.IGNORECASE)
-                if found:
-                    text = found[1].replace(",", "")
-                    return float(text) if "." in text else int(text)
-        return None
+        texts = [*self._told, self.prompt] if told else [self.prompt]
+        for label in dict.fromkeys([" ".join(parts), *parts]):
+            for text in texts:
+                yield from _numbers_at(label, text)
 
     def fresh(self, values: Iterable[str]) -> list[str]:
         """Return the values that no other property has been given."""
@@ -149,6 +151,11 @@ class Evidence:
     def numbers(self) -> list[int | float]:
         """Return numbers of the prompt, not yet used."""
         return [item for item in numbers(self.prompt) if str(item) not in self._used]
+
+    def told_numbers(self) -> list[int | float]:
+        """Return the numbers in the prose of tool results, not yet used."""
+        found = [number for text in self._told for number in numbers(text)]
+        return [item for item in found if str(item) not in self._used]
 
     def keywords(self, limit: int = 4) -> list[str]:
         """Return the words that carry the prompt, without those about the tools."""
@@ -216,6 +223,24 @@ class Evidence:
         return [records[at] for at in sorted(kept)]
 
 
+def _numbers_at(label: str, text: str) -> Iterator[int | float]:
+    """Yield the numbers that stand right after or before a label."""
+    if not label:
+        return
+    # "degrees" is met by "1 degree", and "item" by "items".
+    *head, last = label.split()
+    stem = last.removesuffix("s") if len(last) > _PLURAL_MIN else last
+    spoken = r"[\s_-]*".join(map(re.escape, [*head, stem])) + "s?"
+    for pattern in (
+        rf"\b{spoken}\b['\"`]?\s{{0,9}}(?:is|to|number|no\.?|[=:#])?\s{{0,9}}{_FIGURE}",
+        rf"(?<![\w.,]){_FIGURE}\s*{spoken}\b",
+        rf"\b{spoken}\s+of\s+{_FIGURE}",
+    ):
+        for found in re.finditer(pattern, text, re.IGNORECASE):
+            figure = found[1].replace(",", "")
+            yield float(figure) if "." in figure else int(figure)
+
+
 def _question(prompt: str) -> str:
     """Return the sentence that asks: the last with a question mark, else the last."""
     parts = sentences(prompt)
@@ -257,41 +282,28 @@ def plain_statements(text: str) -> list[str]:
     return ["\n".join(lines)]
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the texts in a JSON value; a number comes with its name."""
+def _prose(text: str) -> list[str]:
+    """Return a tool's sentences; numbers that have a key are records' values."""
+    values = json_values(text)
+    if values:
+        return [leaf for value in values for leaf in _leaves(value, texts_only=True)]
+    return plain_statements(text)
+
+
+def _leaves(
+    value: Any, name: str = "", *, texts_only: bool = False
+) -> Iterator[str]:
+    """Yield the texts in a JSON value; a number comes with its name, if at all."""
     found = as_object(value)
     if found is not None:
         for key, item in found.items():
-            yield from _leaves(item, key)
+            yield from _leaves(item, key, texts_only=texts_only)
         return
     items = as_list(value)
     if items is not None:
         for item in items:
-            yield from _leaves(item, name)
+            yield from _leaves(item, name, texts_only=texts_only)
     elif isinstance(value, str):
         yield value
-    elif name and value is not None:
+    elif name and value is not None and not texts_only:
         yield f"{name.replace('_', ' ')}: {dump_text(value)}"
-
-
-def json_values(text: str) -> list[Any]:
-    """Return the JSON objects and arrays in a text, outermost only."""
-    decoder = json.JSONDecoder()
-    values: list[Any] = []
-    at = 0
-    for _ in range(_JSON_ATTEMPTS):
-        start = _next_opening(text, at)
-        if start < 0:
-            break
-        try:
-            value, at = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            at = start + 1
-            continue
-        values.append(value)
-    return values
-
-
-def _next_opening(text: str, at: int) -> int:
-    found = [place for place in (text.find("{", at), text.find("[", at)) if place >= 0]
-    return min(found, default=-1)

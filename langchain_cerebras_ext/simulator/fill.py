@@ -274,7 +274,7 @@ class _Filler:
             properties = fields_of(shape.get("properties"))
             return bool(evidence.matching_records(list(properties)))
         if kind in ("integer", "number"):
-            return evidence.near_number(name) is not None
+            return any(True for _ in evidence.near_numbers(name))
         if kind == "string" and as_list(shape.get("enum")):
             return self._mentioned(items_of(shape["enum"])) is not _NOTHING
         return kind == "string" and evidence.near_value(name) is not None
@@ -548,24 +548,29 @@ class _Filler:
         return not (label and re.search(denied, self._evidence.prompt, re.IGNORECASE))
 
     def _number(self, shape: JsonObject, name: str, *, whole: bool) -> int | float:
-        found = self._record_value(shape, name)
-        candidates: list[Any] = [] if found is _NOTHING else [found]
-        near = self._evidence.near_number(name) if name else None
-        candidates += [] if near is None else [near]
-        span = self._evidence.line_span()
-        kinds = set(name_words(name))
-        if span and kinds & _FIRST_WORDS:
-            candidates.append(span[0])
-        elif span and kinds & _LAST_WORDS:
-            candidates.append(span[1])
-        candidates += self._evidence.numbers()
-        candidates.append(shape.get("default"))
-        for value in candidates:
+        for value in self._number_candidates(shape, name):
             good = is_integer(value) if whole else is_number(value)
             if good and _in_bounds(value, shape):
                 self._evidence.use(value)
                 return int(value) if whole else value
         return plain_number(shape, whole=whole)
+
+    def _number_candidates(self, shape: JsonObject, name: str) -> Iterator[Any]:
+        """Yield what a number may be, the best first."""
+        evidence = self._evidence
+        found = self._record_value(shape, name)
+        if found is not _NOTHING:
+            yield found
+        span = evidence.line_span()
+        kinds = set(name_words(name))
+        ends = kinds & (_FIRST_WORDS | _LAST_WORDS)
+        # Lines that were found say better where to begin than numbers in them.
+        yield from evidence.near_numbers(name, told=not (span and ends))
+        if span and ends:
+            yield span[0] if kinds & _FIRST_WORDS else span[1]
+        yield from evidence.numbers()
+        yield shape.get("default")
+        yield from evidence.told_numbers()
 
     def _text(self, shape: JsonObject, name: str) -> str:
         for value in self._texts(shape, name):

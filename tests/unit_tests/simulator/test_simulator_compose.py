@@ -3,6 +3,10 @@
 import json
 
 import pytest
+from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
+from pydantic import BaseModel, Field
+
+from langchain_cerebras_ext.simulator.instructions import without_instructions
 
 USER = "user"
 
@@ -186,6 +190,80 @@ def test_a_schema_in_the_prompt_is_followed(account):
         "Which city is Lisbon?"
     )
     assert json.loads(account.text(prompt)) == {"city": "Lisbon"}
+
+
+class Person(BaseModel):
+    """Somebody."""
+
+    name: str = Field(description="The full name, as Ada Lovelace")
+    age: int = Field(ge=0, le=120)
+
+
+PARSERS = {
+    "pydantic": PydanticOutputParser(pydantic_object=Person),
+    "json": JsonOutputParser(pydantic_object=Person),
+}
+HOPPER = "Grace Hopper is 85 years old."
+ARRANGED = {
+    "before": "{data}\n{form}",
+    "after": "{form}\n{data}",
+    "between": "Extract the person.\n{form}\n\n{data}\n\nBe quick.",
+}
+
+
+@pytest.mark.parametrize("arranged", ARRANGED)
+@pytest.mark.parametrize("parser", PARSERS)
+def test_format_instructions_are_no_evidence(account, parser, arranged):
+    form = PARSERS[parser].get_format_instructions()
+    prompt = ARRANGED[arranged].format(data=HOPPER, form=form)
+    text = account.text(prompt)
+    assert json.loads(text) == {"name": "Grace Hopper", "age": 85}
+
+
+def test_format_instructions_alone_give_neither_names_nor_numbers(account):
+    answer = json.loads(account.text(PARSERS["pydantic"].get_format_instructions()))
+    assert answer["age"] == 1
+    assert not {"properties", "JSON", "Ada"} & set(answer["name"].split())
+
+
+DESCRIPTIONS = {
+    "a fenced example": 'Bob is 36. For example:\n```json\n{"name": "Eve", "age": 5}\n```\n',
+    "an example that is no JSON": 'Bob is 36. Use this format:\n```json\n{\n  "name": string // "Eve"\n}\n```\n',
+    "an example in the text": 'Bob is 36. Answer like {"name": "Eve", "age": 5}.',
+    "a judged example": 'The object {"name": "Eve", "age": 5} is well-formatted. Bob is 36.',
+    "a schema": 'Bob is 36. {"$defs": {"Eve": {"type": "string"}}, "type": "object", "maximum": 5}',
+    "an array's schema": 'Bob is 36. Return {"type": "array", "items": {"type": "string", "title": "Eve"}}',
+    "a tool's schema": 'Bob is 36.\n[{"name": "Eve", "parameters": {"properties": {"x": {"const": 5}}}}]',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("prompt", DESCRIPTIONS.values(), ids=DESCRIPTIONS)
+def test_what_describes_the_answer_is_no_evidence(prompt):
+    kept = without_instructions(prompt)
+    assert "Bob is 36." in kept
+    assert "Eve" not in kept
+    assert "5" not in kept
+
+
+DATA = {
+    "nothing about form": "What is  JSON?\n\nTell me.",
+    "fenced data": 'Who is this?\n```json\n{"name": "Eve", "age": 5}\n```\n',
+    "fenced text": "Read this by the schema:\n```\nEve, 5\n```\n",
+    "data in the text": 'Send {"name": "Eve", "type": "string"} on.',
+    "GeoJSON": '{"type": "Feature", "properties": {"name": "Rome"}} is where?',
+    "a name and the form": "Return Ada Lovelace as JSON.",
+    "only the form": "Return a JSON object.",
+}
+
+
+@pytest.mark.parametrize("prompt", DATA.values(), ids=DATA)
+def test_data_in_a_prompt_stays(prompt):
+    assert without_instructions(prompt) == prompt
+
+
+def test_an_order_to_answer_in_json_is_not_the_answer(account):
+    answer = json.loads(account.text("Weather in Rome?\nReturn a JSON object."))
+    assert answer == {"answer": "Weather in Rome?"}
 
 
 def test_json_may_be_asked_for_by_the_system(account):

@@ -122,6 +122,27 @@ def test_prose_is_taken_from_the_best_result():
     assert got == {"answer": "It is retried twice."}
 
 
+NEAR = {
+    "results before the prompt": ("Rome in 9 degrees?", ["It is 17 degrees in Rome."], {"degrees": WHOLE}, 17),
+    "a word of the name": ("In 2 words?", ["It is 17 degrees."], {"temperature_degrees": WHOLE}, 17),
+    "a singular": ("Rome?", ["Only 1 degree, with 80 % rain."], {"degrees": WHOLE}, 1),
+    "a text inside JSON": ("Rome?", ['{"text": "17 degrees", "id": 4}'], {"degrees": WHOLE}, 17),
+    "a key before a text": ("Rome?", ['{"text": "17 degrees", "degrees": 18}'], {"degrees": WHOLE}, 18),
+    "the prompt if results say nothing": ("Keep 9 degrees", ["Done, 4 times."], {"degrees": WHOLE}, 9),
+    "the whole name in the prompt": ("max results 3", ["5 results"], {"max_results": WHOLE}, 3),
+    "the first that fits": ("Rome?", ["17.5 degrees, about 18 degrees"], {"degrees": WHOLE}, 18),
+    "the first in bounds": ("Rome?", ["170 degrees; 20 degrees"], {"degrees": {**WHOLE, "maximum": 99}}, 20),
+    "any told number at last": ("Rome?", ["17 Celsius"], {"temperature": WHOLE}, 17),
+    "lines that were found": ("See it", ["7: see line 900"], {"start_line": WHOLE}, 7),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NEAR)
+def test_numbers_are_looked_for_by_their_name_in_results_first(name):
+    prompt, results, properties, expected = NEAR[name]
+    assert list(fill(prompt, results, **properties).values()) == [expected]
+
+
 def test_optional_properties_are_filled_only_with_evidence():
     properties = {
         "city": TEXT,

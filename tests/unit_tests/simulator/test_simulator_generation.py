@@ -472,6 +472,57 @@ def test_text_completions_give_log_probabilities_and_raw_tokens(account):
     assert [len(top) for top in choice["logprobs"]["top_logprobs"]] == [2, 2]
 
 
+def streamed_choices(account, prompt, **body):
+    """Return the entries of `choices` of a streamed text completion."""
+    data = account.complete(prompt, stream=True, **body)
+    events = data.decode().removesuffix("data: [DONE]\n\n").split("\n\n")[:-1]
+    return [
+        choice
+        for event in events
+        for choice in json.loads(event.removeprefix("data: "))["choices"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"echo": True}, {"n": 2}, {"max_tokens": 5}, {"return_raw_tokens": True}],
+    ids=["alone", "echo", "two choices", "cut", "raw tokens"],
+)
+def test_streamed_text_completions_give_log_probabilities_of_their_tokens(
+    account, body
+):
+    prompt = "Count from 1 to 30"
+    whole = account.complete(prompt, logprobs=2, **body)["choices"]
+    streamed = streamed_choices(account, prompt, logprobs=2, **body)
+    for expected in whole:
+        parts = [one for one in streamed if one["index"] == expected["index"]]
+        told = [one for one in parts if "logprobs" in one]
+        assert len(told) == len(parts) - 1 > 1
+        for one in told:
+            assert "".join(one["logprobs"]["tokens"]) == one["text"]
+        joined = {
+            key: [item for one in told for item in one["logprobs"][key]]
+            for key in ("text_offset", "token_logprobs", "tokens", "top_logprobs")
+        }
+        assert joined == expected["logprobs"]
+        raw = [item for one in told for item in one.get("tokens", [])]
+        assert raw == expected.get("tokens", [])
+
+
+def test_scripted_pieces_of_a_text_completion_may_cut_its_tokens(scripted):
+    """A token is told of with the piece that it begins in."""
+    account = scripted(content="Hello world", chunks=("Hel", "lo", "", " wor", "ld"))
+    told = streamed_choices(account, "Go", logprobs=0)[:-1]
+    assert [one["text"] for one in told] == ["Hel", "lo", "", " wor", "ld"]
+    tokens = [one["logprobs"]["tokens"] for one in told]
+    assert tokens == [["Hello"], [], [], [" world"], []]
+
+
+def test_text_completions_tell_nothing_of_tokens_unasked(account):
+    for choice in streamed_choices(account, "Count from 1 to 30"):
+        assert not {"tokens", "logprobs"} & set(choice)
+
+
 def test_text_completions_stop_and_are_cut(account):
     cut = account.complete("Count from 1 to 9", max_tokens=3)["choices"][0]
     assert (cut["text"], cut["finish_reason"]) == ("1, 2", "length")

