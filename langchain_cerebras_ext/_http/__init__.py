@@ -7,24 +7,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from langchain_cerebras_ext._http._async import AsyncResponse, AsyncTransport
-from langchain_cerebras_ext._http._httpx import (
-    AsyncHttpxResponse,
-    AsyncHttpxTransport,
-    HttpxResponse,
-    HttpxTransport,
-)
 from langchain_cerebras_ext._http._options import Timeouts, TransportOptions
-from langchain_cerebras_ext._http._shared import (
-    shared_async_transport,
-    shared_sync_transport,
-)
-from langchain_cerebras_ext._http._sync import SyncResponse, SyncTransport
 
 if TYPE_CHECKING:
     import httpx2
+
+    from langchain_cerebras_ext._http._async import AsyncResponse, AsyncTransport
+    from langchain_cerebras_ext._http._httpx import (
+        AsyncHttpxResponse,
+        AsyncHttpxTransport,
+        HttpxResponse,
+        HttpxTransport,
+    )
+    from langchain_cerebras_ext._http._shared import (
+        shared_async_transport,
+        shared_sync_transport,
+    )
+    from langchain_cerebras_ext._http._sync import SyncResponse, SyncTransport
 
 __all__ = [
     "AsyncHttpxResponse",
@@ -42,6 +44,30 @@ __all__ = [
     "shared_async_transport",
     "shared_sync_transport",
 ]
+
+
+# Loaded with the first call, not with the package.
+_HOMES = {
+    "AsyncHttpxResponse": "_httpx",
+    "AsyncHttpxTransport": "_httpx",
+    "AsyncResponse": "_async",
+    "AsyncTransport": "_async",
+    "HttpxResponse": "_httpx",
+    "HttpxTransport": "_httpx",
+    "SyncResponse": "_sync",
+    "SyncTransport": "_sync",
+    "shared_async_transport": "_shared",
+    "shared_sync_transport": "_shared",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value
 
 
 def openai_http_client(transport: SyncTransport) -> httpx2.Client:

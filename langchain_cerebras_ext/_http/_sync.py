@@ -23,6 +23,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import SKIP_HEADER
 
+from langchain_cerebras_ext._http._chunked import ChunkedBodyError, ChunkedDecoder
 from langchain_cerebras_ext._http._dial import dial
 from langchain_cerebras_ext._http._errors import (
     PROXY_REFUSES,
@@ -270,6 +271,25 @@ _POOLS: dict[str, Any] = {"http": _Pool, "https": _SecurePool}
 _NO_RETRIES = urllib3.Retry(False, redirect=False)
 
 
+def _read_chunks(raw: Any) -> Iterator[bytes]:
+    """Yield the data of each network read, which may be that of many chunks."""
+    answer = raw._original_response  # noqa: SLF001 - http.client's; a public argument
+    decoder = ChunkedDecoder()
+    while not decoder.done:
+        data = answer.fp.read1(_READ_BYTES)
+        if not data:
+            text = "the server closed the connection before the answer's end"
+            raise Fault(kind="closed", text=text)
+        try:
+            piece = decoder.feed(data)
+        except ChunkedBodyError as error:
+            raise Fault(kind="protocol", text=str(error)) from error
+        if piece:
+            yield piece
+    if not decoder.rest:  # what came too much must not answer the next call
+        answer.close()  # it was read to its end: the connection can be kept
+
+
 class SyncResponse:
     """An answer whose head has come.
 
@@ -285,6 +305,7 @@ class SyncResponse:
         "_closed",
         "_ended",
         "_headers",
+        "_lock",
         "_max_bytes",
         "_parts",
         "_pid",
@@ -301,9 +322,12 @@ class SyncResponse:
         self._call = call
         self._max_bytes = max_bytes
         self._pid = os.getpid()
+        self._lock = threading.RLock()
         self._closed = self._ended = False
         self._parts: Iterator[bytes]
-        if raw.chunked:
+        if raw.chunked and "content-encoding" not in raw.headers:
+            self._parts = _read_chunks(raw)
+        elif raw.chunked:
             self._parts = raw.read_chunked(_READ_BYTES, decode_content=True)
         else:
             self._parts = iter(partial(raw.read1, _READ_BYTES), b"")
@@ -375,13 +399,16 @@ class SyncResponse:
         """Let go of the connection, if it is still held; may be called twice."""
         self._closed = True
         raw = self._raw
-        if not raw.closed:
-            if self._pid == os.getpid():  # a forked child leaves it to its parent
-                # Wakes a thread that still reads, which else would keep us waiting.
-                with contextlib.suppress(Exception):
-                    raw.shutdown()
-            raw.close()
-        raw.release_conn()
+        # Not two threads at once: one would give the connection back to the pool while
+        # the other is about to close it.
+        with self._lock:
+            if not raw.closed:
+                if self._pid == os.getpid():  # a forked child leaves it to its parent
+                    # Wakes a thread that still reads, which else would keep us waiting.
+                    with contextlib.suppress(Exception):
+                        raw.shutdown()
+                raw.close()
+            raw.release_conn()
 
     def __enter__(self) -> Self:
         return self

@@ -290,9 +290,7 @@ def _prose(text: str) -> list[str]:
     return plain_statements(text)
 
 
-def _leaves(
-    value: Any, name: str = "", *, texts_only: bool = False
-) -> Iterator[str]:
+def _leaves(value: Any, name: str = "", *, texts_only: bool = False) -> Iterator[str]:
     """Yield the texts in a JSON value; a number comes with its name, if at all."""
     found = as_object(value)
     if found is not None:

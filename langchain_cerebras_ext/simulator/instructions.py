@@ -130,7 +130,7 @@ def _is_schema(shape: dict[str, Any]) -> bool:
     )
 
 
-def _is_form(sentence: str, described: bool) -> bool:  # noqa: FBT001 - private
+def _is_form(sentence: str, described: bool) -> bool:
     """Say whether a sentence is only about the form of the answer."""
     if _MARK not in sentence:
         asks = described or _ORDERS.search(sentence)
