@@ -256,6 +256,14 @@ class _Stream:
         if deltas and self.first_token_s is None:
             self.first_token_s = time.monotonic() - self.started
 
+    def raise_better(self, error: CerebrasError) -> NoReturn:
+        """Raise with what had arrived, as a cut stream where it is one."""
+        better = _with_partial(error, self.reader)
+        better.attempts = self.attempts
+        if better is error:
+            raise error
+        raise better from error
+
     def end(self) -> list[Delta]:
         """Check that the answer is whole and note the time."""
         deltas = [] if self.ended else self.reader.finish()
@@ -295,11 +303,7 @@ class OpenStream(_Stream):
             if self.reader.done:
                 self.response.finish()
         except CerebrasError as error:
-            better = _with_partial(error, self.reader)
-            better.attempts = self.attempts
-            if better is error:
-                raise
-            raise better from error
+            self.raise_better(error)
         finally:
             self.response.close()
 
@@ -336,11 +340,7 @@ class AsyncOpenStream(_Stream):
             if self.reader.done:
                 await self.response.finish()
         except CerebrasError as error:
-            better = _with_partial(error, self.reader)
-            better.attempts = self.attempts
-            if better is error:
-                raise
-            raise better from error
+            self.raise_better(error)
         finally:
             await self.response.aclose()
 

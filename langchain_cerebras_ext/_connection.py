@@ -367,7 +367,23 @@ class CerebrasConnection(BaseModel):
         secret = self.cerebras_api_key
         return secret.get_secret_value() or None if secret is not None else None
 
-    def _secrets(self) -> dict[str, str]:
+    @property
+    def model(self) -> str:
+        """The model's id."""
+        return self.model_name
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the parameters that are set on the model, by our names."""
+        held = self.__dict__
+        return {name: held[name] for name in self._params if held[name] is not None}
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """Whether `dumps` and `load` work; they do."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
         """Return the fields that no dump may hold, and where to read them instead."""
         secrets = {"cerebras_api_key": _config.ENV_KEY}
         if "@" in (self.cerebras_proxy or ""):  # with a user's name and password

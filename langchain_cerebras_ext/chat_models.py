@@ -199,26 +199,6 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         return "cerebras-chat"
 
     @property
-    def lc_secrets(self) -> dict[str, str]:
-        """Which field holds a secret, and the variable that it is read from."""
-        return self._secrets()
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Whether `dumps` and `load` work; they do."""
-        return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """The module from which `load` imports the class."""
-        return ["langchain_cerebras_ext", "chat_models"]
-
-    @property
-    def model(self) -> str:
-        """The model's id."""
-        return self.model_name
-
-    @property
     def _identifying_params(self) -> dict[str, Any]:
         return {
             "model_name": self.model_name,
@@ -266,11 +246,6 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         return self.root_async_client.chat.completions
 
     # ---------------------------------------------------------------------- requests
-
-    def _defaults(self) -> dict[str, Any]:
-        """Return the parameters that are set on the model, by our names."""
-        held = self.__dict__
-        return {name: held[name] for name in CHAT_PARAMS if held[name] is not None}
 
     def _request(
         self,

@@ -120,32 +120,6 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         return "cerebras-llm"
 
     @property
-    def lc_secrets(self) -> dict[str, str]:
-        """Which field holds a secret, and the variable that it is read from."""
-        return self._secrets()
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """Whether `dumps` and `load` work; they do."""
-        return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """The module from which `load` imports the class."""
-        return ["langchain_cerebras_ext", "llms"]
-
-    @property
-    def model(self) -> str:
-        """The model's id."""
-        return self.model_name
-
-    def _defaults(self) -> dict[str, Any]:
-        held = self.__dict__
-        return {
-            name: held[name] for name in COMPLETION_PARAMS if held[name] is not None
-        }
-
-    @property
     def _identifying_params(self) -> dict[str, Any]:
         return {
             "model_name": self.model_name,
