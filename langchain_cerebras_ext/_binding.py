@@ -6,19 +6,21 @@ bare model, so that what was bound before is dropped without a word.
 
 from __future__ import annotations
 
+# `with_fallbacks` reads the hints of public methods, so their names are real imports.
+from collections.abc import Callable, Sequence  # noqa: TC003
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
+from pydantic import BaseModel  # noqa: TC002
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from langchain_core.tools import BaseTool
-    from pydantic import BaseModel
 
     from langchain_cerebras_ext.chat_models import ChatCerebras
+else:
+    BaseTool = Any
 
 __all__ = ["BoundChatCerebras"]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+# `with_fallbacks` reads the hints of public methods, so their names are real imports.
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
-from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage  # noqa: TC002
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from pydantic import Field, model_validator
+from langchain_core.runnables import Runnable, RunnableConfig  # noqa: TC002
+from pydantic import BaseModel, Field, model_validator
 
 from langchain_cerebras_ext import _translator
 from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
@@ -43,23 +46,17 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
-        Callable,
         Generator,
         Iterator,
-        Sequence,
     )
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
         CallbackManagerForLLMRun,
     )
-    from langchain_core.language_models import LanguageModelInput
     from langchain_core.language_models.model_profile import ModelProfile
-    from langchain_core.messages import AIMessage, BaseMessage
-    from langchain_core.runnables import Runnable, RunnableConfig
     from langchain_core.tools import BaseTool
     from langchain_protocol.protocol import MessagesData
-    from pydantic import BaseModel
 
     from langchain_cerebras_ext._client import (
         Answer,
@@ -70,6 +67,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._messages_out import Ending
     from langchain_cerebras_ext._params import Param
     from langchain_cerebras_ext._stream_reader import Delta
+else:
+    BaseTool = Any  # a name that hints can read; the module is slow to import
 
 __all__ = ["ChatCerebras"]
 

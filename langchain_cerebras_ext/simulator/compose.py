@@ -486,7 +486,21 @@ def _padded(text: str, count: int, unit: str, evidence: Evidence) -> str:
     return " ".join(parts[:count])
 
 
+_A_TEXT = 4
+"""From so many sentences on, a prompt holds a text that an answer can draw on."""
+_SENTENCE = re.compile(r"[A-Z][^.!?|#`{}]{25,250}[.!?](?=\s|$)")
+
+
+def _sentences(evidence: Evidence) -> list[str]:
+    """Return the sentences of what the user handed in, if it is a text."""
+    text = " ".join(f"{evidence.context} {evidence.prompt}".split())
+    return _SENTENCE.findall(text)
+
+
 def _filler(number: int, evidence: Evidence) -> str:
+    told = _sentences(evidence)
+    if len(told) >= _A_TEXT:
+        return told[number % len(told)]
     about = evidence.keywords(8) or ["it"]
     word = about[number % len(about)]
     forms = (

@@ -199,17 +199,19 @@ class Engine:
     # ---------------------------------------------------------------------- requests
 
     def authorize(self, authorization: str | None) -> None:
-        """Check the `Authorization` header.
+        """Check the `Authorization` header, if a key was set.
+
+        A simulator without a key is open, so that a client needs none either.
 
         Raises:
             RefusedError: It is missing (403) or holds the wrong key (401).
         """
-        if not authorization:
-            raise RefusedError(faults.not_authenticated())
-        scheme, _, key = authorization.partition(" ")
+        if self.settings.key is None:
+            return
+        scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.strip():
             raise RefusedError(faults.not_authenticated())
-        if self.settings.key is not None and key.strip() != self.settings.key:
+        if key.strip() != self.settings.key:
             raise RefusedError(faults.wrong_key())
 
     def find_model(self, model: str) -> ModelProfile:

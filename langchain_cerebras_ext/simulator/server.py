@@ -57,7 +57,7 @@ class Simulator:
     Args:
         port: 0 takes a free one.
         host: Anything but loopback needs `allow_remote=True`.
-        key: The only key that is accepted; None accepts any that is not empty.
+        key: The only key that is accepted; None accepts any, and none.
         speed: `instant`, `real` (the model's own tokens per second) or a factor.
         seed: Decides what is left to chance: phrasing, ids, how streams are cut.
         tier: `free_trial` or `developer` enforces that tier's limits; None none.

@@ -267,6 +267,23 @@ async def test_with_fallbacks_takes_the_next_model_for_a_stream(sim, make):
     assert text == "hi"
 
 
+@pytest.mark.parametrize("is_bound", [False, True], ids=["bare", "bound"])
+def test_with_fallbacks_hands_tools_and_schemas_to_every_model(sim, make, is_bound):
+    models = [make(max_retries=0), make(model="qwen-3.8-27b")]
+    first, second = [one.bind(seed=7) for one in models] if is_bound else models
+    sim.fail_next(500, when=lambda body: body["model"] == MODEL, times=None)
+    both = first.with_fallbacks([second])
+    schema = {
+        "title": "City",
+        "type": "object",
+        "properties": {"name": {"type": "string"}},
+    }
+    assert both.with_structured_output(schema).invoke("name='Rome'")["name"] == "Rome"
+    both.bind_tools([schema]).invoke("Say 'hi'")
+    last = sim.chat_requests[-1].body
+    assert (last["model"], len(last["tools"])) == ("qwen-3.8-27b", 1)
+
+
 # ------------------------------------------------------------------- counts and usage
 
 

@@ -38,15 +38,23 @@ def flat(answer):
 # ------------------------------------------------------------------------------- access
 
 
-def test_without_a_key_the_answer_is_403(sim):
-    answer = httpx.post(sim.base_url + "/chat/completions", json=BODY)
+def test_without_a_key_the_answer_is_403():
+    with Simulator(key="csk-right") as sim:
+        answer = httpx.post(sim.base_url + "/chat/completions", json=BODY)
     assert answer.status_code == 403
     assert answer.text == '{"detail":"Not authenticated"}'
 
 
+def test_a_simulator_without_a_key_is_open(sim):
+    """`ChatCerebras(base_url=sim.base_url)` needs no key: the URL is on loopback."""
+    answer = httpx.post(sim.base_url + "/chat/completions", json=BODY)
+    assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("value", ["Bearer", "Basic abc", "csk-test"])
-def test_a_header_without_a_bearer_key_is_no_key(sim, value):
-    answer = httpx.get(sim.base_url + "/models", headers={"Authorization": value})
+def test_a_header_without_a_bearer_key_is_no_key(value):
+    with Simulator(key="csk-right") as sim:
+        answer = httpx.get(sim.base_url + "/models", headers={"Authorization": value})
     assert (answer.status_code, answer.json()) == (403, {"detail": "Not authenticated"})
 
 

@@ -13,12 +13,16 @@ EXTENSIONS = st.sampled_from([b"", b";a", b';name="v"', b" ;x=1"])
 TRAILERS = st.sampled_from([b"", b"x-sum: 1\r\n", b"a: b\r\nc: d\r\n"])
 
 
-def encoded(pieces: list[bytes], extension: bytes = b"", trailers: bytes = b"") -> bytes:
+def encoded(
+    pieces: list[bytes], extension: bytes = b"", trailers: bytes = b""
+) -> bytes:
     chunks = [b"%x%s\r\n%s\r\n" % (len(p), extension, p) for p in pieces]
     return b"".join(chunks) + b"0\r\n" + trailers + b"\r\n"
 
 
-@given(PIECES, EXTENSIONS, TRAILERS, st.lists(st.integers(0, 400)), st.binary(max_size=9))
+@given(
+    PIECES, EXTENSIONS, TRAILERS, st.lists(st.integers(0, 400)), st.binary(max_size=9)
+)
 def test_any_split_gives_the_data(pieces, extension, trailers, cuts, after) -> None:
     body = encoded(pieces, extension, trailers)
     decoder, found, at = ChunkedDecoder(), [], 0
