@@ -136,7 +136,9 @@ def normalise_base_url(url: str) -> str:
         # A server on this machine has no certificate.
         text = f"{'http' if is_loopback(f'//{text}') else 'https'}://{text}"
     parts = _split(text)
-    if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+    is_spaced = any(mark.isspace() for mark in text)
+    is_web = parts is not None and parts.scheme in {"http", "https"}
+    if parts is None or not is_web or not parts.hostname or is_spaced:
         msg = (
             f"base_url={_without_userinfo(text)!r} is no http(s) URL. The service's is "
             f"{DEFAULT_BASE_URL}; set base_url=... or {ENV_URLS[0]}."

@@ -343,6 +343,8 @@ class _Conversation:
                 "its bytes."
             )
             raise UnsupportedFeatureError(msg)
+        # The API knows JPEG under its proper name alone.
+        url = re.sub("^data:image/jpg;", "data:image/jpeg;", url, flags=re.IGNORECASE)
         image = {"url": url, "detail": detail} if detail else {"url": url}
         return {"type": "image_url", "image_url": image}
 

@@ -184,6 +184,9 @@ _ELSEWHERE = {
 def explain_unknown(name: str, known: Iterable[str]) -> str:
     """Return what to say of a name that is not ours: its counterpart or the nearest."""
     if name in _ELSEWHERE:
+        ours, _, why = _ELSEWHERE[name].partition("none: ")
+        if not ours:
+            return f"{name!r} is not a parameter here: {why}."
         return f"{name!r} is not a parameter here; use {_ELSEWHERE[name]}."
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -12,7 +12,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    message_chunk_to_message,
+)
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.output_parsers import BaseTransformOutputParser
 from langchain_core.outputs import ChatGeneration
@@ -519,7 +523,9 @@ class _Progress:
             if not self._chunks:
                 return
             first, *rest = self._chunks
-            message = add_ai_message_chunks(first, *rest) if rest else first
+            whole = add_ai_message_chunks(first, *rest) if rest else first
+            # An error may keep it, and a history takes messages rather than chunks.
+            message = cast("AIMessage", message_chunk_to_message(whole))
         value = self._parser.parse_result([ChatGeneration(message=message)])
         if self._parser.include_raw:
             yield _RawParts(

@@ -210,13 +210,19 @@ def _classify_system(error: BaseException) -> tuple[str, str] | None:
     if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "closed", _cut("before the answer's end")
     if isinstance(error, ConnectionError):
-        return "reset", f"the connection was reset ({error.strerror or error})"
+        why = error.strerror or str(error)
+        return "reset", "the connection was reset" + (f" ({why})" if why else "")
     if isinstance(error, (http.client.HTTPException, zlib.error)):
-        return "protocol", f"the answer is not HTTP as it should be ({error!r})"
+        # By name: its text may hold what the server sent, the key among it.
+        name = type(error).__name__
+        return "protocol", f"the answer is not HTTP as it should be ({name})"
     return None
 
 
 _GARBLED = {
+    # http.client and aiohttp
+    "BadStatusLine",
+    "LineTooLong",
     # urllib3
     "InvalidChunkLength",
     "DecodeError",

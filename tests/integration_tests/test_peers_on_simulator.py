@@ -12,12 +12,17 @@ import httpx2
 import openai
 import pytest
 from cerebras.cloud.sdk import AsyncCerebras
-from langchain_cerebras import ChatCerebras as OfficialChatCerebras
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field
 
 from langchain_cerebras_ext.simulator import Simulator
+
+OfficialChatCerebras = pytest.importorskip(
+    "langchain_cerebras",
+    reason="it does not install on this Python, see requires-python in "
+    "https://github.com/langchain-ai/langchain-cerebras",
+).ChatCerebras
 
 MODEL = "gpt-oss-120b"
 WORDS = "the blue whale is the largest animal that is known to have lived"

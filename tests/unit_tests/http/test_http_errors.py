@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import pickle
 import socket
 import ssl
 import sys
 from collections.abc import Callable
+from threading import Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 
+from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext._http import _dial
 from langchain_cerebras_ext._http._errors import Fault, is_system_timeout, map_error
 from langchain_cerebras_ext._http._limits import LimitError, Limits
@@ -80,6 +83,40 @@ def test_a_failed_connection_has_a_kind_a_place_and_a_cure(
 def test_a_failed_call_has_a_kind(error: Exception, kind: str) -> None:
     found = map_error(error, STRAIGHT)
     assert (found.kind, type(found)) == (kind, CerebrasConnectionError)
+
+
+def test_a_reset_without_words_has_no_empty_brackets() -> None:
+    found = map_error(ConnectionResetError(), STRAIGHT)
+    assert "the connection was reset. " in str(found)
+
+
+@pytest.mark.parametrize("asks", ["sync", "async"])
+def test_what_a_server_says_that_is_no_http_is_not_repeated(asks: str) -> None:
+    model = ChatCerebras(base_url="http://localhost", api_key="k", max_retries=0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        model = model.model_copy(
+            update={
+                "cerebras_api_base": f"http://127.0.0.1:{listener.getsockname()[1]}"
+            }
+        )
+
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(65536)
+                peer.sendall(b"SECRET is what you sent\r\n\r\n")
+
+        thread = Thread(target=answer)
+        thread.start()
+        with pytest.raises(CerebrasConnectionError) as caught:
+            if asks == "sync":
+                model.invoke("hi")
+            else:
+                asyncio.run(model.ainvoke("hi"))
+        thread.join()
+    assert "is not HTTP as it should be (BadStatusLine)" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.kind == "protocol"
 
 
 def test_every_kind_of_limit_is_told_and_survives_pickling() -> None:

@@ -338,6 +338,7 @@ def test_paths_and_ports_of_a_base_url_stay(service, given, wire):
         ("ftp://host.example", "base_url='ftp://host.example' is no http(s) URL."),
         ("https://", "is no http(s) URL. The service's is https://api.cerebras.ai/v1"),
         ("https://h.example:notaport", "is no http(s) URL"),
+        ("my endpoint", "base_url='https://my endpoint' is no http(s) URL"),
         ("https://h.example:99999", "is no http(s) URL"),
         ("https://[::1", "is no http(s) URL"),
         ("https://user:SECRET@h.example", "holds a user name or password"),

@@ -281,11 +281,14 @@ def test_every_shape_of_an_image_is_a_data_uri(service, model, block):
     }
 
 
-def test_detail_stays_and_jpeg_is_taken(service):
-    jpeg = "data:image/jpeg;base64,/9j/"
-    block = {"type": "image_url", "image_url": {"url": jpeg, "detail": "low"}}
-    sent = one(service, HumanMessage([block]), model=SEES)
-    assert sent["content"] == [block]
+@pytest.mark.parametrize("name", ["jpeg", "jpg"])
+def test_detail_stays_and_jpeg_is_taken_under_both_names(service, name):
+    def block(kind: str) -> dict:
+        uri = f"data:image/{kind};base64,/9j/"
+        return {"type": "image_url", "image_url": {"url": uri, "detail": "low"}}
+
+    sent = one(service, HumanMessage([block(name)]), model=SEES)
+    assert sent["content"] == [block("jpeg")]
 
 
 IMAGE = {"type": "image", "base64": PNG, "mime_type": "image/png"}

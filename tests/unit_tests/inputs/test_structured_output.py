@@ -20,6 +20,7 @@ from fake_service import (
 )
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.utils.function_calling import convert_to_json_schema
@@ -398,6 +399,7 @@ def test_an_answer_that_is_not_the_structure_is_a_typed_error_with_the_raw_messa
     assert isinstance(error, OutputParserException)
     assert isinstance(error, StructuredOutputError)
     assert said in str(error)
+    assert type(error.raw) is AIMessage
     assert error.raw.response_metadata["model_provider"] == "cerebras"
     assert error.raw.usage_metadata["total_tokens"] == 12
     assert error.partial_usage == error.raw.usage_metadata

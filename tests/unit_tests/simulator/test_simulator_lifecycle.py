@@ -242,9 +242,7 @@ def test_the_fixture_serves_other_peoples_tests(pytester):
             assert urllib.request.urlopen(url, timeout=5).status == 200
         """
     )
-    done = pytester.runpytest_subprocess(
-        "-p", "langchain_cerebras_ext.simulator.pytest_plugin", "-p", "no:cacheprovider"
-    )
+    done = pytester.runpytest_subprocess("-p", "no:cacheprovider")
     done.assert_outcomes(passed=1)
 
 
