@@ -104,7 +104,7 @@ def build_payload(
                 raise CerebrasInvalidRequestError(wrong)
             values[name] = value
         elif name == "model_name":
-            model = strip_provider(str(value)) if value else model
+            model = _model_of_call(value) or model
         elif name == "extra_body":
             extra.update(_mapping(name, value))
         elif name == "stream_usage":
@@ -142,6 +142,7 @@ def build_payload(
     else:
         body.pop("stream_options", None)
     body.update(extra)
+    _check_stream({"n": body.get("n")}, stream=stream)
     return body, CallOptions(headers=headers, **options)
 
 
@@ -209,6 +210,13 @@ def _explain(name: str, known: set[str]) -> str:
             f"a call takes timeout, extra_headers and extra_body."
         )
     return explain_unknown(name, known)
+
+
+def _model_of_call(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return strip_provider((value or "").strip())
+    msg = f"model={value!r} is a {type(value).__name__}; it takes str."
+    raise CerebrasInvalidRequestError(msg)
 
 
 def _mapping(name: str, value: Any) -> Mapping[str, Any]:
@@ -321,12 +329,7 @@ def _check_rules(values: Mapping[str, Any], *, stream: bool) -> None:
     if values.get("top_logprobs") and not values.get("logprobs"):
         msg = "top_logprobs needs logprobs=True."
         raise CerebrasInvalidRequestError(msg)
-    if stream and (values.get("n") or 1) > 1:
-        msg = (
-            f"n={values['n']} cannot be streamed: a stream carries one answer. Use "
-            "invoke or generate, or n=1."
-        )
-        raise UnsupportedFeatureError(msg)
+    _check_stream(values, stream=stream)
     if "prediction" in values:
         for name, clashes in (
             ("tools", bool(values.get("tools"))),
@@ -347,6 +350,17 @@ def _check_rules(values: Mapping[str, Any], *, stream: bool) -> None:
             f"together with response_format {kind!r}; use 'parsed' or 'hidden'."
         )
         raise CerebrasInvalidRequestError(msg)
+
+
+def _check_stream(values: Mapping[str, Any], *, stream: bool) -> None:
+    """Refuse several answers in a stream; they would run into one."""
+    number = values.get("n")
+    if stream and isinstance(number, int) and number > 1:
+        msg = (
+            f"n={number} cannot be streamed: a stream carries one answer. Use "
+            "invoke or generate, or n=1."
+        )
+        raise UnsupportedFeatureError(msg)
 
 
 def _check_model(values: dict[str, Any], model: str) -> None:

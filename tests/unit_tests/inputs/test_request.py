@@ -55,6 +55,13 @@ def test_no_model_in_a_call_keeps_the_models_own(service, name, value):
     assert service.body["model"] == "zai-glm-4.7"
 
 
+def test_a_model_of_a_call_is_a_name_without_stray_spaces(service):
+    service.model().invoke("hi", model=" cerebras:qwen-3.8-27b\n")
+    assert service.body["model"] == "qwen-3.8-27b"
+    with pytest.raises(CerebrasInvalidRequestError, match="model=5 is a int"):
+        service.model().invoke("hi", model=5)
+
+
 def test_stop_of_the_call_wins_over_the_constructors(service):
     model = service.model(stop=["a"])
     model.invoke("hi")
@@ -218,6 +225,8 @@ def test_usage_of_a_stream_is_asked_for_only_when_told(service):
 def test_a_stream_of_several_answers_is_refused(service, way, given):
     with pytest.raises(UnsupportedFeatureError, match="n=2 cannot be streamed"):
         run(way, service.model(n=2, **given))
+    with pytest.raises(UnsupportedFeatureError, match="n=4 cannot be streamed"):
+        list(service.model(extra_body={"n": 4}).stream("hi"))
     with pytest.raises(UnsupportedFeatureError, match="n=3 cannot be streamed"):
         run(way, service.model(**given), n=3)
     assert service.requests == []
