@@ -17,7 +17,8 @@ def main(args: list[str] | None = None) -> int:
         The exit code: 0 if all went well, 1 for a failure, 2 for wrong use or
         configuration (a missing extra too), 130 after Ctrl-C.
     """
-    line = missing_line("cli")
+    given = sys.argv[1:] if args is None else args
+    line = missing_line("demo" if "demo" in given else "cli")
     if line is not None:
         print(line, file=sys.stderr)  # noqa: T201 - typer is what is missing
         return 2

@@ -15,6 +15,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableSequence
 from pydantic import BaseModel  # noqa: TC002
 
+from langchain_cerebras_ext._config import strip_provider
+
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
@@ -39,7 +41,12 @@ class BoundChatCerebras(  # type: ignore[no-redef] # a field is called `kwargs`
 
     @property
     def _model(self) -> ChatCerebras:
-        return cast("ChatCerebras", self.bound)
+        """The model with the bound id: what it can do depends on that."""
+        model = cast("ChatCerebras", self.bound)
+        named = self.kwargs.get("model") or self.kwargs.get("model_name")
+        if not isinstance(named, str):
+            return model
+        return model.model_copy(update={"model_name": strip_provider(named.strip())})
 
     def bind_tools(
         self,

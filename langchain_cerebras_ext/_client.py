@@ -6,7 +6,7 @@ Sync and async are thin: the checks, the reader and the retries are shared objec
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -74,6 +74,12 @@ class Call:
     api_key: str | None = field(default=None, repr=False)
     model: str | None = None
     method: str = "POST"
+
+    def limits(self, retrier: Retrier) -> Timeouts:
+        """Return the limits of the next try: what is left of the whole call's."""
+        if retrier.attempts <= 1 or self.timeouts.total_s is None:
+            return self.timeouts
+        return replace(self.timeouts, total_s=retrier.left_s())
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +199,12 @@ def send(transport: SyncTransport, call: Call) -> Answer:
     Raises:
         CerebrasError: One of the connection, status or response errors.
     """
-    retrier = Retrier(call.policy)
+    retrier = Retrier(call.policy, total_s=call.timeouts.total_s)
     started = time.monotonic()
 
     def once() -> tuple[Response, Mapping[str, str]]:
         response = transport.send(
-            call.method, call.url, call.headers, call.body, call.timeouts
+            call.method, call.url, call.headers, call.body, call.limits(retrier)
         )
         try:
             body = response.read()
@@ -217,12 +223,12 @@ async def asend(transport: AsyncTransport, call: Call) -> Answer:
     Raises:
         CerebrasError: One of the connection, status or response errors.
     """
-    retrier = Retrier(call.policy)
+    retrier = Retrier(call.policy, total_s=call.timeouts.total_s)
     started = time.monotonic()
 
     async def once() -> tuple[Response, Mapping[str, str]]:
         response = await transport.send(
-            call.method, call.url, call.headers, call.body, call.timeouts
+            call.method, call.url, call.headers, call.body, call.limits(retrier)
         )
         try:
             body = await response.read()
@@ -353,12 +359,12 @@ def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
     Raises:
         CerebrasError: One of the connection, status or response errors.
     """
-    retrier = Retrier(call.policy)
+    retrier = Retrier(call.policy, total_s=call.timeouts.total_s)
     started = time.monotonic()
 
     def once() -> OpenStream:
         response: SyncResponse = transport.send(
-            call.method, call.url, call.headers, call.body, call.timeouts
+            call.method, call.url, call.headers, call.body, call.limits(retrier)
         )
         try:
             if not _is_stream(response.status, response.headers):
@@ -404,12 +410,12 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
     Raises:
         CerebrasError: One of the connection, status or response errors.
     """
-    retrier = Retrier(call.policy)
+    retrier = Retrier(call.policy, total_s=call.timeouts.total_s)
     started = time.monotonic()
 
     async def once() -> AsyncOpenStream:
         response: AsyncResponse = await transport.send(
-            call.method, call.url, call.headers, call.body, call.timeouts
+            call.method, call.url, call.headers, call.body, call.limits(retrier)
         )
         try:
             if not _is_stream(response.status, response.headers):

@@ -322,11 +322,33 @@ def _seconds(name: str, value: Any) -> float | None:
 # -------------------------------------------------------------------------- headers
 
 
-def standard_headers() -> dict[str, str]:
+_SECRET_NAMES = ("authorization", "cookie", "key", "token", "secret", "password")
+
+
+def is_secret_header(name: str) -> bool:
+    """Whether a header's value is likely one that nobody may see."""
+    return any(word in name.lower() for word in _SECRET_NAMES)
+
+
+class Headers(dict[str, str]):
+    """Headers whose secrets do not show in a traceback's list of variables."""
+
+    def __repr__(self) -> str:
+        """Show the names, and the values that are no secrets."""
+        shown = {
+            name: "***" if is_secret_header(name) else value
+            for name, value in self.items()
+        }
+        return repr(shown)
+
+
+def standard_headers() -> Headers:
     """Return the headers that every request of ours carries."""
-    return {
-        "accept": "application/json",
-        "content-type": "application/json",
-        "user-agent": f"langchain-cerebras-ext/{__version__}",
-        "x-cerebras-3rd-party-integration": INTEGRATION,
-    }
+    return Headers(
+        {
+            "accept": "application/json",
+            "content-type": "application/json",
+            "user-agent": f"langchain-cerebras-ext/{__version__}",
+            "x-cerebras-3rd-party-integration": INTEGRATION,
+        }
+    )

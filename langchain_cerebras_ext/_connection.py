@@ -231,6 +231,8 @@ class CerebrasConnection(BaseModel):
         out: dict[str, Any] = {}
         for name, value in given.items():
             target = aliases.get(name) or ALIASES.get(name) or name
+            if target == "model_name" and value is None:
+                continue  # "not given", as for the key
             if target in fields:
                 if target in out:
                     msg = f"{name!r} and another name of {target!r} are both given."
@@ -376,6 +378,19 @@ class CerebrasConnection(BaseModel):
         """Return the parameters that are set on the model, by our names."""
         held = self.__dict__
         return {name: held[name] for name in self._params if held[name] is not None}
+
+    def to_json(self) -> Any:
+        """Serialise for LangChain, without headers that hold secrets."""
+        dumped = super().to_json()  # type: ignore[misc] # of LangChain's base class
+        kwargs = dumped.get("kwargs", {})
+        headers = kwargs.get("default_headers")
+        if headers:
+            kwargs["default_headers"] = {
+                name: value
+                for name, value in headers.items()
+                if not _config.is_secret_header(str(name))
+            }
+        return dumped
 
     @classmethod
     def is_lc_serializable(cls) -> bool:

@@ -239,7 +239,7 @@ def _check_special(name: str, value: Any) -> str | None:
         if len(value) > _MAX_BIASES:
             return f"logit_bias has {len(value)} entries; the API takes {_MAX_BIASES}."
         for token, bias in value.items():
-            if not isinstance(bias, _NUMBER) or abs(bias) > _MAX_BIAS:
+            if not isinstance(bias, _NUMBER) or not abs(bias) <= _MAX_BIAS:
                 return (
                     f"logit_bias[{token!r}]={bias!r} is out of range: the API takes "
                     f"-{_MAX_BIAS} to {_MAX_BIAS}."

@@ -95,6 +95,7 @@ def build_payload(
     extra = {**(model_kwargs or {}), **(extra_body or {})}
     options: dict[str, Any] = {}
     headers: dict[str, Any] = {}
+    seen: dict[str, str] = {}
     by_wire = {param.wire: name for name, param in params.items()}
     for given, value in kwargs.items():
         name = ALIASES.get(given) or by_wire.get(given) or given
@@ -102,6 +103,10 @@ def build_payload(
             wrong = check_param(params[name], value)
             if wrong and not (name in _CONVERTED and value is not None):
                 raise CerebrasInvalidRequestError(wrong)
+            if name in seen:
+                msg = f"{given!r} and {seen[name]!r} are both given; they are one."
+                raise CerebrasInvalidRequestError(msg)
+            seen[name] = given
             values[name] = value
         elif name == "model_name":
             model = _model_of_call(value) or model

@@ -190,6 +190,8 @@ class StreamReader:
             if chunk.error:
                 raise self._error(payload, chunk)
             choice = chunk.choices[0]
+            if choice.index > 0:
+                continue  # of an answer that was not asked for: never spliced in
             if (
                 not self.saw_choice
                 or chunk.usage
@@ -284,15 +286,19 @@ class StreamReader:
         return number, adopts
 
     def _find(self, call: ToolCall) -> int | None:
+        named = call.function.name if call.function else None
         if call.id and call.id in self._ids:
-            return self._ids.index(call.id)
+            number = self._ids.index(call.id)
+            other = call.index is not None and self._by_index.get(call.index) != number
+            # The same id under a new index, with a name: another call all the same.
+            return None if other and named else number
         if call.index is None:
-            named = call.id or (call.function and call.function.name)
-            return None if named or self._last_call < 0 else self._last_call
-        number = self._by_index.get(call.index)
-        if number is not None and call.id and self._ids[number] is not None:
+            is_new = call.id or named or self._last_call < 0
+            return None if is_new else self._last_call
+        known = self._by_index.get(call.index)
+        if known is not None and call.id and self._ids[known] is not None:
             return None  # another id under the same index: another call
-        return number
+        return known
 
 
 def _unreadable(

@@ -29,6 +29,8 @@ _log = logging.getLogger("langchain_cerebras_ext.retry")
 _LONGEST_RETRY_AFTER_S = 60.0
 """A longer `Retry-After` is a quota, not a busy moment; the vendor's SDK agrees."""
 
+_SHORTEST_TRY_S = 0.001
+
 _LONG_WINDOWS = {"hour", "day"}
 
 
@@ -130,10 +132,11 @@ class RetryPolicy:
 def _is_worth_it(error: BaseException) -> bool:
     if not isinstance(error, CerebrasError):
         return False
-    if isinstance(error, CerebrasStatusError):
-        told = error.response.headers.get("x-should-retry")
+    response = getattr(error, "response", None)
+    if isinstance(error, CerebrasStatusError) and response is not None:
+        told = response.headers.get("x-should-retry")
         if told in {"true", "false"}:
-            return told == "true"
+            return bool(told == "true")
     if isinstance(error, RateLimitError) and error.window in _LONG_WINDOWS:
         return False
     return error.is_retryable
@@ -146,10 +149,12 @@ class Retrier:
     The first try runs without any machinery; tenacity is asked when it failed.
 
     Attributes:
+        total_s: Seconds for the whole call, all tries and waits together.
         attempts: How many tries there were.
     """
 
     policy: RetryPolicy
+    total_s: float | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -191,6 +196,12 @@ class Retrier:
 
         return await AsyncRetrying(sleep=self.asleep, **self._options())(again)
 
+    def left_s(self) -> float | None:
+        """Return the seconds of the whole call that are left for the next try."""
+        if self.total_s is None:
+            return None
+        return max(self.total_s - (self.clock() - self._started), _SHORTEST_TRY_S)
+
     def _count(self, once: Callable[[], _T]) -> Callable[[], _T]:
         def counted() -> _T:
             self.attempts += 1
@@ -222,7 +233,10 @@ class Retrier:
         LangChain's middleware reads `is_retryable` and would try again what was tried
         enough here; with `max_retries=0` the tries are left to it.
         """
-        wait = self.policy.wait_s(error, self.attempts, self.clock() - self._started)
+        elapsed_s = self.clock() - self._started
+        wait = self.policy.wait_s(error, self.attempts, elapsed_s)
+        if wait is not None and self.total_s is not None:
+            wait = None if elapsed_s + wait >= self.total_s else wait
         if (
             wait is None
             and isinstance(error, CerebrasError)
@@ -241,7 +255,7 @@ class Retrier:
             if wait is None:
                 return False
             waits[self.attempts] = wait
-            _log.warning(
+            _log.info(
                 "request failed (%s), attempt %d; trying again in %.2f s",
                 type(error).__name__,
                 self.attempts,

@@ -56,6 +56,10 @@ _CURES = {
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d+)")
 _ENDED = ("closed", "disconnect", "prematurely")
 _WANTS_LOGIN = "the proxy answered 407: it wants another name and password"
+_IDLE_CURE = (
+    "Try again, or raise timeout; in a stream timeout={'first_byte': ...} before its "
+    "first byte, stream_chunk_timeout after it."
+)
 _UNREACHED = {"dns", "refused", "reset", "closed", "other"}
 
 
@@ -292,7 +296,7 @@ def map_limit(error: LimitError, route: Route) -> CerebrasTimeoutError:
         ),
         "idle": (
             f"Nothing came from {route} within the limit{shown}",
-            "Try again, or raise timeout (in a stream stream_chunk_timeout).",
+            _IDLE_CURE,
         ),
         "total": (
             f"The call to {route} took longer than its limit{shown}",
