@@ -79,9 +79,21 @@ class CerebrasMessageChunk(_ToMessage):
 
         A fragment without a name is no call by itself and gives none.
         """
-        if not self.tool_call_chunks and (self.tool_calls or self.invalid_tool_calls):
-            return cast("Self", AIMessageChunk.init_tool_calls(self))  # type: ignore[operator]
         whole = self.chunk_position == "last"
+        if self.tool_call_chunks:
+            self._read_calls(whole=whole)
+        elif self.tool_calls or self.invalid_tool_calls:
+            return cast("Self", AIMessageChunk.init_tool_calls(self))  # type: ignore[operator]
+        if (
+            whole
+            and isinstance(self.content, list)
+            and self.content
+            and self.response_metadata.get("output_version") == "v1"
+        ):
+            self.content = cast("Any", self._finished_content())
+        return self
+
+    def _read_calls(self, *, whole: bool) -> None:
         calls: list[ToolCall] = []
         invalid: list[InvalidToolCall] = []
         for piece in self.tool_call_chunks:
@@ -97,14 +109,6 @@ class CerebrasMessageChunk(_ToMessage):
                 calls.append(cast("ToolCall", call))
         self.tool_calls = calls
         self.invalid_tool_calls = invalid
-        if (
-            whole
-            and isinstance(self.content, list)
-            and self.content
-            and self.response_metadata.get("output_version") == "v1"
-        ):
-            self.content = cast("Any", self._finished_content())
-        return self
 
     def _finished_content(self) -> list[dict[str, Any]]:
         """Return the blocks in their finished form and order, without merge indexes."""

@@ -357,18 +357,7 @@ def _bare_chunk(
             "chunk_position": None,
         },
     )
-    # Those that were given, and those that validators set.
-    _set_fields(
-        message,
-        {
-            "content",
-            "additional_kwargs",
-            "response_metadata",
-            "id",
-            "tool_calls",
-            "invalid_tool_calls",
-        },
-    )
+    _set_fields(message, {"content", "additional_kwargs", "response_metadata", "id"})
     _set_extra(message, {})
     _set_private(message, None)
     generation = _new(ChatGenerationChunk)
