@@ -313,6 +313,15 @@ class CerebrasConnection(BaseModel):
         hint = _config.foreign_key_hint(key) if key else None
         if hint:
             warnings.warn(hint, stacklevel=5)
+        for name in ("http_client", "http_async_client"):
+            client = getattr(self, name)
+            if client is not None and not hasattr(client, "build_request"):
+                kind = "AsyncClient" if "async" in name else "Client"
+                msg = (
+                    f"{name} is of type {type(client).__name__}; pass an httpx.{kind} "
+                    f"or httpx2.{kind}."
+                )
+                raise ValueError(msg)
         if self.cerebras_proxy and (self.http_client or self.http_async_client):
             msg = "cerebras_proxy and a client of your own are both given; choose one."
             raise ValueError(msg)

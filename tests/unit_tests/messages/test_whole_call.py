@@ -118,3 +118,9 @@ def test_two_names_of_one_parameter_in_a_call_are_refused() -> None:
 def test_no_model_is_the_default_one() -> None:
     model = ChatCerebras(base_url="http://127.0.0.1:1", model=None)
     assert model.model_name == "gpt-oss-120b"
+
+
+@pytest.mark.parametrize("name", ["http_client", "http_async_client"])
+def test_a_client_that_is_none_is_refused_when_it_is_given(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} is of type int; pass an httpx"):
+        ChatCerebras(base_url="http://127.0.0.1:1", **{name: 5})
