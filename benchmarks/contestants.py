@@ -6,6 +6,7 @@ top of them cannot get under.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ SCHEMA = {
 }
 
 
-class Contestant:
+class Contestant(ABC):
     """A client at one base URL."""
 
     title: ClassVar[str]
@@ -37,9 +38,9 @@ class Contestant:
         self.url = url
         self.made: Any = self.make()
 
+    @abstractmethod
     def make(self) -> Any:
         """Return a client for the base URL."""
-        raise NotImplementedError
 
     def invoke(self) -> Any:
         """Return a plain answer."""
@@ -123,9 +124,9 @@ class _SDK(Contestant):
             "messages": [{"role": "user", "content": PROMPT}],
         }
 
+    @abstractmethod
     def amake(self) -> Any:
         """Return an async client for the base URL."""
-        raise NotImplementedError
 
     def invoke(self) -> Any:
         return self.made.chat.completions.create(**self.asked)

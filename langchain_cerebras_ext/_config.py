@@ -23,7 +23,6 @@ __all__ = [
     "clean_key",
     "foreign_key_hint",
     "is_loopback",
-    "is_public_service",
     "key_from_env",
     "model_from_env",
     "normalise_base_url",
@@ -33,7 +32,6 @@ __all__ = [
 
 DEFAULT_BASE_URL = "https://api.cerebras.ai/v1"
 DEFAULT_MODEL = "gpt-oss-120b"
-PUBLIC_HOST = "api.cerebras.ai"
 INTEGRATION = "langchain-cerebras-ext"
 
 ENV_KEY = "CEREBRAS_API_KEY"
@@ -184,11 +182,6 @@ def is_loopback(url: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def is_public_service(url: str) -> bool:
-    """Whether a URL's host is the vendor's public service."""
-    return urlsplit(url).hostname == PUBLIC_HOST
 
 
 def strip_provider(model: str) -> str:

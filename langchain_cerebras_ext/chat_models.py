@@ -612,8 +612,10 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     def get_num_tokens(self, text: str) -> int:
         """Return how many tokens a text has, without a network.
 
-        Exact where a tokenizer with the model's vocabulary is installed; else an
-        estimate that leans to the high side: see `langchain_cerebras_ext._tokens`.
+        Exact where a tokenizer with the model's vocabulary is installed (the extra
+        `tokens` has that of gpt-oss). Else an estimate: 0 to 35 % too high on samples
+        of 24 languages, code and JSON, measured for gpt-oss; it can be too low for
+        random base64, bare word lists and rare scripts, and for other vocabularies.
         """
         from langchain_cerebras_ext._tokens import count_text_tokens
 
