@@ -1,17 +1,24 @@
 """One request at a time: send it, check what comes back, try again by the policy.
 
-Sync and async are thin: the checks, the reader and the retries are shared objects.
+Sync and async are thin: the checks, the reader, the retries and what is told of a call
+are shared objects.
 """
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import msgspec
+from langchain_core.messages import AIMessage
 
 from langchain_cerebras_ext._messages_out import partial_message
+from langchain_cerebras_ext._metadata import to_usage_metadata
+from langchain_cerebras_ext._observe import Watch, is_watched
+from langchain_cerebras_ext._status import request_id_of, status_error
 from langchain_cerebras_ext._stream_reader import StreamReader, status_in
 from langchain_cerebras_ext.errors import (
     CerebrasConnectionError,
@@ -19,9 +26,9 @@ from langchain_cerebras_ext.errors import (
     CerebrasResponseError,
     CerebrasTimeoutError,
     EmptyResponseError,
+    RateLimitError,
     StreamInterruptedError,
     mask_secrets,
-    status_error,
 )
 from langchain_cerebras_ext.retry import Retrier, RetryPolicy
 from langchain_cerebras_ext.wire._decode import Response, decode_response
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
+        Callable,
         Generator,
         Iterator,
         Mapping,
@@ -43,23 +51,77 @@ if TYPE_CHECKING:
         Timeouts,
     )
     from langchain_cerebras_ext._stream_reader import Delta
+    from langchain_cerebras_ext.errors import FailedAttempt
 
 __all__ = [
+    "Admission",
     "Answer",
     "AsyncOpenStream",
     "Call",
     "OpenStream",
+    "Stream",
     "aopen_stream",
     "asend",
     "open_stream",
     "send",
 ]
 
+_log = logging.getLogger("langchain_cerebras_ext.client")
+
 _OK = 200
 _REDIRECT = 300
 _ERROR = 400
 _FAILED = 500
 _SHOWN = 200
+
+
+class Reservation(Protocol):
+    """What a rate limiter holds for a request that is under way."""
+
+    def settle(
+        self,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int = 0,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Replace what was reserved by what was used."""
+
+    def refused(self, error: RateLimitError) -> None:
+        """Take back what the service did not count, and learn from its refusal."""
+
+    def release(self) -> None:
+        """Take back all: nothing was counted."""
+
+    def unknown(self) -> None:
+        """Leave all as it is: nobody knows what was counted."""
+
+
+class Limiter(Protocol):
+    """A rate limiter that knows what the service reserves for a request."""
+
+    def reserve(
+        self, model: str, *, input_tokens: int, max_output_tokens: int | None = None
+    ) -> Reservation:
+        """Wait until a request may be sent."""
+        ...
+
+    async def areserve(
+        self, model: str, *, input_tokens: int, max_output_tokens: int | None = None
+    ) -> Reservation:
+        """Wait until a request may be sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Whom to ask before a request is sent, and how large it is."""
+
+    limiter: Limiter
+    model: str
+    input_tokens: int
+    max_output_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +136,11 @@ class Call:
     api_key: str | None = field(default=None, repr=False)
     model: str | None = None
     method: str = "POST"
-
-    def limits(self, retrier: Retrier) -> Timeouts:
-        """Return the limits of the next try: what is left of the whole call's."""
-        if retrier.attempts <= 1 or self.timeouts.total_s is None:
-            return self.timeouts
-        return replace(self.timeouts, total_s=retrier.left_s())
+    operation: str = "chat"
+    payload: Mapping[str, Any] | None = field(default=None, repr=False)
+    admission: Admission | None = None
+    # What LangChain's callback manager has for retries.
+    heard: Callable[..., Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +151,157 @@ class Answer:
     headers: Mapping[str, str]
     elapsed_s: float
     attempts: int
+    failed: tuple[FailedAttempt, ...] = ()
+    limiter_wait_s: float = 0.0
+
+
+class _Run:
+    """One call with all its tries: what its sync and its async form share."""
+
+    __slots__ = (
+        "call",
+        "limiter_wait_s",
+        "reservation",
+        "retrier",
+        "started",
+        "watch",
+    )
+
+    def __init__(self, call: Call, *, stream: bool) -> None:
+        self.call = call
+        self.watch = Watch(call, stream=stream) if is_watched() else None
+        self.retrier = Retrier(
+            call.policy,
+            total_s=call.timeouts.total_s,
+            heard=call.heard,
+            watch=self.watch.retried if self.watch else None,
+        )
+        self.reservation: Reservation | None = None
+        self.limiter_wait_s = 0.0
+        self.started = time.monotonic()
+
+    @property
+    def limits(self) -> Timeouts:
+        """The limits of the next try: what is left of the whole call's."""
+        if self.retrier.attempts <= 1 or self.call.timeouts.total_s is None:
+            return self.call.timeouts
+        return replace(self.call.timeouts, total_s=self.retrier.left_s())
+
+    # -------------------------------------------------------------- our own limits
+
+    def admit(self) -> None:
+        """Wait until our own rate limiter lets the next try pass."""
+        admission = self.call.admission
+        if admission is None:
+            return
+        asked = time.monotonic()
+        self.reservation = admission.limiter.reserve(
+            admission.model,
+            input_tokens=admission.input_tokens,
+            max_output_tokens=admission.max_output_tokens,
+        )
+        self._waited(asked)
+
+    async def aadmit(self) -> None:
+        """Wait until our own rate limiter lets the next try pass."""
+        admission = self.call.admission
+        if admission is None:
+            return
+        asked = time.monotonic()
+        self.reservation = await admission.limiter.areserve(
+            admission.model,
+            input_tokens=admission.input_tokens,
+            max_output_tokens=admission.max_output_tokens,
+        )
+        self._waited(asked)
+
+    def _waited(self, since: float) -> None:
+        # The limiter has a limit of its own; the call's clock stands still meanwhile.
+        waited = time.monotonic() - since
+        self.limiter_wait_s += waited
+        self.started += waited
+        self.retrier.exclude(waited)
+
+    def settle(
+        self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> None:
+        """Tell the limiter what a try has cost."""
+        held, self.reservation = self.reservation, None
+        if held is None:
+            return
+        counted = to_usage_metadata(usage)
+        if counted is None:
+            held.unknown()
+            return
+        held.settle(
+            input_tokens=counted["input_tokens"],
+            output_tokens=counted["output_tokens"],
+            cached_tokens=counted.get("input_token_details", {}).get("cache_read", 0),
+            headers=headers,
+        )
+
+    def tried(self, error: BaseException) -> None:
+        """Note that a try failed, before anybody hears of it."""
+        if isinstance(error, RateLimitError):
+            _explain_reservation(self.call, error)
+        held = self.reservation
+        if held is None:
+            return
+        usage = error.partial_usage if isinstance(error, CerebrasError) else None
+        if isinstance(error, RateLimitError):
+            held.refused(error)
+        elif usage:
+            held.settle(
+                input_tokens=usage["input_tokens"],
+                output_tokens=usage["output_tokens"],
+            )
+        elif isinstance(error, CerebrasError) and error.billed is False:
+            held.release()
+        else:
+            held.unknown()
+        self.reservation = None
+
+    # ------------------------------------------------------------- what is told
+
+    def answer(self, decoded: Response, headers: Mapping[str, str]) -> Answer:
+        """Return the answer, and tell of it."""
+        retrier = self.retrier
+        elapsed_s = time.monotonic() - self.started
+        if self.watch:
+            self.watch.answered(decoded, headers, retrier.attempts, elapsed_s)
+        return Answer(
+            decoded,
+            headers,
+            elapsed_s,
+            retrier.attempts,
+            tuple(retrier.failed),
+            self.limiter_wait_s,
+        )
+
+    def failed(self, error: BaseException) -> None:
+        """Tell that the call has failed, or was given up by its caller."""
+        if self.watch:
+            elapsed_s = time.monotonic() - self.started
+            self.watch.failed(error, self.retrier.attempts, elapsed_s)
+
+
+_told_of_reservation = threading.Event()
+
+
+def _explain_reservation(call: Call, error: RateLimitError) -> None:
+    """Say once why few tokens can exceed a limit: because none were asked for."""
+    if error.kind != "tokens" or _told_of_reservation.is_set():
+        return
+    asked = call.payload or {}
+    if asked.get("max_completion_tokens") or asked.get("max_tokens"):
+        return
+    _told_of_reservation.set()
+    hint = (
+        "max_tokens is not set: the service then reserves 16,384 tokens for the answer "
+        "when it admits a request. Set it to what the answer needs."
+    )
+    error.message = f"{error.message} {hint}"
+    _log.warning("%s", hint)
 
 
 # ----------------------------------------------------------------- checks, no I/O
@@ -106,14 +318,16 @@ def _check_body(call: Call, status: int, headers: Mapping[str, str], b: bytes) -
             "are not followed, so that the key stays with the host it was meant for; "
             "set base_url to the right address."
         )
-        raise CerebrasResponseError(msg, is_retryable=False)
+        raise CerebrasResponseError(msg, is_retryable=False, _billed=False)
 
 
-def _decode(call: Call, headers: Mapping[str, str], body: bytes) -> Response:
+def _decode(
+    call: Call, status: int, headers: Mapping[str, str], body: bytes
+) -> Response:
     """Return the body of a success, typed.
 
     Raises:
-        CerebrasStatusError: The body of a 200 is an error.
+        CerebrasStatusError: The body of a success is an error.
         EmptyResponseError: It is an answer without choices.
         CerebrasResponseError: It is no JSON of the API's shape.
     """
@@ -126,12 +340,12 @@ def _decode(call: Call, headers: Mapping[str, str], body: bytes) -> Response:
         shown = mask_secrets(text, call.api_key)[:_SHOWN]
         kind = headers.get("content-type", "no content type")
         msg = (
-            f"Cerebras answered 200 with a body ({kind}) that is no answer of the "
-            f"API: {error}. It begins with {shown!r}. Is base_url right?"
+            f"Cerebras answered {status} with a body ({kind}) that is no answer of "
+            f"the API: {error}. It begins with {shown!r}. Is base_url right?"
         )
         raise CerebrasResponseError(
             msg,
-            request_id=headers.get("inference-id"),
+            request_id=request_id_of(headers),
             is_retryable="json" in kind,  # half a body may come whole the next time
         ) from error
     if decoded.choices:
@@ -145,10 +359,15 @@ def _decode(call: Call, headers: Mapping[str, str], body: bytes) -> Response:
             model=call.model,
         )
     msg = (
-        f"Cerebras answered 200 without choices (id {decoded.id}): the answer is "
+        f"Cerebras answered {status} without choices (id {decoded.id}): the answer is "
         "empty. Try again; tell the support the id if it stays."
     )
-    raise EmptyResponseError(msg, request_id=decoded.id)
+    usage = to_usage_metadata(decoded.usage)
+    raise EmptyResponseError(
+        msg,
+        request_id=decoded.id or request_id_of(headers),
+        partial_message=AIMessage("", usage_metadata=usage) if usage else None,
+    )
 
 
 def _is_stream(status: int, headers: Mapping[str, str]) -> bool:
@@ -161,7 +380,7 @@ def _refuse_unstreamed(
 ) -> NoReturn:
     """Raise for an answer to a stream that is none."""
     _check_body(call, status, headers, body)
-    _decode(call, headers, body)
+    _decode(call, status, headers, body)
     kind = headers.get("content-type", "no content type")
     msg = (
         f"A stream was asked for, and {call.url} answered with {kind}. Set "
@@ -199,22 +418,32 @@ def send(transport: SyncTransport, call: Call) -> Answer:
     Raises:
         CerebrasError: One of the connection, status or response errors.
     """
-    retrier = Retrier(call.policy, total_s=call.timeouts.total_s)
-    started = time.monotonic()
+    run = _Run(call, stream=False)
 
     def once() -> tuple[Response, Mapping[str, str]]:
-        response = transport.send(
-            call.method, call.url, call.headers, call.body, call.limits(retrier)
-        )
         try:
-            body = response.read()
-        finally:
-            response.close()
-        _check_body(call, response.status, response.headers, body)
-        return _decode(call, response.headers, body), response.headers
+            run.admit()
+            response = transport.send(
+                call.method, call.url, call.headers, call.body, run.limits
+            )
+            try:
+                body = response.read()
+            finally:
+                response.close()
+            _check_body(call, response.status, response.headers, body)
+            decoded = _decode(call, response.status, response.headers, body)
+        except BaseException as error:
+            run.tried(error)
+            raise
+        run.settle(decoded.usage, response.headers)
+        return decoded, response.headers
 
-    decoded, headers = retrier.call(once)
-    return Answer(decoded, headers, time.monotonic() - started, retrier.attempts)
+    try:
+        decoded, headers = run.retrier.call(once)
+    except BaseException as error:
+        run.failed(error)
+        raise
+    return run.answer(decoded, headers)
 
 
 async def asend(transport: AsyncTransport, call: Call) -> Answer:
@@ -223,66 +452,127 @@ async def asend(transport: AsyncTransport, call: Call) -> Answer:
     Raises:
         CerebrasError: One of the connection, status or response errors.
     """
-    retrier = Retrier(call.policy, total_s=call.timeouts.total_s)
-    started = time.monotonic()
+    run = _Run(call, stream=False)
 
     async def once() -> tuple[Response, Mapping[str, str]]:
-        response = await transport.send(
-            call.method, call.url, call.headers, call.body, call.limits(retrier)
-        )
         try:
-            body = await response.read()
-        finally:
-            await response.aclose()
-        _check_body(call, response.status, response.headers, body)
-        return _decode(call, response.headers, body), response.headers
+            await run.aadmit()
+            response = await transport.send(
+                call.method, call.url, call.headers, call.body, run.limits
+            )
+            try:
+                body = await response.read()
+            finally:
+                await response.aclose()
+            _check_body(call, response.status, response.headers, body)
+            decoded = _decode(call, response.status, response.headers, body)
+        except BaseException as error:
+            run.tried(error)
+            raise
+        run.settle(decoded.usage, response.headers)
+        return decoded, response.headers
 
-    decoded, headers = await retrier.acall(once)
-    return Answer(decoded, headers, time.monotonic() - started, retrier.attempts)
+    try:
+        decoded, headers = await run.retrier.acall(once)
+    except BaseException as error:
+        run.failed(error)
+        raise
+    return run.answer(decoded, headers)
 
 
 # ------------------------------------------------------------------------ streams
 
 
-@dataclass(slots=True)
-class _Stream:
-    """What the sync and the async stream share."""
+class Stream:
+    """What the sync and the async stream share.
 
-    reader: StreamReader
-    headers: Mapping[str, str]
-    first: list[Delta]
-    ended: bool
-    started: float
-    attempts: int = 1
-    first_token_s: float | None = None
-    elapsed_s: float = 0.0
+    Attributes:
+        reader: What has arrived.
+        headers: The answer's headers.
+        first_token_s: From sending the request to the first content.
+        elapsed_s: From sending the request to the answer's end; 0 until then.
+    """
 
-    def seen(self, deltas: list[Delta]) -> None:
+    __slots__ = (
+        "_ended",
+        "_first",
+        "_reads",
+        "_response",
+        "_run",
+        "elapsed_s",
+        "first_token_s",
+        "headers",
+        "reader",
+    )
+
+    def __init__(
+        self,
+        run: _Run,
+        reader: StreamReader,
+        response: Any,
+        reads: Any,
+        first: tuple[list[Delta], bool],
+    ) -> None:
+        self.reader = reader
+        self.headers: Mapping[str, str] = response.headers
+        self.first_token_s: float | None = None
+        self.elapsed_s = 0.0
+        self._run = run
+        self._response = response
+        self._reads = reads
+        self._first, self._ended = first
+        self._seen(self._first)
+
+    @property
+    def attempts(self) -> int:
+        """How many requests were sent."""
+        return self._run.retrier.attempts
+
+    @property
+    def failed(self) -> tuple[FailedAttempt, ...]:
+        """The tries that another one followed."""
+        return tuple(self._run.retrier.failed)
+
+    @property
+    def limiter_wait_s(self) -> float:
+        """How long our own rate limiter has held the call back."""
+        return self._run.limiter_wait_s
+
+    def _seen(self, deltas: list[Delta]) -> None:
         """Note the time of the first content."""
         if deltas and self.first_token_s is None:
-            self.first_token_s = time.monotonic() - self.started
+            self.first_token_s = time.monotonic() - self._run.started
 
-    def raise_better(self, error: CerebrasError) -> NoReturn:
-        """Raise with what had arrived, as a cut stream where it is one."""
-        better = _with_partial(error, self.reader)
-        better.attempts = self.attempts
-        if better is error:
-            raise error
-        raise better from error
-
-    def end(self) -> list[Delta]:
+    def _finish(self) -> list[Delta]:
         """Check that the answer is whole and note the time."""
-        deltas = [] if self.ended else self.reader.finish()
-        self.elapsed_s = time.monotonic() - self.started
+        deltas = [] if self._ended else self.reader.finish()
+        self.elapsed_s = time.monotonic() - self._run.started
         return deltas
 
+    def _better(self, error: CerebrasError) -> CerebrasError:
+        """Return an error with what had arrived, as a cut stream where it is one."""
+        better = _with_partial(error, self.reader)
+        if better is not error:
+            better.__cause__ = error
+        self._run.retrier.describe(better)
+        return better
 
-@dataclass(slots=True)
-class OpenStream(_Stream):
+    def _close(self, error: BaseException | None) -> None:
+        """Tell the limiter and all who watch how the stream has ended."""
+        run, facts = self._run, self.reader.facts
+        if error is None or facts.usage:
+            run.settle(facts.usage, self.headers)
+        else:
+            run.tried(error)
+        if run.watch:
+            self.elapsed_s = time.monotonic() - run.started
+            run.watch.streamed(self, error)
+
+
+class OpenStream(Stream):
     """A stream whose first part has arrived."""
 
-    response: Any = None
-    reads: Any = None
+    __slots__ = ()
 
     def batches(self) -> Generator[list[Delta]]:
         """Yield the deltas of each network read.
@@ -290,36 +580,40 @@ class OpenStream(_Stream):
         Raises:
             CerebrasError: With what had arrived in `partial_message`.
         """
+        end: BaseException | None = None
         try:
-            if self.first:
-                yield self.first
-            if not self.ended and not self.reader.done:
+            if self._first:
+                yield self._first
+            if not self._ended and not self.reader.done:
                 feed = self.reader.feed
-                for data in self.reads:
+                for data in self._reads:
                     deltas = feed(data)
                     if deltas:
                         if self.first_token_s is None:
-                            self.seen(deltas)
+                            self._seen(deltas)
                         yield deltas
                     if self.reader.done:
                         break
-            rest = self.end()
+            rest = self._finish()
             if rest:
                 yield rest
             if self.reader.done:
-                self.response.finish()
+                self._response.finish()
         except CerebrasError as error:
-            self.raise_better(error)
+            end = self._better(error)
+            raise end  # noqa: B904 - its cause is set
+        except BaseException as error:
+            end = error
+            raise
         finally:
-            self.response.close()
+            self._response.close()
+            self._close(end)
 
 
-@dataclass(slots=True)
-class AsyncOpenStream(_Stream):
+class AsyncOpenStream(Stream):
     """A stream whose first part has arrived."""
 
-    response: Any = None
-    reads: Any = None
+    __slots__ = ()
 
     async def batches(self) -> AsyncGenerator[list[Delta]]:
         """Yield the deltas of each network read.
@@ -327,28 +621,36 @@ class AsyncOpenStream(_Stream):
         Raises:
             CerebrasError: With what had arrived in `partial_message`.
         """
+        end: BaseException | None = None
         try:
-            if self.first:
-                yield self.first
-            if not self.ended and not self.reader.done:
+            if self._first:
+                yield self._first
+            if not self._ended and not self.reader.done:
                 feed = self.reader.feed
-                async for data in self.reads:
+                async for data in self._reads:
                     deltas = feed(data)
                     if deltas:
                         if self.first_token_s is None:
-                            self.seen(deltas)
+                            self._seen(deltas)
                         yield deltas
                     if self.reader.done:
                         break
-            rest = self.end()
+            rest = self._finish()
             if rest:
                 yield rest
             if self.reader.done:
-                await self.response.finish()
+                await self._response.finish()
         except CerebrasError as error:
-            self.raise_better(error)
+            end = self._better(error)
+            raise end  # noqa: B904 - its cause is set
+        except BaseException as error:
+            end = error
+            raise
         finally:
-            await self.response.aclose()
+            try:
+                await self._response.aclose()
+            finally:
+                self._close(end)
 
 
 def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
@@ -359,34 +661,34 @@ def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
     Raises:
         CerebrasError: One of the connection, status or response errors.
     """
-    retrier = Retrier(call.policy, total_s=call.timeouts.total_s)
-    started = time.monotonic()
+    run = _Run(call, stream=True)
 
     def once() -> OpenStream:
-        response: SyncResponse = transport.send(
-            call.method, call.url, call.headers, call.body, call.limits(retrier)
-        )
+        response: SyncResponse | None = None
         try:
+            run.admit()
+            response = transport.send(
+                call.method, call.url, call.headers, call.body, run.limits
+            )
             if not _is_stream(response.status, response.headers):
                 _refuse_unstreamed(
                     call, response.status, response.headers, response.read()
                 )
             reader = _new_reader(call, response.headers)
             reads = response.iter_raw()
-            first, ended = _first_part(reader, reads)
-        except BaseException:
-            response.close()
+            first = _first_part(reader, reads)
+        except BaseException as error:
+            if response is not None:
+                response.close()
+            run.tried(error)
             raise
-        stream = OpenStream(
-            reader, response.headers, first, ended, started, 1, None, 0.0
-        )
-        stream.response, stream.reads = response, reads
-        return stream
+        return OpenStream(run, reader, response, reads, first)
 
-    stream = retrier.call(once)
-    stream.attempts = retrier.attempts
-    stream.seen(stream.first)
-    return stream
+    try:
+        return run.retrier.call(once)
+    except BaseException as error:
+        run.failed(error)
+        raise
 
 
 def _first_part(
@@ -410,34 +712,34 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
     Raises:
         CerebrasError: One of the connection, status or response errors.
     """
-    retrier = Retrier(call.policy, total_s=call.timeouts.total_s)
-    started = time.monotonic()
+    run = _Run(call, stream=True)
 
     async def once() -> AsyncOpenStream:
-        response: AsyncResponse = await transport.send(
-            call.method, call.url, call.headers, call.body, call.limits(retrier)
-        )
+        response: AsyncResponse | None = None
         try:
+            await run.aadmit()
+            response = await transport.send(
+                call.method, call.url, call.headers, call.body, run.limits
+            )
             if not _is_stream(response.status, response.headers):
                 _refuse_unstreamed(
                     call, response.status, response.headers, await response.read()
                 )
             reader = _new_reader(call, response.headers)
             reads = response.iter_raw()
-            first, ended = await _afirst_part(reader, reads)
-        except BaseException:
-            await response.aclose()
+            first = await _afirst_part(reader, reads)
+        except BaseException as error:
+            if response is not None:
+                await response.aclose()
+            run.tried(error)
             raise
-        stream = AsyncOpenStream(
-            reader, response.headers, first, ended, started, 1, None, 0.0
-        )
-        stream.response, stream.reads = response, reads
-        return stream
+        return AsyncOpenStream(run, reader, response, reads, first)
 
-    stream = await retrier.acall(once)
-    stream.attempts = retrier.attempts
-    stream.seen(stream.first)
-    return stream
+    try:
+        return await run.retrier.acall(once)
+    except BaseException as error:
+        run.failed(error)
+        raise
 
 
 async def _afirst_part(

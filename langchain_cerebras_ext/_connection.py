@@ -11,7 +11,7 @@ import gzip
 import re
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from pydantic import (
@@ -26,7 +26,7 @@ from pydantic import (
 )
 
 from langchain_cerebras_ext import _config
-from langchain_cerebras_ext._client import Call
+from langchain_cerebras_ext._client import Admission, Call
 from langchain_cerebras_ext._http import TransportOptions
 from langchain_cerebras_ext._params import (
     ALIASES,
@@ -207,6 +207,7 @@ class CerebrasConnection(BaseModel):
 
     _params: ClassVar[Mapping[str, Param]] = {}
     _path: ClassVar[str] = ""
+    _operation: ClassVar[str] = "other"
     _also_taken: ClassVar[frozenset[str]] = frozenset()
 
     if not TYPE_CHECKING:
@@ -473,6 +474,8 @@ class CerebrasConnection(BaseModel):
         method: str = "POST",
         timeout: Any = None,
         headers: Mapping[str, Any] | None = None,
+        heard: Callable[..., Any] | None = None,
+        input_tokens: Callable[[], int] | None = None,
     ) -> Call:
         limits = self._limits() if timeout is None else _config.call_timeouts(timeout)
         sent = self._headers(headers or {})
@@ -489,7 +492,24 @@ class CerebrasConnection(BaseModel):
             api_key=self._key(),
             model=model,
             method=method,
+            operation=self._operation if path is None else "other",
+            payload=payload,
+            admission=self._admission(payload, model, input_tokens),
+            heard=heard,
         )
+
+    def _admission(
+        self,
+        payload: Mapping[str, Any] | None,
+        model: str | None,
+        input_tokens: Callable[[], int] | None,
+    ) -> Admission | None:
+        """Say how large a request is, if a limiter wants to know."""
+        limiter = getattr(getattr(self, "rate_limiter", None), "limiter", None)
+        if limiter is None or payload is None or input_tokens is None:
+            return None
+        most = payload.get("max_completion_tokens") or payload.get("max_tokens")
+        return Admission(limiter, model or self.model_name, input_tokens(), most)
 
     def _encoded(self, payload: Mapping[str, Any], headers: dict[str, str]) -> bytes:
         """Return a body's bytes, and say in the headers what they are."""
@@ -622,6 +642,16 @@ class CerebrasConnection(BaseModel):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def token_aware(limiter: Any) -> Any:
+    """Return a limiter of ours as one that models ask by themselves, others as is.
+
+    LangChain asks a model's limiter before it knows how large the request is; this one
+    lets it pass, and the request waits where its size is known.
+    """
+    adapt = getattr(limiter, "as_model_limiter", None)
+    return limiter if adapt is None else adapt()
 
 
 _READ_AGAIN = SecretStr("")

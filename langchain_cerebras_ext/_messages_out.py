@@ -13,6 +13,7 @@ from langchain_cerebras_ext._chunk import CerebrasMessageChunk, is_invalid, pars
 from langchain_cerebras_ext._metadata import (
     PROVIDER,
     answer_metadata,
+    answer_notice,
     to_usage_metadata,
 )
 from langchain_cerebras_ext._stream_reader import (
@@ -96,7 +97,7 @@ def _message(
         **metadata,
     }
     found.update(logprobs_of(choice))
-    return AIMessage(
+    message = AIMessage(
         content=content_text(sent.content) if sent.content else "",
         additional_kwargs=_kwargs(sent.reasoning, sent.refusal),
         tool_calls=calls,
@@ -106,6 +107,10 @@ def _message(
         # Messages with equal ids replace each other in LangGraph's state.
         id=f"{response.id}-{number}" if number and response.id else response.id,
     )
+    notice = answer_notice(message, choice.finish_reason)
+    if notice:
+        message.response_metadata["notice"] = notice
+    return message
 
 
 def _kwargs(reasoning: str | None, refusal: str | None) -> dict[str, Any]:
@@ -168,16 +173,22 @@ class Ending(NamedTuple):
 
 def ending_of_stream(reader: StreamReader, metadata: Mapping[str, Any]) -> Ending:
     """Return what a stream that is whole ends with."""
-    return Ending(
-        reader.facts.id,
-        to_usage_metadata(reader.facts.usage),
-        {
-            "model_provider": PROVIDER,
-            **answer_metadata(reader.facts, reader.finish_reason),
-            **metadata,
-        },
-        reader.logprobs,
-    )
+    found = {
+        "model_provider": PROVIDER,
+        **answer_metadata(reader.facts, reader.finish_reason),
+        **metadata,
+    }
+    if all(delta.kind in _SILENT for delta in reader.deltas) or (
+        reader.finish_reason == "content_filter"
+    ):
+        notice = answer_notice(partial_message(reader), reader.finish_reason)
+        if notice:
+            found["notice"] = notice
+    usage = to_usage_metadata(reader.facts.usage)
+    return Ending(reader.facts.id, usage, found, reader.logprobs)
+
+
+_SILENT = {"reasoning", "logprobs"}
 
 
 def parts_of_message(message: AIMessage) -> tuple[list[Delta], Ending]:

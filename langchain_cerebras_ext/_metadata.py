@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from langchain_core.messages import AIMessage
     from langchain_core.messages.ai import UsageMetadata
 
+    from langchain_cerebras_ext.errors import FailedAttempt
     from langchain_cerebras_ext.wire._decode import Chunk
 
 PROVIDER = "cerebras"
@@ -80,30 +82,12 @@ def _details(values: Any, names: Mapping[str, str]) -> dict[str, int]:
     return {name: count for name, count in found.items() if count is not None}
 
 
-def rate_limits(headers: Mapping[str, str]) -> dict[str, int | float | str]:
-    """Return the `x-ratelimit-*` headers as numbers; resets are in seconds."""
-    return {
-        name: _number(value)
-        for name, value in headers.items()
-        if name.startswith("x-ratelimit-")
-    }
-
-
-def _number(text: str) -> int | float | str:
-    try:
-        value = float(text)
-    except ValueError:
-        return text
-    if not math.isfinite(value):  # no JSON number: caches could not keep it
-        return text
-    return int(value) if value.is_integer() and "." not in text else value
-
-
 def measured(
     *,
     elapsed_s: float,
     first_token_s: float | None,
     output_tokens: int | None,
+    limiter_wait_s: float = 0.0,
 ) -> dict[str, float]:
     """Return what the client measured with a monotonic clock.
 
@@ -112,13 +96,18 @@ def measured(
         first_token_s: From sending the request to the first text, reasoning or tool
             call of a stream; `None` for a plain answer.
         output_tokens: As the service counted them.
+        limiter_wait_s: How long a rate limiter of ours held the call back; it is not
+            part of the other times.
 
     Returns:
-        `total_s`; for a stream `time_to_first_token_s`; and, where the service
-        counted tokens, `output_tokens_per_s`: over the time after the first token for
-        a stream, over the whole call for a plain answer or one that came at once.
+        `total_s`; `rate_limiter_wait_s` if there was one; for a stream
+        `time_to_first_token_s`; and, where the service counted tokens,
+        `output_tokens_per_s`: over the time after the first token for a stream, over
+        the whole call for a plain answer or one that came at once.
     """
     result = {"total_s": elapsed_s}
+    if limiter_wait_s:
+        result["rate_limiter_wait_s"] = limiter_wait_s
     span = elapsed_s
     if first_token_s is not None:
         result["time_to_first_token_s"] = first_token_s
@@ -144,6 +133,47 @@ def answer_metadata(
         "service_tier_used": chunk.service_tier_used,
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def answer_notice(message: AIMessage | None, reason: str | None) -> str | None:
+    """Return what to say of an answer that is whole but holds nothing to go on with.
+
+    Args:
+        message: The answer.
+        reason: Its finish_reason.
+
+    Returns:
+        A sentence on a filtered or reasoning-only answer and its cure, else `None`.
+    """
+    if message is None:
+        return None
+    if reason == "content_filter":
+        return (
+            "The service's content filter ended the answer (finish_reason "
+            "content_filter): it may be empty or cut off. Rephrase the prompt."
+        )
+    if message.tool_calls or message.invalid_tool_calls or message.text:
+        return None
+    if not message.additional_kwargs.get("reasoning_content"):
+        return None
+    if reason == "length":
+        return (
+            "The answer holds only reasoning: the token limit came before the first "
+            "word of text (finish_reason length). Raise max_tokens, or lower "
+            "reasoning_effort."
+        )
+    return (
+        f"The answer holds only reasoning and no text (finish_reason {reason}). Ask "
+        "again, or lower reasoning_effort."
+    )
+
+
+def tries(attempts: int, failed: Sequence[FailedAttempt]) -> dict[str, Any]:
+    """Return how many requests an answer took, and what became of the others."""
+    found: dict[str, Any] = {"attempts": attempts}
+    if failed:
+        found["failed_attempts"] = [asdict(failure) for failure in failed]
+    return found
 
 
 class AnswerFacts:

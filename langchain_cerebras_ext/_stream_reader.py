@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from langchain_cerebras_ext._metadata import AnswerFacts
+from langchain_cerebras_ext._status import status_error
 from langchain_cerebras_ext.errors import (
     CerebrasError,
     CerebrasResponseError,
     StreamInterruptedError,
     mask_secrets,
-    status_error,
 )
 from langchain_cerebras_ext.wire._decode import Delta as WireDelta
 from langchain_cerebras_ext.wire._decode import decode_chunk

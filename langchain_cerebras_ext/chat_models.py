@@ -11,13 +11,14 @@ from langchain_core.language_models.base import LangSmithParams, LanguageModelIn
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage  # noqa: TC002
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.rate_limiters import BaseRateLimiter  # noqa: TC002
 from langchain_core.runnables import Runnable, RunnableConfig  # noqa: TC002
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from langchain_cerebras_ext import _translator
 from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
 from langchain_cerebras_ext._config import strip_provider
-from langchain_cerebras_ext._connection import CerebrasConnection
+from langchain_cerebras_ext._connection import CerebrasConnection, token_aware
 from langchain_cerebras_ext._events import EventWriter
 from langchain_cerebras_ext._messages_in import to_wire_messages
 from langchain_cerebras_ext._messages_out import (
@@ -28,16 +29,19 @@ from langchain_cerebras_ext._messages_out import (
     merge_deltas,
     parts_of_message,
 )
-from langchain_cerebras_ext._metadata import PROVIDER, measured, rate_limits
+from langchain_cerebras_ext._metadata import PROVIDER, measured, tries
 from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import (
     build_payload,
     check_payload,
     model_rules,
 )
+from langchain_cerebras_ext._status import rate_limits
 from langchain_cerebras_ext._version import __version__
+from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.catalog import find_model
 from langchain_cerebras_ext.errors import (
+    CerebrasAnswerWarning,
     CerebrasConfigurationError,
     MissingExtraError,
 )
@@ -167,6 +171,13 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
 
     _params: ClassVar[Mapping[str, Param]] = CHAT_PARAMS
     _path: ClassVar[str] = "/chat/completions"
+    _operation: ClassVar[str] = "chat"
+
+    @field_validator("rate_limiter")
+    @classmethod
+    def _know_tokens(cls, value: BaseRateLimiter | None) -> BaseRateLimiter | None:
+        """Let a limiter of ours count tokens; LangChain would only count calls."""
+        return cast("BaseRateLimiter | None", token_aware(value))
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -253,6 +264,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         kwargs: dict[str, Any],
         *,
         stream: bool,
+        heard: Callable[..., Any] | None = None,
     ) -> Call:
         """Build the request of a call; raises for all that can be told before it."""
         payload, options = build_payload(
@@ -278,16 +290,26 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             model=model,
             timeout=options.timeout,
             headers=headers,
+            heard=heard,
+            input_tokens=lambda: self._estimate(messages, payload),
         )
+
+    def _estimate(self, messages: list[BaseMessage], payload: Mapping[str, Any]) -> int:
+        """Return about how many tokens a prompt has, rather too many than too few."""
+        from langchain_cerebras_ext._tokens import count_message_tokens
+
+        model = self.tiktoken_model_name or payload["model"]
+        return count_message_tokens(messages, model, tools=payload.get("tools"))
 
     def _metadata_of(self, answer: Answer, output_tokens: int | None) -> dict[str, Any]:
         return self._metadata(
             answer.headers,
-            answer.attempts,
+            tries(answer.attempts, answer.failed),
             measured(
                 elapsed_s=answer.elapsed_s,
                 first_token_s=None,
                 output_tokens=output_tokens,
+                limiter_wait_s=answer.limiter_wait_s,
             ),
         )
 
@@ -296,18 +318,22 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     ) -> dict[str, Any]:
         return self._metadata(
             stream.headers,
-            stream.attempts,
+            tries(stream.attempts, stream.failed),
             measured(
                 elapsed_s=stream.elapsed_s,
                 first_token_s=stream.first_token_s,
                 output_tokens=stream.reader.facts.output_tokens,
+                limiter_wait_s=stream.limiter_wait_s,
             ),
         )
 
     def _metadata(
-        self, headers: Mapping[str, str], attempts: int, timings: dict[str, float]
+        self,
+        headers: Mapping[str, str],
+        tried: dict[str, Any],
+        timings: dict[str, float],
     ) -> dict[str, Any]:
-        found: dict[str, Any] = {"attempts": attempts, "measured": timings}
+        found: dict[str, Any] = {**tried, "measured": timings}
         limits = rate_limits(headers)
         if limits:
             found["rate_limits"] = limits
@@ -321,27 +347,31 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._request(messages, stop, kwargs, stream=False)
-        return self._result(send(self._transport(), call))
+        heard = run_manager.on_retry if run_manager else None
+        call = self._request(messages, stop, kwargs, stream=False, heard=heard)
+        return self._result(call, send(self._transport(), call))
 
     async def _agenerate(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        call = self._request(messages, stop, kwargs, stream=False)
-        return self._result(await asend(self._atransport(), call))
+        heard = run_manager.on_retry if run_manager else None
+        call = self._request(messages, stop, kwargs, stream=False, heard=heard)
+        return self._result(call, await asend(self._atransport(), call))
 
-    def _result(self, answer: Answer) -> ChatResult:
+    def _result(self, call: Call, answer: Answer) -> ChatResult:
         response = answer.response
         tokens = (response.usage or {}).get("completion_tokens")
         metadata = self._metadata_of(answer, tokens)
         generations = build_generations(response, metadata)
+        for generation in generations:
+            _tell_notice(generation.message.response_metadata, call)
         usage = generations[0].message.usage_metadata  # type: ignore[attr-defined]
         output: dict[str, Any] = {"model_name": response.model}
         if len(generations) > 1:
@@ -369,45 +399,56 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         return True
 
     def _parts(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: CallbackManagerForLLMRun | None,
+        kwargs: Any,
     ) -> Generator[_Part]:
         """Yield the deltas of each network read, then the ending."""
         if self._must_be_whole(kwargs):
-            result = self._generate(messages, stop, None, **kwargs)
+            result = self._generate(messages, stop, run_manager, **kwargs)
             yield from _parts_of(result)
             return
-        call = self._request(messages, stop, kwargs, stream=True)
+        heard = run_manager.on_retry if run_manager else None
+        call = self._request(messages, stop, kwargs, stream=True, heard=heard)
         stream = open_stream(self._transport(), call)
         facts = stream.reader.facts
         with closing(stream.batches()) as batches:
             for deltas in batches:
                 yield _Part(facts.id, facts.model, self._joined(deltas), None)
-        yield self._end(stream)
+        yield self._end(call, stream)
 
     async def _aparts(
-        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: Any
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None,
+        run_manager: AsyncCallbackManagerForLLMRun | None,
+        kwargs: Any,
     ) -> AsyncGenerator[_Part]:
         """Yield the deltas of each network read, then the ending."""
         if self._must_be_whole(kwargs):
-            result = await self._agenerate(messages, stop, None, **kwargs)
+            result = await self._agenerate(messages, stop, run_manager, **kwargs)
             for part in _parts_of(result):
                 yield part
             return
-        call = self._request(messages, stop, kwargs, stream=True)
+        heard = run_manager.on_retry if run_manager else None
+        call = self._request(messages, stop, kwargs, stream=True, heard=heard)
         stream = await aopen_stream(self._atransport(), call)
         facts = stream.reader.facts
         async with aclosing(stream.batches()) as batches:
             async for deltas in batches:
                 yield _Part(facts.id, facts.model, self._joined(deltas), None)
-        yield self._end(stream)
+        yield self._end(call, stream)
 
     def _joined(self, deltas: list[Delta]) -> list[Delta]:
         if self.coalesce_stream and len(deltas) > 1:
             return merge_deltas(deltas)
         return deltas
 
-    def _end(self, stream: OpenStream | AsyncOpenStream) -> _Part:
+    def _end(self, call: Call, stream: OpenStream | AsyncOpenStream) -> _Part:
         ending = ending_of_stream(stream.reader, self._metadata_of_stream(stream))
+        _tell_notice(ending.response_metadata, call)
         return _Part(ending.message_id, None, [], ending)
 
     def _stream(
@@ -417,7 +458,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with closing(self._parts(messages, stop, kwargs)) as parts:
+        with closing(self._parts(messages, stop, run_manager, kwargs)) as parts:
             for part in parts:
                 for chunk in part.chunks():
                     if run_manager:
@@ -431,7 +472,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async with aclosing(self._aparts(messages, stop, kwargs)) as parts:
+        async with aclosing(self._aparts(messages, stop, run_manager, kwargs)) as parts:
             async for part in parts:
                 for chunk in part.chunks():
                     if run_manager:
@@ -448,7 +489,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         """Produce the events of LangChain's `version="v3"` without its bridge."""
         writer = EventWriter()
         heard = run_manager is not None and bool(run_manager.handlers)
-        with closing(self._parts(messages, stop, kwargs)) as parts:
+        with closing(self._parts(messages, stop, run_manager, kwargs)) as parts:
             for part in parts:
                 if heard:
                     for chunk in part.chunks():
@@ -465,7 +506,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         """Produce the events of LangChain's `version="v3"` without its bridge."""
         writer = EventWriter()
         heard = run_manager is not None and bool(run_manager.handlers)
-        async with aclosing(self._aparts(messages, stop, kwargs)) as parts:
+        async with aclosing(self._aparts(messages, stop, run_manager, kwargs)) as parts:
             async for part in parts:
                 if heard:
                     for chunk in part.chunks():
@@ -640,6 +681,18 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         del kwargs
         model = self.tiktoken_model_name or self.model_name
         return count_message_tokens(messages, model, tools=tools)
+
+
+def _tell_notice(metadata: Mapping[str, Any], call: Call) -> None:
+    """Say aloud what an answer's metadata say in silence.
+
+    Where structure was asked for, an answer without it is an error anyhow.
+    """
+    notice = metadata.get("notice")
+    asked = call.payload or {}
+    forced = asked.get("tool_choice") not in (None, "auto", "none")
+    if notice and not forced and "response_format" not in asked:
+        warn_user(str(notice), CerebrasAnswerWarning)
 
 
 class _Part(NamedTuple):

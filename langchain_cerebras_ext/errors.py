@@ -2,19 +2,23 @@
 
     CerebrasError
     ├── CerebrasConfigurationError      yours: constructor, environment (ValueError)
+    │   ├── MissingExtraError           an extra that is not installed (ImportError)
+    │   └── UnknownModelError           no such model in the catalog (LookupError)
     ├── CerebrasInvalidRequestError     yours: refused before it was sent (ValueError)
     │   ├── SchemaNotSupportedError     a schema that the strict subset cannot express
     │   └── UnsupportedFeatureError     the model or the service does not offer it
     ├── CerebrasConnectionError         the network: no answer
     │   └── CerebrasTimeoutError        the network: no answer in time
     ├── CerebrasStatusError             the service said no
-    │   ├── BadRequestError             400, 422
+    │   ├── BadRequestError             400
     │   │   ├── ContextLengthError      400, the prompt is too long
-    │   │   └── UnsupportedParameterError  400, a key that the service does not know
+    │   │   ├── UnsupportedParameterError  400, a key that the service does not know
+    │   │   └── UnprocessableEntityError   422
     │   ├── AuthenticationError         401, 403 without credentials
     │   ├── PaymentRequiredError        402
     │   ├── PermissionDeniedError       403
     │   ├── NotFoundError               404
+    │   │   └── ModelRetiredError       404, a model that is no longer served
     │   ├── RequestTimeoutError         408
     │   ├── ConflictError               409
     │   ├── PayloadTooLargeError        413
@@ -23,6 +27,11 @@
     ├── CerebrasResponseError           the service's answer cannot be read
     │   ├── EmptyResponseError          a 200 without choices
     │   └── StreamInterruptedError      a stream that ended before its end
+    ├── RateLimiterError                our own limiter, before anything was sent
+    │   ├── RequestExceedsLimitError    a request that never fits (ValueError)
+    │   ├── RateLimiterTimeoutError     the wait would be longer than `max_wait`
+    │   └── RateLimiterBackendError     the shared limits cannot be reached
+    ├── BudgetExceeded                  a budget of yours is spent
     └── StructuredOutputError           an answer that is not the asked structure
         ├── StructuredOutputTruncatedError   cut off by a token limit
         ├── StructuredOutputRefusedError     refused or filtered
@@ -32,15 +41,19 @@
 Each class also inherits the matching class of `langchain_core.exceptions`, so code
 that catches those keeps working; `is_retryable` is the one truth about retries: that of
 an error which our own policy has given up on is False, so that nobody multiplies them.
+
+Where the program has imported `openai`, an error is also an instance of the matching
+class of that package: `except openai.RateLimitError` catches a `RateLimitError`.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.exceptions import (
     ContextOverflowError,
@@ -58,6 +71,8 @@ from langchain_core.exceptions import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import date
+    from decimal import Decimal
 
     from langchain_core.messages import AIMessage
     from langchain_core.messages.ai import UsageMetadata
@@ -65,6 +80,8 @@ if TYPE_CHECKING:
 __all__ = [
     "AuthenticationError",
     "BadRequestError",
+    "BudgetExceeded",
+    "CerebrasAnswerWarning",
     "CerebrasConfigurationError",
     "CerebrasConnectionError",
     "CerebrasError",
@@ -76,13 +93,19 @@ __all__ = [
     "ContextLengthError",
     "EmptyResponseError",
     "ErrorResponse",
+    "FailedAttempt",
     "InternalServerError",
     "MissingExtraError",
+    "ModelRetiredError",
     "NotFoundError",
     "PayloadTooLargeError",
     "PaymentRequiredError",
     "PermissionDeniedError",
     "RateLimitError",
+    "RateLimiterBackendError",
+    "RateLimiterError",
+    "RateLimiterTimeoutError",
+    "RequestExceedsLimitError",
     "RequestTimeoutError",
     "SchemaNotSupportedError",
     "StreamInterruptedError",
@@ -91,9 +114,10 @@ __all__ = [
     "StructuredOutputMissingError",
     "StructuredOutputRefusedError",
     "StructuredOutputTruncatedError",
+    "UnknownModelError",
+    "UnprocessableEntityError",
     "UnsupportedFeatureError",
     "UnsupportedParameterError",
-    "status_error",
 ]
 
 MAX_BODY_CHARS = 2000
@@ -111,20 +135,6 @@ def mask_secrets(text: str, *secrets: str | None) -> str:
         if secret:
             text = text.replace(secret, "***")
     return _SECRET.sub(lambda found: f"{found[1] or ''}***", text)
-
-
-def _masked(value: Any, api_key: str | None) -> Any:
-    """Mask every text of a decoded body."""
-    if isinstance(value, str):
-        return mask_secrets(value, api_key)
-    if isinstance(value, dict):
-        return {
-            mask_secrets(key, api_key): _masked(item, api_key)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_masked(item, api_key) for item in value]
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,20 +158,60 @@ class ErrorResponse:
         return json.loads(self.text)
 
 
+class CerebrasAnswerWarning(UserWarning):
+    """An answer is whole, but not what was hoped for: filtered, or only reasoning."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """One try of a call that failed and was followed by another.
+
+    Attributes:
+        error_type: Name of the error's class.
+        message: Its text.
+        status_code: The HTTP status, if the service answered.
+        elapsed_s: Seconds from the beginning of the call to this failure.
+        wait_s: Seconds until the next try.
+        billed: Whether the service may have counted its tokens; as in
+            `CerebrasError.billed`.
+    """
+
+    error_type: str
+    message: str
+    status_code: int | None
+    elapsed_s: float
+    wait_s: float
+    billed: bool | None
+
+
 class CerebrasError(ModelError):
     """The root of all errors of this package.
 
     Attributes:
         partial_message: What had arrived when the error came, if anything had.
-        partial_usage: The token counts that had arrived, if any had.
         attempts: How many requests were sent for the call.
+        failed_attempts: The tries before the last one, oldest first.
+        elapsed_s: Seconds from the beginning of the call to the error, waits between
+            tries included; `None` where nothing was sent.
         request_id: The service's id of the request, for its support.
+        rate_limits: The answer's `x-ratelimit-*` headers as numbers; resets are in
+            seconds. Empty where the service sent none.
     """
 
     is_retryable = False
     request_id: str | None = None
     partial_message: AIMessage | None = None
     attempts: int = 1
+    failed_attempts: tuple[FailedAttempt, ...] = ()
+    elapsed_s: float | None = None
+    rate_limits: Mapping[str, int | float | str] = MappingProxyType({})
+    # What `billed` is where no counts have arrived.
+    _billed: bool | None = False
+
+    def __new__(cls, *args: Any, **_: Any) -> Self:
+        """Make an instance; of the SDK's matching class too, where that is in use."""
+        made = Exception.__new__(_with_sdk_parent(cls), *args)
+        return cast("Self", made)  # a subclass of ours
 
     def __init__(self, message: str, **data: Any) -> None:
         # Not cooperative: some parents' initialisers take other arguments.
@@ -175,13 +225,46 @@ class CerebrasError(ModelError):
         """The token counts that had arrived, if any had."""
         return self.partial_message.usage_metadata if self.partial_message else None
 
+    @property
+    def partial_text(self) -> str:
+        """The text that had arrived."""
+        return str(self.partial_message.text) if self.partial_message else ""
+
+    @property
+    def partial_reasoning(self) -> str:
+        """The reasoning that had arrived."""
+        blocks = self.partial_message.content_blocks if self.partial_message else []
+        found = [b.get("reasoning") for b in blocks if b.get("type") == "reasoning"]
+        return "".join(str(text) for text in found if text)
+
+    @property
+    def partial_tool_calls(self) -> list[Any]:
+        """The tool calls that had arrived: whole ones, then those that were cut off.
+
+        As in `AIMessage.tool_calls` and `AIMessage.invalid_tool_calls`; see `type`.
+        """
+        said = self.partial_message
+        return [*said.tool_calls, *said.invalid_tool_calls] if said else []
+
+    @property
+    def billed(self) -> bool | None:
+        """Whether the service has counted tokens for the last try.
+
+        True: they are in `partial_usage`. False: surely none. `None`: not known, as
+        after a timeout; then the service may have answered, and nobody was told.
+        """
+        return True if self.partial_usage else self._billed
+
     def __str__(self) -> str:
         """Return the message, whatever else the parents keep in `args`."""
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by class, text and data; subclasses share one initialiser."""
-        return (_rebuild, (type(self), self.message, dict(self.__dict__)))
+        state = dict(self.__dict__)
+        if "rate_limits" in state:
+            state["rate_limits"] = dict(state["rate_limits"])
+        return (_rebuild, (_public_class(type(self)), self.message, state))
 
 
 def _rebuild(
@@ -193,12 +276,89 @@ def _rebuild(
     return error
 
 
+# -------------------------------------------------------------- the SDK's classes
+
+# Ours to the SDK's; a class that is not named here has what its parent has.
+_SDK_NAMES = {
+    "CerebrasError": "OpenAIError",
+    "CerebrasConnectionError": "APIConnectionError",
+    "CerebrasTimeoutError": "APITimeoutError",
+    "CerebrasStatusError": "APIStatusError",
+    "BadRequestError": "BadRequestError",
+    "UnprocessableEntityError": "UnprocessableEntityError",
+    "AuthenticationError": "AuthenticationError",
+    "PermissionDeniedError": "PermissionDeniedError",
+    "NotFoundError": "NotFoundError",
+    "ConflictError": "ConflictError",
+    "RateLimitError": "RateLimitError",
+    "InternalServerError": "InternalServerError",
+    "CerebrasResponseError": "APIError",
+    "StreamInterruptedError": "APIConnectionError",
+}
+# Made when an error is raised and `openai` has been imported, one for each class.
+_with_parent: dict[type[CerebrasError], type[CerebrasError]] = {}
+
+
+def _with_sdk_parent(cls: type[CerebrasError]) -> type[CerebrasError]:
+    """Return a class that `except openai.<...>` catches too, if anybody could say so.
+
+    Nobody who has not imported `openai` pays for it.
+    """
+    sdk = sys.modules.get("openai")
+    if sdk is None or "_public" in cls.__dict__:
+        return cls
+    made = _with_parent.get(cls)
+    if made is None:
+        made = _make_with_parent(cls, sdk)
+        _with_parent[cls] = made
+    return made
+
+
+def _make_with_parent(cls: type[CerebrasError], sdk: Any) -> type[CerebrasError]:
+    for parent in cls.__mro__:
+        known = _SDK_NAMES.get(parent.__name__)
+        theirs = getattr(sdk, known, None) if known else None
+        if isinstance(theirs, type):
+            break
+    else:  # another package of that name, or half imported
+        return cls
+    body = {
+        "__module__": cls.__module__,
+        "__qualname__": cls.__qualname__,
+        "__doc__": cls.__doc__,
+        "_public": cls,
+        # Of the SDK's errors; a request holds the key, so there is none.
+        "request": None,
+    }
+    made: type[CerebrasError] = type(cls.__name__, (cls, theirs), body)
+    return made
+
+
+def _public_class(cls: type[CerebrasError]) -> type[CerebrasError]:
+    public: type[CerebrasError] = cls.__dict__.get("_public", cls)
+    return public
+
+
 class CerebrasConfigurationError(CerebrasError, ValueError):
     """A constructor argument or an environment variable is wrong."""
 
 
 class MissingExtraError(CerebrasConfigurationError, ImportError):
     """A part of the package was used whose extra is not installed."""
+
+
+class UnknownModelError(CerebrasConfigurationError, LookupError):
+    """The catalog has no model of this id.
+
+    Chatting with such a model is no error: it may be a dedicated endpoint.
+
+    Attributes:
+        model: The id that was looked up.
+        suggestions: Known ids that look like it, the likeliest first.
+    """
+
+    model: str = ""
+    suggestions: tuple[str, ...] = ()
 
 
 class CerebrasInvalidRequestError(CerebrasError, ModelInvalidRequestError, ValueError):
@@ -221,6 +381,9 @@ class UnsupportedFeatureError(CerebrasInvalidRequestError):
     """The model, or the service, does not offer what was asked for."""
 
 
+_NOT_REACHED = frozenset({"dns", "refused", "tls", "proxy", "connect"})
+
+
 class CerebrasConnectionError(CerebrasError, ModelConnectionError):
     """No answer came.
 
@@ -231,6 +394,11 @@ class CerebrasConnectionError(CerebrasError, ModelConnectionError):
 
     is_retryable = True
     kind: str = "other"
+
+    @property
+    def billed(self) -> bool | None:
+        """Whether the service has counted tokens: not if it was never reached."""
+        return super().billed or (False if self.kind in _NOT_REACHED else None)
 
 
 class CerebrasTimeoutError(CerebrasConnectionError, ModelTimeoutError):
@@ -267,9 +435,18 @@ class CerebrasStatusError(CerebrasError):
     body: Any = None
     retry_after_s: float | None = None
 
+    @property
+    def type(self) -> str | None:
+        """The service's type, under the name that the official SDKs have for it."""
+        return self.error_type
+
 
 class BadRequestError(CerebrasStatusError, ModelInvalidRequestError):
-    """400 or 422: the service does not take the request."""
+    """400: the service does not take the request."""
+
+
+class UnprocessableEntityError(BadRequestError):
+    """422: the service does not take the request; its status for that until 2026-04."""
 
 
 class ContextLengthError(BadRequestError, ContextOverflowError):
@@ -293,13 +470,34 @@ class PermissionDeniedError(CerebrasStatusError, ModelPermissionDeniedError):
 
 
 class NotFoundError(CerebrasStatusError, ModelNotFoundError):
-    """404: no such model, or not for this key."""
+    """404: no such model, or not for this key.
+
+    Attributes:
+        model: The model that was asked for.
+        suggestions: Models of the catalog that look like it, the likeliest first.
+    """
+
+    model: str | None = None
+    suggestions: tuple[str, ...] = ()
+
+
+class ModelRetiredError(NotFoundError):
+    """404: the model is no longer served.
+
+    Attributes:
+        retired_on: Since when, as the catalog knows it.
+        replacement: A model that is served and takes its place, if there is one.
+    """
+
+    retired_on: date | None = None
+    replacement: str | None = None
 
 
 class RequestTimeoutError(CerebrasStatusError, ModelTimeoutError):
     """408: the service gave up waiting."""
 
     is_retryable = True
+    _billed = None
 
 
 class ConflictError(CerebrasStatusError, ModelAPIError):
@@ -329,12 +527,14 @@ class InternalServerError(CerebrasStatusError, ModelAPIError):
     """5xx: the service failed."""
 
     is_retryable = True
+    _billed = None
 
 
 class CerebrasResponseError(CerebrasError, ModelAPIError):
     """An answer came that cannot be read as the API's."""
 
     is_retryable = True
+    _billed = None
 
 
 class EmptyResponseError(CerebrasResponseError):
@@ -345,6 +545,57 @@ class StreamInterruptedError(CerebrasResponseError, ModelConnectionError):
     """A stream ended before its end: what had arrived is in `partial_message`."""
 
     is_retryable = True
+
+
+class RateLimiterError(CerebrasError, ModelRateLimitError):
+    """Our own rate limiter did not let a request pass; nothing was sent.
+
+    Attributes:
+        model: The model that was asked for.
+    """
+
+    is_retryable = True
+    model: str | None = None
+
+
+class RequestExceedsLimitError(RateLimiterError, ValueError):
+    """A request that is larger than a limit can never pass."""
+
+    is_retryable = False
+
+
+class RateLimiterTimeoutError(RateLimiterError, ModelTimeoutError):
+    """The wait for the limits would be longer than `max_wait`.
+
+    Attributes:
+        wait_s: How long it would be, in seconds, as far as that is known.
+    """
+
+    wait_s: float | None = None
+
+
+class RateLimiterBackendError(RateLimiterError):
+    """The server that keeps the shared limits cannot be reached."""
+
+
+class BudgetExceeded(CerebrasError):  # noqa: N818 - the name by which budgets are known
+    """A budget of yours is spent, or the next call would overdraw it.
+
+    Nothing was sent. Amounts are in USD.
+
+    Attributes:
+        budget: The budget's name.
+        limit: Its limit.
+        spent: What was spent in its window.
+        reserved: What calls under way may still cost.
+        estimate: What the refused call may cost; `None` where that is not known.
+    """
+
+    budget: str = ""
+    limit: Decimal | None = None
+    spent: Decimal | None = None
+    reserved: Decimal | None = None
+    estimate: Decimal | None = None
 
 
 class StructuredOutputError(CerebrasError, OutputParserException):
@@ -361,6 +612,11 @@ class StructuredOutputError(CerebrasError, OutputParserException):
     llm_output: str | None = None
     send_to_llm: bool = False
 
+    @property
+    def partial_usage(self) -> UsageMetadata | None:
+        """The token counts of the answer."""
+        return (self.raw.usage_metadata if self.raw else None) or super().partial_usage
+
 
 class StructuredOutputTruncatedError(StructuredOutputError):
     """The answer was cut off by a token limit."""
@@ -376,194 +632,3 @@ class StructuredOutputMissingError(StructuredOutputError):
 
 class StructuredOutputInvalidError(StructuredOutputError):
     """The answer is no JSON or does not fit the schema."""
-
-
-# ---------------------------------------------------------------- status -> class
-
-_BY_STATUS: dict[int, type[CerebrasStatusError]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    402: PaymentRequiredError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    408: RequestTimeoutError,
-    409: ConflictError,
-    413: PayloadTooLargeError,
-    422: BadRequestError,
-    429: RateLimitError,
-}
-
-_CURES: dict[type[CerebrasStatusError], str] = {
-    AuthenticationError: (
-        "Check CEREBRAS_API_KEY or api_key=...; keys are made at "
-        "https://cloud.cerebras.ai."
-    ),
-    PaymentRequiredError: "Check the account's billing at https://cloud.cerebras.ai.",
-    PermissionDeniedError: "The key may not do this; check the account's rights.",
-    NotFoundError: (
-        "The model may be gone, misspelled, or not enabled for this key: "
-        "`GET /v1/models` lists what the key may use."
-    ),
-    ContextLengthError: "Shorten the messages or lower max_tokens.",
-    UnsupportedParameterError: "Remove it from model_kwargs or extra_body.",
-    PayloadTooLargeError: "Send fewer or smaller images, or a shorter prompt.",
-}
-
-_WINDOW = re.compile(r"per (second|minute|hour|day)", re.IGNORECASE)
-
-
-def status_error(
-    status: int,
-    body: bytes,
-    headers: Mapping[str, str],
-    *,
-    api_key: str | None = None,
-    model: str | None = None,
-) -> CerebrasStatusError:
-    """Build the error for an HTTP status or an error event.
-
-    All three body shapes of the API are read: flat, wrapped with a status, and
-    `{"detail": ...}`; anything else is kept as text.
-
-    Args:
-        status: The HTTP status; one in the body wins, as in the vendor's SDK.
-        body: The body as received.
-        headers: Response headers, names in lower case.
-        api_key: The key in use, masked wherever the body echoes it.
-        model: The model that was asked for, named in a 404.
-
-    Returns:
-        An error, not raised.
-    """
-    headers = {key: mask_secrets(value, api_key) for key, value in headers.items()}
-    text = mask_secrets(body[: 4 * MAX_BODY_CHARS].decode("utf-8", "replace"), api_key)
-    text = text[:MAX_BODY_CHARS]
-    try:
-        whole = json.loads(body)
-        decoded = _masked(whole, api_key) if len(body) <= MAX_BODY_CHARS else whole
-    except (ValueError, RecursionError):
-        decoded = None
-    fields: dict[str, Any] = {}
-    if isinstance(decoded, dict):
-        inner = decoded.get("error")
-        fields = inner if isinstance(inner, dict) else decoded
-        told = decoded.get("status_code") or fields.get("status_code")
-        if isinstance(told, int) and 400 <= told <= 599:  # noqa: PLR2004
-            status = told
-        if isinstance(inner, str):
-            fields = {**decoded, "message": inner}
-
-    def read(name: str) -> str | None:
-        value = fields.get(name)
-        if isinstance(value, (str, int)) and value != "":
-            return mask_secrets(str(value), api_key)
-        return None
-
-    said = read("message") or _detail(fields.get("detail")) or _plain(text)
-    said = mask_secrets(said, api_key)[:MAX_BODY_CHARS]
-    code, param = read("code"), read("param")
-    cls = _class_for(status, code, said)
-    if status == 403 and said == "Not authenticated":  # noqa: PLR2004
-        cls = AuthenticationError
-    parts = [f"Cerebras answered {status}" + (f" ({code})" if code else "") + "."]
-    if said:
-        parts.append(said if said.endswith((".", "!", "?")) else f"{said}.")
-    if cls is NotFoundError and model and model not in said:
-        parts.append(f"The model asked for was '{model}'.")
-    if cls in _CURES:
-        parts.append(_CURES[cls])
-    error = cls(
-        " ".join(parts),
-        status_code=status,
-        code=code,
-        param=param,
-        error_type=read("type"),
-        body=decoded if decoded is not None and len(body) <= MAX_BODY_CHARS else text,
-        retry_after_s=_retry_after(headers),
-        request_id=headers.get("inference-id") or headers.get("x-request-id"),
-        response=ErrorResponse(status, dict(headers), text),
-    )
-    if isinstance(error, RateLimitError):
-        error.kind = _limit_kind(code, said)
-        window = _WINDOW.search(said)
-        error.window = window[1].lower() if window else None
-    return error
-
-
-# The service's words, then llama.cpp's, which answers without a code.
-_TOO_LONG = ("reduce the length", "exceeds the available context size")
-
-
-def _class_for(status: int, code: str | None, said: str) -> type[CerebrasStatusError]:
-    if status in {400, 422}:
-        lowered = said.lower()
-        if code == "context_length_exceeded" or any(
-            words in lowered for words in _TOO_LONG
-        ):
-            return ContextLengthError
-        if "is unsupported" in lowered or "property" in lowered:
-            return UnsupportedParameterError
-    if status >= 500:  # noqa: PLR2004
-        return InternalServerError
-    return _BY_STATUS.get(status, CerebrasStatusError)
-
-
-def _limit_kind(code: str | None, said: str) -> str:
-    for word in ("queue", "token", "request"):
-        if code and code.startswith(word):
-            return {"token": "tokens", "request": "requests"}.get(word, word)
-    if "high traffic" in said.lower():
-        return "queue"
-    if "token" in said.lower():
-        return "tokens"
-    return "requests" if "request" in said.lower() else "unknown"
-
-
-def _detail(detail: Any) -> str:
-    """Read FastAPI's `detail`: a text, or a list of `{loc, msg, type}`."""
-    if isinstance(detail, str):
-        return detail
-    if isinstance(detail, list):
-        lines = [
-            f"{'.'.join(map(str, _listed(item.get('loc'))))}: {item.get('msg')}"
-            for item in detail
-            if isinstance(item, dict)
-        ]
-        return "; ".join(lines)
-    return ""
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value] if value else []
-
-
-def _plain(text: str) -> str:
-    """Return a body that is no JSON as one line without markup."""
-    return " ".join(re.sub(r"<[^>]*>", " ", text).split())[:300]
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read the wait in seconds from `retry-after-ms` or a numeric `retry-after`."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * unit
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(seconds):
-            return max(0.0, seconds)
-    return _retry_date(headers.get("retry-after"))
-
-
-def _retry_date(value: str | None) -> float | None:
-    if not value:
-        return None
-    from datetime import UTC, datetime
-    from email.utils import parsedate_to_datetime
-
-    try:
-        then = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if then.tzinfo is None:  # "-0000": UTC, by RFC 5322
-        then = then.replace(tzinfo=UTC)
-    return max(0.0, (then - datetime.now(UTC)).total_seconds())

@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 from langchain_core.runnables.config import ContextThreadPoolExecutor
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
 from langchain_cerebras_ext._config import strip_provider
-from langchain_cerebras_ext._connection import CerebrasConnection
+from langchain_cerebras_ext._connection import CerebrasConnection, token_aware
 from langchain_cerebras_ext._metadata import (
     PROVIDER,
     AnswerFacts,
     answer_metadata,
     measured,
-    rate_limits,
     to_usage_metadata,
+    tries,
 )
 from langchain_cerebras_ext._params import COMPLETION_PARAMS
 from langchain_cerebras_ext._request import build_payload
+from langchain_cerebras_ext._status import rate_limits
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.errors import (
     CerebrasInvalidRequestError,
@@ -30,7 +31,7 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
@@ -106,9 +107,23 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
     """Sent with streams as it is."""
     streaming: bool = False
     """Stream also under `invoke`; pieces reach callback handlers."""
+    rate_limiter: Any = Field(default=None, exclude=True)
+    """A `CerebrasRateLimiter`, to stay inside the limits."""
 
     _params: ClassVar[Mapping[str, Param]] = COMPLETION_PARAMS
     _path: ClassVar[str] = "/completions"
+    _operation: ClassVar[str] = "text_completion"
+
+    @field_validator("rate_limiter")
+    @classmethod
+    def _check_limiter(cls, value: Any) -> Any:
+        if value is not None and not hasattr(value, "as_model_limiter"):
+            msg = (
+                f"rate_limiter is a {type(value).__name__}; text completion takes a "
+                "CerebrasRateLimiter (langchain_cerebras_ext.rate_limiter)."
+            )
+            raise ValueError(msg)
+        return token_aware(value)
 
     @model_validator(mode="after")
     def _report_version(self) -> Self:
@@ -146,7 +161,13 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
     # ---------------------------------------------------------------------- requests
 
     def _request(
-        self, prompt: str, stop: list[str] | None, kwargs: Any, *, stream: bool
+        self,
+        prompt: str,
+        stop: list[str] | None,
+        kwargs: Any,
+        *,
+        stream: bool,
+        heard: Callable[..., Any] | None = None,
     ) -> Call:
         if not prompt:
             msg = "The prompt is empty: the API needs text to continue."
@@ -161,6 +182,8 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             model_kwargs=self.model_kwargs,
             extra_body=self.extra_body,
         )
+        from langchain_cerebras_ext._tokens import count_text_tokens
+
         payload["prompt"] = prompt
         return self._call(
             payload,
@@ -168,6 +191,8 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             model=payload["model"],
             timeout=options.timeout,
             headers=options.headers,
+            heard=heard,
+            input_tokens=lambda: count_text_tokens(prompt, payload["model"]),
         )
 
     def _generate(
@@ -183,7 +208,10 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
                 for prompt in prompts
             ]
             return _joined([_sum(parts) for parts in chunks])
-        calls = [self._request(p, stop, kwargs, stream=False) for p in prompts]
+        heard = run_manager.on_retry if run_manager else None
+        calls = [
+            self._request(p, stop, kwargs, stream=False, heard=heard) for p in prompts
+        ]
         transport = self._transport()
         if len(calls) == 1:
             return _joined([_read(send(transport, calls[0]))])
@@ -207,7 +235,10 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             return _joined([_sum(parts) for parts in chunks])
         import asyncio
 
-        calls = [self._request(p, stop, kwargs, stream=False) for p in prompts]
+        heard = run_manager.on_retry if run_manager else None
+        calls = [
+            self._request(p, stop, kwargs, stream=False, heard=heard) for p in prompts
+        ]
         answers = await asyncio.gather(
             *(asend(self._atransport(), call) for call in calls)
         )
@@ -237,7 +268,8 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         self._check_stream(kwargs)
-        call = self._request(prompt, stop, kwargs, stream=True)
+        heard = run_manager.on_retry if run_manager else None
+        call = self._request(prompt, stop, kwargs, stream=True, heard=heard)
         stream = open_stream(self._transport(), call)
         with closing(stream.batches()) as batches:
             for deltas in batches:
@@ -257,7 +289,8 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         self._check_stream(kwargs)
-        call = self._request(prompt, stop, kwargs, stream=True)
+        heard = run_manager.on_retry if run_manager else None
+        call = self._request(prompt, stop, kwargs, stream=True, heard=heard)
         stream = await aopen_stream(self._atransport(), call)
         async with aclosing(stream.batches()) as batches:
             async for deltas in batches:
@@ -280,12 +313,14 @@ def _read(answer: Answer) -> list[Generation]:
         elapsed_s=answer.elapsed_s,
         first_token_s=None,
         output_tokens=facts.output_tokens,
+        limiter_wait_s=answer.limiter_wait_s,
     )
     generations: list[Generation] = []
     for number, choice in enumerate(
         sorted(response.choices or (), key=lambda c: c.index)
     ):
-        info = _info(facts, choice.finish_reason, answer.headers, answer.attempts)
+        tried = tries(answer.attempts, answer.failed)
+        info = _info(facts, choice.finish_reason, answer.headers, tried)
         info["measured"] = timings
         if choice.logprobs:
             info["logprobs"] = choice.logprobs
@@ -297,11 +332,13 @@ def _read(answer: Answer) -> list[Generation]:
 
 def _last(stream: OpenStream | AsyncOpenStream) -> GenerationChunk:
     facts = stream.reader.facts
-    info = _info(facts, stream.reader.finish_reason, stream.headers, stream.attempts)
+    tried = tries(stream.attempts, stream.failed)
+    info = _info(facts, stream.reader.finish_reason, stream.headers, tried)
     info["measured"] = measured(
         elapsed_s=stream.elapsed_s,
         first_token_s=stream.first_token_s,
         output_tokens=facts.output_tokens,
+        limiter_wait_s=stream.limiter_wait_s,
     )
     usage = to_usage_metadata(facts.usage)
     if usage:
@@ -312,13 +349,12 @@ def _last(stream: OpenStream | AsyncOpenStream) -> GenerationChunk:
 
 
 def _info(
-    facts: AnswerFacts, reason: str | None, headers: Mapping[str, str], attempts: int
+    facts: AnswerFacts,
+    reason: str | None,
+    headers: Mapping[str, str],
+    tried: Mapping[str, Any],
 ) -> dict[str, Any]:
-    info = {
-        "model_provider": PROVIDER,
-        **answer_metadata(facts, reason),
-        "attempts": attempts,
-    }
+    info = {"model_provider": PROVIDER, **answer_metadata(facts, reason), **tried}
     limits = rate_limits(headers)
     if limits:
         info["rate_limits"] = limits

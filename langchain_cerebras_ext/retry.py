@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Callable  # noqa: TC003 - pydantic reads the hints
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -13,11 +14,13 @@ from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     CerebrasError,
     CerebrasStatusError,
+    FailedAttempt,
+    RateLimiterError,
     RateLimitError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable
 
     from tenacity import RetryCallState
 
@@ -51,6 +54,9 @@ class RetryPolicy:
         jitter: The part of a wait that is random, 0 to 1; it is taken off.
         deadline: Seconds for all tries and waits together; a wait that would outlive
             it is not started.
+        on_retry: Called before each wait, in the thread or task of the call. Handlers
+            of LangChain's callbacks hear of it by `on_retry`, except under `stream`
+            and `astream`, where LangChain tells the model of no handlers.
 
     Example:
         ```python
@@ -67,6 +73,7 @@ class RetryPolicy:
     multiplier: float = 2.0
     jitter: float = 0.25
     deadline: float | None = None
+    on_retry: Callable[[FailedAttempt], None] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -130,7 +137,8 @@ class RetryPolicy:
 
 
 def _is_worth_it(error: BaseException) -> bool:
-    if not isinstance(error, CerebrasError):
+    # Our own limiter has waited as long as it may.
+    if not isinstance(error, CerebrasError) or isinstance(error, RateLimiterError):
         return False
     response = getattr(error, "response", None)
     if isinstance(error, CerebrasStatusError) and response is not None:
@@ -150,7 +158,11 @@ class Retrier:
 
     Attributes:
         total_s: Seconds for the whole call, all tries and waits together.
+        heard: What LangChain's callback manager has for retries; it takes tenacity's
+            state, and may be a coroutine function where the call is one.
+        watch: Called with each failure that another try follows.
         attempts: How many tries there were.
+        failed: The tries that another one followed.
     """
 
     policy: RetryPolicy
@@ -158,7 +170,10 @@ class Retrier:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     asleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    heard: Callable[[RetryCallState], Any] | None = None
+    watch: Callable[[FailedAttempt], None] | None = None
     attempts: int = 0
+    failed: list[FailedAttempt] = field(default_factory=list[FailedAttempt])
     _started: float = field(default=0.0, init=False)
     _first_error: CerebrasError | None = field(default=None, init=False)
 
@@ -208,7 +223,7 @@ class Retrier:
             try:
                 return once()
             except CerebrasError as error:
-                error.attempts = self.attempts
+                self.describe(error)
                 raise
 
         return counted
@@ -218,8 +233,18 @@ class Retrier:
         try:
             return await once()
         except CerebrasError as error:
-            error.attempts = self.attempts
+            self.describe(error)
             raise
+
+    def describe(self, error: CerebrasError) -> None:
+        """Write on an error how the call went until then."""
+        error.attempts = self.attempts
+        error.failed_attempts = tuple(self.failed)
+        error.elapsed_s = self.clock() - self._started
+
+    def exclude(self, seconds: float) -> None:
+        """Leave a wait out of the call's time: that for our own rate limiter."""
+        self._started += seconds
 
     def _replay(self) -> None:
         """Give tenacity the failure that came before it was asked."""
@@ -255,15 +280,38 @@ class Retrier:
             if wait is None:
                 return False
             waits[self.attempts] = wait
-            _log.info(
-                "request failed (%s), attempt %d; trying again in %.2f s",
-                type(error).__name__,
-                self.attempts,
-                wait,
-            )
+            self._tell(error, wait)
             return True
 
         def wait(_: RetryCallState) -> float:
             return waits[self.attempts]
 
-        return {"retry": retry_if_exception(should), "wait": wait, "reraise": True}
+        return {
+            "retry": retry_if_exception(should),
+            "wait": wait,
+            "before_sleep": self.heard,
+            "reraise": True,
+        }
+
+    def _tell(self, error: BaseException, wait_s: float) -> None:
+        """Say to all who want to know that a try failed and another will follow."""
+        _log.info(
+            "request failed (%s), attempt %d; trying again in %.2f s",
+            type(error).__name__,
+            self.attempts,
+            wait_s,
+        )
+        if not isinstance(error, CerebrasError):
+            return
+        failure = FailedAttempt(
+            error_type=type(error).__name__,
+            message=error.message,
+            status_code=getattr(error, "status_code", None),
+            elapsed_s=self.clock() - self._started,
+            wait_s=wait_s,
+            billed=error.billed,
+        )
+        self.failed.append(failure)
+        for listener in (self.watch, self.policy.on_retry):
+            if listener is not None:
+                listener(failure)

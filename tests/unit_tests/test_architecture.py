@@ -16,11 +16,15 @@ NAME = "langchain_cerebras_ext"
 # From the leaves up; a part may import what stands above it in this list.
 LAYERS = [
     "_version",
+    "_warnings",
     "errors",
     "_http",
     "catalog",
+    "_status",
     "wire",
     "retry",
+    "_limits",
+    "rate_limiter",
     "_params",
     "_config",
     "_partial_json",
@@ -36,8 +40,10 @@ LAYERS = [
     "_events",
     "_token_estimate",
     "_tokens",
+    "_observe",
     "_client",
     "_sdk",
+    "_health",
     "_connection",
     "_binding",
     "_structured",
@@ -46,14 +52,16 @@ LAYERS = [
     "_register",
     "__init__",
     # Shells, and what they share.
+    "otel",
+    "_check",
     "_live",
     "notebook",
     "simulator",
     "cli",
     "__main__",
 ]
-SHELLS = {"_live", "notebook", "simulator", "cli", "__main__"}
-LEAVES = {"_version", "errors", "_params", "_partial_json"}
+SHELLS = {"otel", "_check", "_live", "notebook", "simulator", "cli", "__main__"}
+LEAVES = {"_version", "_warnings", "errors", "_params", "_partial_json"}
 
 
 def modules() -> dict[str, Path]:

@@ -33,6 +33,7 @@ from wire_server import (
 )
 
 from langchain_cerebras_ext import ChatCerebras, errors
+from langchain_cerebras_ext._status import status_error
 from langchain_cerebras_ext._stream_reader import StreamReader
 from langchain_cerebras_ext.errors import (
     CerebrasError,
@@ -43,7 +44,6 @@ from langchain_cerebras_ext.errors import (
     InternalServerError,
     RateLimitError,
     StreamInterruptedError,
-    status_error,
 )
 from langchain_cerebras_ext.retry import RetryPolicy
 
@@ -442,7 +442,7 @@ STATUSES = [
     (409, flat("Lock"), errors.ConflictError, core.ModelAPIError),
     (413, flat("Too large"), errors.PayloadTooLargeError, core.ModelInvalidRequestError),
     (418, flat("Teapot"), errors.CerebrasStatusError, core.ModelError),
-    (422, flat("Unprocessable"), errors.BadRequestError, core.ModelInvalidRequestError),
+    (422, flat("Unprocessable"), errors.UnprocessableEntityError, core.ModelInvalidRequestError),
     (429, flat("Requests per minute limit exceeded - too many requests sent.", "request_quota_exceeded", "quota"), errors.RateLimitError, core.ModelRateLimitError),
     (429, flat("We're experiencing high traffic right now! Please try again soon.", "queue_exceeded", "queue"), errors.RateLimitError, core.ModelRateLimitError),
     (500, WRAPPED, errors.InternalServerError, core.ModelAPIError),

@@ -23,16 +23,15 @@ from langchain_cerebras_ext._messages_out import (
 from langchain_cerebras_ext._metadata import (
     AnswerFacts,
     measured,
-    rate_limits,
     to_usage_metadata,
 )
+from langchain_cerebras_ext._status import rate_limits, status_error
 from langchain_cerebras_ext._stream_reader import Delta, StreamReader, ToolFragment
 from langchain_cerebras_ext._translator import translate_content_chunk
 from langchain_cerebras_ext.errors import (
     CerebrasError,
     CerebrasInvalidRequestError,
     CerebrasResponseError,
-    status_error,
 )
 from langchain_cerebras_ext.wire import _sse
 from langchain_cerebras_ext.wire._decode import Chunk as StreamChunk

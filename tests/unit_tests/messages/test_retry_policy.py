@@ -12,6 +12,7 @@ from recordings import load
 from wire_server import CUT, Request, WireServer, plain, sse
 
 from langchain_cerebras_ext import ChatCerebras
+from langchain_cerebras_ext._status import status_error
 from langchain_cerebras_ext.errors import (
     AuthenticationError,
     CerebrasConfigurationError,
@@ -22,7 +23,6 @@ from langchain_cerebras_ext.errors import (
     InternalServerError,
     RateLimitError,
     StreamInterruptedError,
-    status_error,
 )
 from langchain_cerebras_ext.retry import Retrier, RetryPolicy
 

@@ -1,0 +1,334 @@
+"""What is told of each call while it goes on: to the log, and to observers.
+
+The client knows no logging format and no tracing library: it fills a `CallRecord` and
+hands it on. With no observer and no logger at DEBUG nothing is built or called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from langchain_cerebras_ext._status import rate_limits, request_id_of
+from langchain_cerebras_ext.errors import CerebrasError, mask_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from langchain_core.messages import AIMessage
+
+    from langchain_cerebras_ext._client import Call, Stream
+    from langchain_cerebras_ext.errors import FailedAttempt
+    from langchain_cerebras_ext.wire._decode import Response
+
+__all__ = [
+    "CallRecord",
+    "Observer",
+    "Watch",
+    "add_observer",
+    "is_watched",
+    "observers",
+    "remove_observer",
+]
+
+_CONTENT = {"messages", "prompt", "tools", "prediction", "suffix"}
+_CONTENT_ENV = "CEREBRAS_LOG_CONTENT"
+
+_log = logging.getLogger("langchain_cerebras_ext.client")
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call of the API, all its tries together, as far as it is known.
+
+    Attributes:
+        operation: `chat`, `text_completion` or `other`, as OpenTelemetry names them.
+        method: HTTP method.
+        url: The whole URL, without its query.
+        model: The model that was asked for.
+        stream: Whether a stream was asked for.
+        params: The body's fields without the messages, the prompt and the tools.
+        payload: The whole body: it holds the prompt; only for observers that were told
+            to record content.
+        sent_bytes: Size of the body, as sent.
+        status: HTTP status of the last try; `None` if no answer came.
+        request_id: The service's id of the last try.
+        response_id: The answer's own id.
+        response_model: The model that answered.
+        finish_reasons: Why the answers ended, one for each choice.
+        usage: Token counts as the service sent them.
+        service_tier: The tier that served it, if the service said so.
+        attempts: How many requests were sent.
+        failed: The tries that failed before the last one.
+        first_token_s: From the start of the call to the first content of a stream.
+        elapsed_s: From the start of the call to its end.
+        time_info: Seconds of the queue, the prompt and the completion, as the service
+            measured them.
+        rate_limits: The answer's `x-ratelimit-*` headers as numbers.
+        error: What the call ended in, if it failed.
+        abandoned: The caller closed the stream before its end, or was cancelled.
+        message: Builds the answer, as far as it came; only for observers that were
+            told to record content.
+    """
+
+    operation: str
+    method: str
+    url: str
+    model: str | None
+    stream: bool
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    payload: Mapping[str, Any] | None = field(default=None, repr=False)
+    sent_bytes: int = 0
+    status: int | None = None
+    request_id: str | None = None
+    response_id: str | None = None
+    response_model: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    usage: Mapping[str, Any] | None = None
+    service_tier: str | None = None
+    attempts: int = 0
+    failed: list[FailedAttempt] = field(default_factory=list["FailedAttempt"])
+    first_token_s: float | None = None
+    elapsed_s: float = 0.0
+    time_info: Mapping[str, Any] | None = None
+    rate_limits: Mapping[str, int | float | str] = field(
+        default_factory=dict[str, "int | float | str"]
+    )
+    error: BaseException | None = None
+    abandoned: bool = False
+    message: Callable[[], AIMessage | None] | None = field(default=None, repr=False)
+
+
+class Observer(Protocol):
+    """Is told when a call begins, when a try failed, and when the call ends.
+
+    Called in the thread or task of the call; what it raises is logged and dropped,
+    since a call must not fail for being watched.
+    """
+
+    def started(self, record: CallRecord) -> Any:
+        """Note a call's beginning; what is returned is handed to the other two."""
+
+    def retried(self, state: Any, record: CallRecord, failed: FailedAttempt) -> None:
+        """Note that a try failed and another one will follow."""
+
+    def ended(self, state: Any, record: CallRecord) -> None:
+        """Note a call's end, good or bad. Comes exactly once for each beginning."""
+
+
+_lock = threading.Lock()
+_observers: tuple[Observer, ...] = ()
+
+
+def observers() -> tuple[Observer, ...]:
+    """Return who is watching."""
+    return _observers
+
+
+def add_observer(observer: Observer) -> None:
+    """Let an observer watch all calls from now on."""
+    global _observers  # noqa: PLW0603 - replaced as a whole: readers need no lock
+    with _lock:
+        if observer not in _observers:
+            _observers = (*_observers, observer)
+
+
+def remove_observer(observer: Observer) -> None:
+    """Let an observer watch no more; calls under way still tell it of their end."""
+    global _observers  # noqa: PLW0603 - as above
+    with _lock:
+        _observers = tuple(held for held in _observers if held is not observer)
+
+
+def is_watched() -> bool:
+    """Whether anybody wants to be told of calls."""
+    return bool(_observers) or _log.isEnabledFor(logging.DEBUG)
+
+
+class Watch:
+    """Fills one call's record, and hands it on exactly once."""
+
+    __slots__ = ("_call", "_done", "_states", "record")
+
+    def __init__(self, call: Call, *, stream: bool) -> None:
+        payload = call.payload or {}
+        self._call = call
+        self._done = False
+        self.record = CallRecord(
+            operation=call.operation,
+            method=call.method,
+            url=call.url.partition("?")[0],
+            model=call.model,
+            stream=stream,
+            params={key: payload[key] for key in payload if key not in _CONTENT},
+            payload=call.payload,
+            sent_bytes=len(call.body or b""),
+        )
+        self._states = [
+            (observer, _told(observer.started, self.record)) for observer in _observers
+        ]
+
+    def retried(self, failed: FailedAttempt) -> None:
+        """Take note of a failure that another try follows."""
+        self.record.failed.append(failed)
+        for observer, state in self._states:
+            _told(observer.retried, state, self.record, failed)
+
+    def answered(
+        self,
+        response: Response,
+        headers: Mapping[str, str],
+        attempts: int,
+        elapsed_s: float,
+    ) -> None:
+        """Take note of a plain answer."""
+        record = self.record
+        choices = response.choices or ()
+        record.status = _OK
+        record.response_id = response.id
+        record.response_model = response.model
+        record.usage = response.usage
+        record.time_info = response.time_info
+        record.service_tier = response.service_tier_used or response.service_tier
+        record.finish_reasons = tuple(
+            choice.finish_reason for choice in choices if choice.finish_reason
+        )
+        record.message = lambda: _message_of(response)
+        self._headers(headers)
+        self._end(attempts, elapsed_s)
+
+    def streamed(self, stream: Stream, error: BaseException | None) -> None:
+        """Take note of a stream's end."""
+        record, reader = self.record, stream.reader
+        facts = reader.facts
+        record.status = _OK
+        record.response_id = facts.id
+        record.response_model = facts.model
+        record.usage = facts.usage
+        record.time_info = facts.time_info
+        record.service_tier = facts.service_tier_used or facts.service_tier
+        record.finish_reasons = (reader.finish_reason,) if reader.finish_reason else ()
+        record.first_token_s = stream.first_token_s
+        record.message = lambda: _message_so_far(reader)
+        self._headers(stream.headers)
+        if error is not None:
+            self._error(error)
+        self._end(stream.attempts, stream.elapsed_s)
+
+    def failed(self, error: BaseException, attempts: int, elapsed_s: float) -> None:
+        """Take note of a call that ended without an answer."""
+        self._error(error)
+        self._end(attempts, elapsed_s)
+
+    def _headers(self, headers: Mapping[str, str]) -> None:
+        self.record.request_id = request_id_of(headers)
+        self.record.rate_limits = rate_limits(headers)
+
+    def _error(self, error: BaseException) -> None:
+        record = self.record
+        record.error = error
+        record.abandoned = isinstance(
+            error, (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
+        )
+        if isinstance(error, CerebrasError):
+            record.status = getattr(error, "status_code", None) or record.status
+            record.request_id = error.request_id or record.request_id
+            record.rate_limits = error.rate_limits or record.rate_limits
+
+    def _end(self, attempts: int, elapsed_s: float) -> None:
+        if self._done:
+            return
+        self._done = True
+        self.record.attempts = attempts
+        self.record.elapsed_s = elapsed_s
+        for observer, state in self._states:
+            _told(observer.ended, state, self.record)
+        if _log.isEnabledFor(logging.DEBUG):
+            _write(self.record, self._call.api_key)
+
+
+_OK = 200
+
+
+def _told(method: Callable[..., Any], *args: Any) -> Any:
+    """Call an observer; what it raises must not end the call that it watches."""
+    try:
+        return method(*args)
+    except Exception:  # noqa: BLE001 - whatever an observer may raise
+        _log.exception("an observer of calls failed")
+        return None
+
+
+def _message_of(response: Response) -> AIMessage | None:
+    from langchain_core.messages import AIMessage
+
+    from langchain_cerebras_ext._messages_out import build_generations
+
+    choices = response.choices or []
+    if choices and choices[0].message is None:  # of a text completion
+        return AIMessage(choices[0].text or "")
+    generations = build_generations(response, {})
+    message = generations[0].message if generations else None
+    return message if isinstance(message, AIMessage) else None
+
+
+def _message_so_far(reader: Any) -> AIMessage | None:
+    from langchain_cerebras_ext._messages_out import partial_message
+
+    return partial_message(reader)
+
+
+# -------------------------------------------------------------------------- the log
+
+
+def _write(record: CallRecord, api_key: str | None) -> None:
+    """Write one line on a call; its prompt and answer only if they are asked for."""
+    fields = log_fields(record)
+    shown = " ".join(f"{name}={value}" for name, value in fields.items())
+    _log.debug("request %s", mask_secrets(shown, api_key), extra={"cerebras": fields})
+    wanted = {
+        part.strip() for part in os.environ.get(_CONTENT_ENV, "").lower().split(",")
+    }
+    payload = record.payload or {}
+    if "prompt" in wanted:
+        prompt = {key: payload[key] for key in payload if key in _CONTENT}
+        text = json.dumps(prompt, ensure_ascii=False, default=str)
+        _log.debug("prompt %s", mask_secrets(text, api_key))
+    if "answer" in wanted:
+        message = record.message() if record.message else None
+        text = message.model_dump_json(exclude_none=True) if message else "none"
+        _log.debug("answer %s", mask_secrets(text, api_key))
+
+
+def log_fields(record: CallRecord) -> dict[str, Any]:
+    """Return what a log line says of a call: what is not known is left out."""
+    usage = record.usage or {}
+    error = record.error
+    fields: dict[str, Any] = {
+        "method": record.method,
+        "path": urlsplit(record.url).path,
+        "status": record.status,
+        "model": record.model,
+        "stream": record.stream,
+        "request_id": record.request_id,
+        "response_id": record.response_id,
+        "sent_bytes": record.sent_bytes,
+        "input_tokens": usage.get("prompt_tokens"),
+        "output_tokens": usage.get("completion_tokens"),
+        "finish_reason": ",".join(record.finish_reasons) or None,
+        "first_token_s": _rounded(record.first_token_s),
+        "elapsed_s": _rounded(record.elapsed_s),
+        "attempts": record.attempts,
+        "error": type(error).__name__ if error is not None else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)
