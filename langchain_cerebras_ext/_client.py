@@ -43,6 +43,8 @@ if TYPE_CHECKING:
         Mapping,
     )
 
+    from langchain_core.messages.ai import UsageMetadata
+
     from langchain_cerebras_ext._http import (
         AsyncResponse,
         AsyncTransport,
@@ -160,6 +162,7 @@ class _Run:
 
     __slots__ = (
         "call",
+        "hint",
         "limiter_wait_s",
         "reservation",
         "retrier",
@@ -178,6 +181,7 @@ class _Run:
         )
         self.reservation: Reservation | None = None
         self.limiter_wait_s = 0.0
+        self.hint = ""
         self.started = time.monotonic()
 
     @property
@@ -227,39 +231,36 @@ class _Run:
     ) -> None:
         """Tell the limiter what a try has cost."""
         held, self.reservation = self.reservation, None
-        if held is None:
-            return
-        counted = to_usage_metadata(usage)
-        if counted is None:
-            held.unknown()
-            return
-        held.settle(
-            input_tokens=counted["input_tokens"],
-            output_tokens=counted["output_tokens"],
-            cached_tokens=counted.get("input_token_details", {}).get("cache_read", 0),
-            headers=headers,
-        )
+        if held is not None:
+            _settle(held, to_usage_metadata(usage), headers)
 
     def tried(self, error: BaseException) -> None:
         """Note that a try failed, before anybody hears of it."""
         if isinstance(error, RateLimitError):
-            _explain_reservation(self.call, error)
-        held = self.reservation
+            self._explain_reservation(error)
+        held, self.reservation = self.reservation, None
         if held is None:
             return
-        usage = error.partial_usage if isinstance(error, CerebrasError) else None
-        if isinstance(error, RateLimitError):
-            held.refused(error)
-        elif usage:
-            held.settle(
-                input_tokens=usage["input_tokens"],
-                output_tokens=usage["output_tokens"],
-            )
-        elif isinstance(error, CerebrasError) and error.billed is False:
-            held.release()
+        billed = error.billed if isinstance(error, CerebrasError) else None
+        if billed is not False:
+            usage = error.partial_usage if isinstance(error, CerebrasError) else None
+            _settle(held, usage, {})
+        elif isinstance(error, RateLimitError):
+            _noted(held.refused, error)
         else:
-            held.unknown()
-        self.reservation = None
+            _noted(held.release)
+
+    def _explain_reservation(self, error: RateLimitError) -> None:
+        """Say once why few tokens can exceed a limit: because none were asked for.
+
+        Each error of the call says it, since only the last one is seen by all.
+        """
+        if not self.hint and _is_reservation_news(self.call, error):
+            self.hint = _RESERVATION
+            _log.warning("%s", _RESERVATION)
+        if self.hint and error.kind == "tokens":
+            error.message = f"{error.message} {self.hint}"
+            error.args = (error.message,)
 
     # ------------------------------------------------------------- what is told
 
@@ -268,6 +269,7 @@ class _Run:
         retrier = self.retrier
         elapsed_s = time.monotonic() - self.started
         if self.watch:
+            self.watch.record.limiter_wait_s = self.limiter_wait_s
             self.watch.answered(decoded, headers, retrier.attempts, elapsed_s)
         return Answer(
             decoded,
@@ -281,27 +283,49 @@ class _Run:
     def failed(self, error: BaseException) -> None:
         """Tell that the call has failed, or was given up by its caller."""
         if self.watch:
+            self.watch.record.limiter_wait_s = self.limiter_wait_s
             elapsed_s = time.monotonic() - self.started
             self.watch.failed(error, self.retrier.attempts, elapsed_s)
 
 
-_told_of_reservation = threading.Event()
-
-
-def _explain_reservation(call: Call, error: RateLimitError) -> None:
-    """Say once why few tokens can exceed a limit: because none were asked for."""
-    if error.kind != "tokens" or _told_of_reservation.is_set():
+def _settle(
+    held: Reservation, usage: UsageMetadata | None, headers: Mapping[str, str]
+) -> None:
+    if usage is None:
+        _noted(held.unknown)
         return
-    asked = call.payload or {}
-    if asked.get("max_completion_tokens") or asked.get("max_tokens"):
-        return
-    _told_of_reservation.set()
-    hint = (
-        "max_tokens is not set: the service then reserves 16,384 tokens for the answer "
-        "when it admits a request. Set it to what the answer needs."
+    _noted(
+        held.settle,
+        input_tokens=usage["input_tokens"],
+        output_tokens=usage["output_tokens"],
+        cached_tokens=usage.get("input_token_details", {}).get("cache_read", 0),
+        headers=headers,
     )
-    error.message = f"{error.message} {hint}"
-    _log.warning("%s", hint)
+
+
+def _noted(note: Callable[..., None], *args: Any, **kwargs: Any) -> None:
+    """Let a limiter take note; it must not cost an answer that is paid for."""
+    try:
+        note(*args, **kwargs)
+    except Exception:  # noqa: BLE001 - whatever a limiter may raise
+        _log.exception("a rate limiter failed to take note of a call")
+
+
+_RESERVATION = (
+    "max_tokens is not set: the service then reserves 16,384 tokens for the answer "
+    "when it admits a request. Set it to what the answer needs."
+)
+_told_of_reservation = threading.Lock()
+"""Held, once it was told of; a lock, so that of two threads one tells."""
+
+
+def _is_reservation_news(call: Call, error: RateLimitError) -> bool:
+    asked = call.payload or {}
+    if error.kind != "tokens":
+        return False
+    if asked.get("max_completion_tokens") or asked.get("max_tokens"):
+        return False
+    return _told_of_reservation.acquire(blocking=False)
 
 
 # ----------------------------------------------------------------- checks, no I/O
@@ -494,6 +518,7 @@ class Stream:
     """
 
     __slots__ = (
+        "_arrived",
         "_ended",
         "_first",
         "_reads",
@@ -522,6 +547,10 @@ class Stream:
         self._reads = reads
         self._first, self._ended = first
         self._seen(self._first)
+        # Is told of each read that brought something, if anybody wants to know.
+        self._arrived = run.watch.listener() if run.watch else None
+        if self._arrived:
+            self._arrived()
 
     @property
     def attempts(self) -> int:
@@ -566,6 +595,7 @@ class Stream:
             run.tried(error)
         if run.watch:
             self.elapsed_s = time.monotonic() - run.started
+            run.watch.record.limiter_wait_s = run.limiter_wait_s
             run.watch.streamed(self, error)
 
 
@@ -591,6 +621,8 @@ class OpenStream(Stream):
                     if deltas:
                         if self.first_token_s is None:
                             self._seen(deltas)
+                        if self._arrived:
+                            self._arrived()
                         yield deltas
                     if self.reader.done:
                         break
@@ -606,8 +638,10 @@ class OpenStream(Stream):
             end = error
             raise
         finally:
-            self._response.close()
-            self._close(end)
+            try:
+                self._response.close()
+            finally:
+                self._close(end)
 
 
 class AsyncOpenStream(Stream):
@@ -632,6 +666,8 @@ class AsyncOpenStream(Stream):
                     if deltas:
                         if self.first_token_s is None:
                             self._seen(deltas)
+                        if self._arrived:
+                            self._arrived()
                         yield deltas
                     if self.reader.done:
                         break
@@ -678,9 +714,11 @@ def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
             reads = response.iter_raw()
             first = _first_part(reader, reads)
         except BaseException as error:
-            if response is not None:
-                response.close()
-            run.tried(error)
+            try:
+                if response is not None:
+                    response.close()
+            finally:
+                run.tried(error)
             raise
         return OpenStream(run, reader, response, reads, first)
 
@@ -729,9 +767,11 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
             reads = response.iter_raw()
             first = await _afirst_part(reader, reads)
         except BaseException as error:
-            if response is not None:
-                await response.aclose()
-            run.tried(error)
+            try:
+                if response is not None:
+                    await response.aclose()
+            finally:
+                run.tried(error)
             raise
         return AsyncOpenStream(run, reader, response, reads, first)
 

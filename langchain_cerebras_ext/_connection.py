@@ -42,11 +42,14 @@ from langchain_cerebras_ext.retry import RetryPolicy
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from langchain_cerebras_ext._health import HealthReport
     from langchain_cerebras_ext._http import (
         AsyncTransport,
         SyncTransport,
         Timeouts,
     )
+else:
+    HealthReport = Any  # a name that hints can read; the module is loaded when used
 
 __all__ = ["CerebrasConnection"]
 
@@ -607,6 +610,44 @@ class CerebrasConnection(BaseModel):
         from langchain_cerebras_ext._client import asend
 
         await asend(self._atransport(), self._warm_call())
+
+    def health_check(
+        self, *, deep: bool = False, timeout: float = 10.0
+    ) -> HealthReport:
+        """Look whether the service, the key and the model are well.
+
+        Nothing is tried twice, and no tokens are spent unless `deep`.
+
+        Args:
+            deep: Also ask the model for a few tokens.
+            timeout: Seconds for all of it.
+
+        Returns:
+            What was found; an unwell service is a report whose `ok` is False.
+
+        Raises:
+            CerebrasConfigurationError: An argument is wrong.
+        """
+        from langchain_cerebras_ext import _health
+
+        return _health.health_check(self, deep=deep, timeout=timeout)
+
+    async def ahealth_check(
+        self,
+        *,
+        deep: bool = False,
+        timeout: float = 10.0,  # noqa: ASYNC109 - of one request after the other
+    ) -> HealthReport:
+        """Look whether the service, the key and the model are well.
+
+        As `health_check`.
+
+        Raises:
+            CerebrasConfigurationError: An argument is wrong.
+        """
+        from langchain_cerebras_ext import _health
+
+        return await _health.ahealth_check(self, deep=deep, timeout=timeout)
 
     def _warm_call(self) -> Call:
         return self._call(None, stream=False, path="/tcp_warming", method="GET")

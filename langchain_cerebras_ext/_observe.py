@@ -70,6 +70,8 @@ class CallRecord:
         elapsed_s: From the start of the call to its end.
         time_info: Seconds of the queue, the prompt and the completion, as the service
             measured them.
+        limiter_wait_s: How long our own rate limiter held the call back; not part of
+            the other times.
         rate_limits: The answer's `x-ratelimit-*` headers as numbers.
         error: What the call ended in, if it failed.
         abandoned: The caller closed the stream before its end, or was cancelled.
@@ -97,6 +99,7 @@ class CallRecord:
     first_token_s: float | None = None
     elapsed_s: float = 0.0
     time_info: Mapping[str, Any] | None = None
+    limiter_wait_s: float = 0.0
     rate_limits: Mapping[str, int | float | str] = field(
         default_factory=dict[str, "int | float | str"]
     )
@@ -107,6 +110,9 @@ class CallRecord:
 
 class Observer(Protocol):
     """Is told when a call begins, when a try failed, and when the call ends.
+
+    One that also has a method `arrived(state, record)` is told of every network read of
+    a stream that brought something, before it is handed on.
 
     Called in the thread or task of the call; what it raises is logged and dropped,
     since a call must not fail for being watched.
@@ -179,6 +185,22 @@ class Watch:
         self.record.failed.append(failed)
         for observer, state in self._states:
             _told(observer.retried, state, self.record, failed)
+
+    def listener(self) -> Callable[[], None] | None:
+        """Return what to call for each network read, if anybody wants to know."""
+        wanting = [
+            (observer.arrived, state)  # type: ignore[attr-defined]
+            for observer, state in self._states
+            if hasattr(observer, "arrived")
+        ]
+        if not wanting:
+            return None
+
+        def arrived() -> None:
+            for method, state in wanting:
+                _told(method, state, self.record)
+
+        return arrived
 
     def answered(
         self,

@@ -1,15 +1,26 @@
 """What all tests share: an environment without keys, proxies or tracing.
 
-Sockets are held to loopback by `--allow-hosts` in `pyproject.toml`.
+Sockets are held to loopback by `--allow-hosts` in `pyproject.toml`; keys are looked for
+in all that a test puts out, by `secret_watch`.
 """
 
 import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
+from secret_watch import SecretWatch, watching
 
-_PREFIXES = ("CEREBRAS_", "OPENAI_", "LANGSMITH_", "LANGCHAIN_", "LC_")
+_PREFIXES = ("CEREBRAS_", "OPENAI_", "OTEL_", "LANGSMITH_", "LANGCHAIN_", "LC_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
-_OTHERS = {"SSL_CERT_FILE", "SSL_CERT_DIR", "MODEL_PROVIDER", "APE_API_KEY"}
+_OTHERS = {
+    "APE_API_KEY",
+    "LOG_LEVEL",
+    "MODEL_PROVIDER",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+}
+_WATCH = pytest.StashKey[SecretWatch]()
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +33,34 @@ def clean_environment(
         known = name.startswith(_PREFIXES) or name in _OTHERS
         if name.upper() in _PROXIES or (known and not live):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_secret_gets_out(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test whose logs, errors, warnings, files or dumps hold a model's key."""
+    if request.node.get_closest_marker("unwatched") is not None:
+        yield
+        return
+    watch = request.node.stash[_WATCH] = SecretWatch()
+    with watching(watch):
+        yield
+    folder = request.node.funcargs.get("tmp_path")
+    if isinstance(folder, Path):
+        watch.look_into(folder)
+    found = watch.found()
+    assert not found, f"a key is in: {', '.join(found)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that printed a key, too."""
+    report = yield
+    watch = item.stash.get(_WATCH, None)
+    if watch is not None and call.when == "teardown" and report.passed:
+        shown = "\n".join(text for _, text in report.sections)
+        if watch.is_in(shown):
+            report.outcome = "failed"
+            report.longrepr = "a key is in what the test printed"
+    return report

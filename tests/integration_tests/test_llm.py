@@ -523,7 +523,7 @@ async def test_handlers_hear_of_an_error(sim, llm):
     heard = Heard()
     with pytest.raises(RateLimitError):
         llm.invoke("Go", {"callbacks": [heard]})
-    assert [type(error) for error in heard.errors] == [RateLimitError]
+    assert [type(error).__name__ for error in heard.errors] == ["RateLimitError"]
 
 
 def test_a_failure_is_tried_again(sim, make):

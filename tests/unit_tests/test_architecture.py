@@ -52,6 +52,7 @@ LAYERS = [
     "_register",
     "__init__",
     # Shells, and what they share.
+    "_otel",
     "otel",
     "_check",
     "_live",
@@ -60,7 +61,7 @@ LAYERS = [
     "cli",
     "__main__",
 ]
-SHELLS = {"otel", "_check", "_live", "notebook", "simulator", "cli", "__main__"}
+SHELLS = {"_otel", "otel", "_check", "_live", "notebook", "simulator", "cli", "__main__"}
 LEAVES = {"_version", "_warnings", "errors", "_params", "_partial_json"}
 
 
@@ -166,6 +167,8 @@ def test_the_simulator_knows_no_other_shell(name):
 
 ONLY_IN = {
     "openai": {"_sdk"},
+    "opentelemetry": {"_otel", "otel"},
+    "redis": {"_limits"},
     "tenacity": {"retry"},
     "urllib3": {"_http"},
     "aiohttp": {"_http"},
