@@ -330,11 +330,21 @@ _MODEL_MATTERS = {
 }
 
 
+_FORMATS = ("text", "json_object", "json_schema")
+
+
 def _check_rules(values: Mapping[str, Any], *, stream: bool) -> None:
     if values.get("top_logprobs") and not values.get("logprobs"):
         msg = "top_logprobs needs logprobs=True."
         raise CerebrasInvalidRequestError(msg)
     _check_stream(values, stream=stream)
+    prediction = values.get("prediction")
+    if isinstance(prediction, Mapping) and "content" not in prediction:
+        msg = (
+            'prediction has no "content"; pass the expected text, or '
+            '{"type": "content", "content": "..."}.'
+        )
+        raise CerebrasInvalidRequestError(msg)
     if "prediction" in values:
         for name, clashes in (
             ("tools", bool(values.get("tools"))),
@@ -346,6 +356,12 @@ def _check_rules(values: Mapping[str, Any], *, stream: bool) -> None:
                 raise CerebrasInvalidRequestError(msg)
     asked = values.get("response_format")
     kind = asked.get("type") if isinstance(asked, Mapping) else None
+    if isinstance(asked, Mapping) and kind not in _FORMATS:
+        msg = (
+            f"response_format has the type {kind!r}; the API takes "
+            f"{', '.join(map(repr, _FORMATS))}."
+        )
+        raise CerebrasInvalidRequestError(msg)
     if values.get("reasoning_format") == "raw" and kind in {
         "json_object",
         "json_schema",

@@ -465,3 +465,20 @@ def test_tracers_are_told_of_the_call_as_it_is_made(service):
     assert told["ls_temperature"] == 0
     assert told["ls_max_tokens"] == 3
     assert told["ls_stop"] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("response_format", {"type": "yaml"}, "'json_schema'"),
+        ("response_format", {}, "None"),
+        ("prediction", {"text": "x"}, '"content"'),
+    ],
+    ids=["type", "no type", "prediction"],
+)
+def test_a_mapping_of_the_wrong_shape_is_refused_early(field, value, said):
+    with pytest.raises(CerebrasInvalidRequestError, match=said):
+        ChatCerebras(base_url="http://127.0.0.1:1", **{field: value})
+    model = ChatCerebras(base_url="http://127.0.0.1:1")
+    with pytest.raises(CerebrasInvalidRequestError, match=said):
+        model.invoke("Hi", **{field: value})
