@@ -78,3 +78,7 @@ def __getattr__(name: str) -> Any:
         needed = "opentelemetry-instrumentation"
         raise missing(error, needed, needed) from error
     return CerebrasInstrumentor
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

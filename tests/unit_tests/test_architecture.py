@@ -43,7 +43,7 @@ LAYERS = [
     "_observe",
     "_client",
     "_sdk",
-    "_health",
+    "health",
     "_connection",
     "_binding",
     "_structured",
