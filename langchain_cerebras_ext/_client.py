@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
 
 import msgspec
 from langchain_core.messages import AIMessage
@@ -18,7 +18,12 @@ from langchain_core.messages import AIMessage
 from langchain_cerebras_ext._messages_out import partial_message
 from langchain_cerebras_ext._metadata import to_usage_metadata
 from langchain_cerebras_ext._observe import Watch, is_watched
-from langchain_cerebras_ext._status import request_id_of, status_error
+from langchain_cerebras_ext._status import (
+    error_status,
+    rate_limits,
+    request_id_of,
+    status_error,
+)
 from langchain_cerebras_ext._stream_reader import StreamReader, status_in
 from langchain_cerebras_ext.errors import (
     CerebrasConnectionError,
@@ -78,7 +83,11 @@ _SHOWN = 200
 
 
 class Reservation(Protocol):
-    """What a rate limiter holds for a request that is under way."""
+    """What a rate limiter holds for a request that is under way.
+
+    Each method has a twin that does not block the event loop, named with an `a` before
+    it: `asettle`, `arefused`, `arelease`, `aunknown`.
+    """
 
     def settle(
         self,
@@ -98,6 +107,43 @@ class Reservation(Protocol):
 
     def unknown(self) -> None:
         """Leave all as it is: nobody knows what was counted."""
+
+
+class _Verdict(NamedTuple):
+    """How a reservation ends: which of its methods is called, and with what."""
+
+    reservation: Reservation
+    method: str
+    data: dict[str, Any]
+
+    # A limiter that fails to take note must not cost an answer that is paid for, nor
+    # hide the error that matters.
+
+    def tell(self) -> None:
+        try:
+            getattr(self.reservation, self.method)(**self.data)
+        except Exception:  # noqa: BLE001 - whatever a limiter may raise
+            _log.exception("a rate limiter failed to take note of a call")
+
+    async def atell(self) -> None:
+        try:
+            await getattr(self.reservation, f"a{self.method}")(**self.data)
+        except Exception:  # noqa: BLE001 - whatever a limiter may raise
+            _log.exception("a rate limiter failed to take note of a call")
+
+
+def _settled(
+    held: Reservation, usage: UsageMetadata | None, headers: Mapping[str, str]
+) -> _Verdict:
+    if usage is None:
+        return _Verdict(held, "unknown", {})
+    data = {
+        "input_tokens": usage["input_tokens"],
+        "output_tokens": usage["output_tokens"],
+        "cached_tokens": usage.get("input_token_details", {}).get("cache_read", 0),
+        "headers": headers,
+    }
+    return _Verdict(held, "settle", data)
 
 
 class Limiter(Protocol):
@@ -226,29 +272,27 @@ class _Run:
         self.started += waited
         self.retrier.exclude(waited)
 
-    def settle(
+    def settled(
         self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]
-    ) -> None:
-        """Tell the limiter what a try has cost."""
+    ) -> _Verdict | None:
+        """Return what to tell the limiter of a try that was answered, once."""
         held, self.reservation = self.reservation, None
-        if held is not None:
-            _settle(held, to_usage_metadata(usage), headers)
+        return _settled(held, to_usage_metadata(usage), headers) if held else None
 
-    def tried(self, error: BaseException) -> None:
-        """Note that a try failed, before anybody hears of it."""
+    def tried(self, error: BaseException) -> _Verdict | None:
+        """Note that a try failed, and return what to tell the limiter, once."""
         if isinstance(error, RateLimitError):
             self._explain_reservation(error)
         held, self.reservation = self.reservation, None
         if held is None:
-            return
+            return None
         billed = error.billed if isinstance(error, CerebrasError) else None
         if billed is not False:
             usage = error.partial_usage if isinstance(error, CerebrasError) else None
-            _settle(held, usage, {})
-        elif isinstance(error, RateLimitError):
-            _noted(held.refused, error)
-        else:
-            _noted(held.release)
+            return _settled(held, usage, {})
+        if isinstance(error, RateLimitError):
+            return _Verdict(held, "refused", {"error": error})
+        return _Verdict(held, "release", {})
 
     def _explain_reservation(self, error: RateLimitError) -> None:
         """Say once why few tokens can exceed a limit: because none were asked for.
@@ -288,29 +332,6 @@ class _Run:
             self.watch.failed(error, self.retrier.attempts, elapsed_s)
 
 
-def _settle(
-    held: Reservation, usage: UsageMetadata | None, headers: Mapping[str, str]
-) -> None:
-    if usage is None:
-        _noted(held.unknown)
-        return
-    _noted(
-        held.settle,
-        input_tokens=usage["input_tokens"],
-        output_tokens=usage["output_tokens"],
-        cached_tokens=usage.get("input_token_details", {}).get("cache_read", 0),
-        headers=headers,
-    )
-
-
-def _noted(note: Callable[..., None], *args: Any, **kwargs: Any) -> None:
-    """Let a limiter take note; it must not cost an answer that is paid for."""
-    try:
-        note(*args, **kwargs)
-    except Exception:  # noqa: BLE001 - whatever a limiter may raise
-        _log.exception("a rate limiter failed to take note of a call")
-
-
 _RESERVATION = (
     "max_tokens is not set: the service then reserves 16,384 tokens for the answer "
     "when it admits a request. Set it to what the answer needs."
@@ -336,7 +357,13 @@ def _check_body(call: Call, status: int, headers: Mapping[str, str], b: bytes) -
     if status >= _ERROR:
         raise status_error(status, b, headers, api_key=call.api_key, model=call.model)
     if status >= _REDIRECT or status < _OK:
-        place = mask_secrets(headers.get("location", "nowhere"), call.api_key)
+        if not headers.get("location"):
+            msg = (
+                f"{call.url} answered {status}, which is no answer of the API. Check "
+                "base_url, and what stands between here and there."
+            )
+            raise CerebrasResponseError(msg, is_retryable=False, _billed=False)
+        place = mask_secrets(headers["location"], call.api_key)
         msg = (
             f"{call.url} answered {status}, a redirect to {place[:_SHOWN]}. Redirects "
             "are not followed, so that the key stays with the host it was meant for; "
@@ -373,23 +400,31 @@ def _decode(
             is_retryable="json" in kind,  # half a body may come whole the next time
         ) from error
     if decoded.choices:
+        if call.operation == "chat" and any(
+            choice.message is None for choice in decoded.choices
+        ):
+            raise _empty(status, headers, decoded, "with a choice that has no message")
         return decoded
     if decoded.error or decoded.status_code or decoded.message or decoded.detail:
         raise status_error(
-            decoded.status_code or status_in(body) or _FAILED,
+            error_status(decoded.status_code) or status_in(body) or _FAILED,
             body,
             headers,
             api_key=call.api_key,
             model=call.model,
         )
-    msg = (
-        f"Cerebras answered {status} without choices (id {decoded.id}): the answer is "
-        "empty. Try again; tell the support the id if it stays."
-    )
+    raise _empty(status, headers, decoded, "without choices")
+
+
+def _empty(
+    status: int, headers: Mapping[str, str], decoded: Response, how: str
+) -> EmptyResponseError:
     usage = to_usage_metadata(decoded.usage)
-    raise EmptyResponseError(
-        msg,
+    return EmptyResponseError(
+        f"Cerebras answered {status} {how} (id {decoded.id}): the answer is empty. Try "
+        "again; tell the support the id if it stays.",
         request_id=decoded.id or request_id_of(headers),
+        rate_limits=rate_limits(headers),
         partial_message=AIMessage("", usage_metadata=usage) if usage else None,
     )
 
@@ -457,9 +492,11 @@ def send(transport: SyncTransport, call: Call) -> Answer:
             _check_body(call, response.status, response.headers, body)
             decoded = _decode(call, response.status, response.headers, body)
         except BaseException as error:
-            run.tried(error)
+            if verdict := run.tried(error):
+                verdict.tell()
             raise
-        run.settle(decoded.usage, response.headers)
+        if verdict := run.settled(decoded.usage, response.headers):
+            verdict.tell()
         return decoded, response.headers
 
     try:
@@ -491,9 +528,11 @@ async def asend(transport: AsyncTransport, call: Call) -> Answer:
             _check_body(call, response.status, response.headers, body)
             decoded = _decode(call, response.status, response.headers, body)
         except BaseException as error:
-            run.tried(error)
+            if verdict := run.tried(error):
+                await verdict.atell()
             raise
-        run.settle(decoded.usage, response.headers)
+        if verdict := run.settled(decoded.usage, response.headers):
+            await verdict.atell()
         return decoded, response.headers
 
     try:
@@ -586,17 +625,16 @@ class Stream:
         self._run.retrier.describe(better)
         return better
 
-    def _close(self, error: BaseException | None) -> None:
-        """Tell the limiter and all who watch how the stream has ended."""
+    def _closed(self, error: BaseException | None) -> _Verdict | None:
+        """Tell all who watch how the stream has ended; return it for the limiter."""
         run, facts = self._run, self.reader.facts
-        if error is None or facts.usage:
-            run.settle(facts.usage, self.headers)
-        else:
-            run.tried(error)
         if run.watch:
             self.elapsed_s = time.monotonic() - run.started
             run.watch.record.limiter_wait_s = run.limiter_wait_s
             run.watch.streamed(self, error)
+        if error is None or facts.usage:
+            return run.settled(facts.usage, self.headers)
+        return run.tried(error)
 
 
 class OpenStream(Stream):
@@ -641,7 +679,8 @@ class OpenStream(Stream):
             try:
                 self._response.close()
             finally:
-                self._close(end)
+                if verdict := self._closed(end):
+                    verdict.tell()
 
 
 class AsyncOpenStream(Stream):
@@ -686,7 +725,8 @@ class AsyncOpenStream(Stream):
             try:
                 await self._response.aclose()
             finally:
-                self._close(end)
+                if verdict := self._closed(end):
+                    await verdict.atell()
 
 
 def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
@@ -708,7 +748,10 @@ def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
             )
             if not _is_stream(response.status, response.headers):
                 _refuse_unstreamed(
-                    call, response.status, response.headers, response.read()
+                    call,
+                    response.status,
+                    response.headers,
+                    response.read_what_comes(),
                 )
             reader = _new_reader(call, response.headers)
             reads = response.iter_raw()
@@ -718,7 +761,8 @@ def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
                 if response is not None:
                     response.close()
             finally:
-                run.tried(error)
+                if verdict := run.tried(error):
+                    verdict.tell()
             raise
         return OpenStream(run, reader, response, reads, first)
 
@@ -761,7 +805,10 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
             )
             if not _is_stream(response.status, response.headers):
                 _refuse_unstreamed(
-                    call, response.status, response.headers, await response.read()
+                    call,
+                    response.status,
+                    response.headers,
+                    await response.read_what_comes(),
                 )
             reader = _new_reader(call, response.headers)
             reads = response.iter_raw()
@@ -771,7 +818,8 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
                 if response is not None:
                     await response.aclose()
             finally:
-                run.tried(error)
+                if verdict := run.tried(error):
+                    await verdict.atell()
             raise
         return AsyncOpenStream(run, reader, response, reads, first)
 

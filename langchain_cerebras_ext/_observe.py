@@ -189,7 +189,7 @@ class Watch:
     def listener(self) -> Callable[[], None] | None:
         """Return what to call for each network read, if anybody wants to know."""
         wanting = [
-            (observer.arrived, state)  # type: ignore[attr-defined]
+            (observer.arrived, state)
             for observer, state in self._states
             if hasattr(observer, "arrived")
         ]

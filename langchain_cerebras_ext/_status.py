@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.errors import (
@@ -35,7 +36,7 @@ from langchain_cerebras_ext.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["rate_limits", "request_id_of", "status_error"]
+__all__ = ["error_status", "rate_limits", "request_id_of", "status_error"]
 
 _BY_STATUS: dict[int, type[CerebrasStatusError]] = {
     400: BadRequestError,
@@ -66,6 +67,7 @@ _NOT_ENABLED = (
     "it is not enabled for this key: `GET /v1/models` lists what the key may use."
 )
 
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]+")
 _WINDOW = re.compile(r"per (second|minute|hour|day)", re.IGNORECASE)
 
 
@@ -92,7 +94,10 @@ def status_error(
     Returns:
         An error, not raised.
     """
-    headers = {key: mask_secrets(value, api_key) for key, value in headers.items()}
+    headers = {
+        mask_secrets(key, api_key): mask_secrets(value, api_key)
+        for key, value in headers.items()
+    }
     text = mask_secrets(body[: 4 * MAX_BODY_CHARS].decode("utf-8", "replace"), api_key)
     text = text[:MAX_BODY_CHARS]
     try:
@@ -105,8 +110,7 @@ def status_error(
         inner = decoded.get("error")
         fields = inner if isinstance(inner, dict) else decoded
         told = decoded.get("status_code") or fields.get("status_code")
-        if isinstance(told, int) and 400 <= told <= 599:  # noqa: PLR2004
-            status = told
+        status = error_status(told) or status
         if isinstance(inner, str):
             fields = {**decoded, "message": inner}
 
@@ -117,7 +121,8 @@ def status_error(
         return None
 
     said = read("message") or _detail(fields.get("detail")) or _plain(text)
-    said = mask_secrets(said, api_key)[:MAX_BODY_CHARS]
+    # Neither terminal escapes nor torn lines get into logs.
+    said = _CONTROLS.sub(" ", mask_secrets(said, api_key))[:MAX_BODY_CHARS]
     code, param = read("code"), read("param")
     cls = _class_for(status, code, said)
     if status == 403 and said == "Not authenticated":  # noqa: PLR2004
@@ -127,7 +132,10 @@ def status_error(
         parts.append(said if said.endswith((".", "!", "?")) else f"{said}.")
     data: dict[str, Any] = {}
     if cls is NotFoundError:
-        cls, told, data = _missing(said, code, param, model)
+        # A page that is no answer of the API may say "model" of anything; and keys get
+        # pasted into the wrong field.
+        asked = model and mask_secrets(model, api_key)
+        cls, told, data = _missing(said if fields else "", code, param, asked)
         parts += told
     elif cls in _CURES:
         parts.append(_CURES[cls])
@@ -148,6 +156,8 @@ def status_error(
         error.kind = _limit_kind(code, said)
         window = _WINDOW.search(said)
         error.window = window[1].lower() if window else None
+        if error.window in {"hour", "day"}:
+            error.is_retryable = False  # a spent quota is no busy moment
     return error
 
 
@@ -162,19 +172,22 @@ def _missing(
     of_model = code == "model_not_found" or param == "model" or "model" in said.lower()
     if not of_model or model is None:
         return NotFoundError, ["Check base_url: there is nothing at this address."], {}
-    from langchain_cerebras_ext.catalog import find_model, suggest
+    from langchain_cerebras_ext.catalog import deprecation_notice, find_model, suggest
 
     told = [] if model in said else [f"The model asked for was '{model}'."]
     card = find_model(model)
     if card is None:
         near = tuple(name for name in suggest(model) if name != model)
         if near:
-            told.append(f"Did you mean {' or '.join(map(repr, near))}?")
-        told.append(f"If '{model}' is right, {_NOT_ENABLED}")
+            told.append(f"Did you mean {' or '.join(map(_suggested, near))}?")
+        told.append(
+            f"The catalog does not know '{model}'; if the name is right, either it has "
+            f"been retired, or {_NOT_ENABLED}"
+        )
         return NotFoundError, told, {"model": model, "suggestions": near}
     now = card.replacement_current
     use = f"Use '{now}' instead." if now else "The catalog knows no successor."
-    if card.status == "retired":
+    if card.status == "retired" or (card.status == "dedicated-only" and now):
         since = f" on {card.retired_on}" if card.retired_on else ""
         told.append(f"'{card.id}' was retired{since}. {use}")
         told.append(f"If you have a dedicated endpoint of it, {_NOT_ENABLED}")
@@ -187,9 +200,33 @@ def _missing(
         )
     elif card.status == "dedicated-only":
         told.append(f"It is only served on dedicated endpoints: {_NOT_ENABLED}")
-    else:
+    elif card.status == "never-served":
         told.append(f"Cerebras has never served it to the public. {use}")
+    else:  # not yet, or the live list lacks it
+        notice = deprecation_notice(card)
+        said_of_it = f"{notice.what} {notice.use}" if notice else "Not served yet."
+        told += [said_of_it, f"If the name is right, {_NOT_ENABLED}"]
     return NotFoundError, told, {"model": model}
+
+
+def _suggested(name: str) -> str:
+    """Return a name to try, and what to try instead if that one is retired too."""
+    from langchain_cerebras_ext.catalog import find_model
+
+    card = find_model(name)
+    if card is None or card.status != "retired":
+        return f"'{name}'"
+    now = card.replacement_current
+    return f"'{name}' (retired{f': use {now!r}' if now else ''})"
+
+
+def error_status(value: Any) -> int | None:
+    """Return an error status that a body holds as a number or as text."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:4])
+    if type(value) is int and 400 <= value <= 599:  # noqa: PLR2004
+        return value
+    return None
 
 
 def request_id_of(headers: Mapping[str, str]) -> str | None:
@@ -292,19 +329,23 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             continue
         if math.isfinite(seconds):
             return max(0.0, seconds)
-    return _retry_date(headers.get("retry-after"))
+    then = _date(headers.get("retry-after"))
+    if then is None:
+        return None
+    # By the server's clock: ours may go wrong.
+    now = _date(headers.get("date")) or datetime.now(UTC)
+    return max(0.0, (then - now).total_seconds())
 
 
-def _retry_date(value: str | None) -> float | None:
+def _date(value: str | None) -> datetime | None:
     if not value:
         return None
-    from datetime import UTC, datetime
     from email.utils import parsedate_to_datetime
 
     try:
-        then = parsedate_to_datetime(value)
-    except ValueError:
+        found = parsedate_to_datetime(value)
+        if found.tzinfo is None:  # "-0000": UTC, by RFC 5322
+            return found.replace(tzinfo=UTC)
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if then.tzinfo is None:  # "-0000": UTC, by RFC 5322
-        then = then.replace(tzinfo=UTC)
-    return max(0.0, (then - datetime.now(UTC)).total_seconds())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import msgspec
 
 from langchain_cerebras_ext._metadata import AnswerFacts
-from langchain_cerebras_ext._status import status_error
+from langchain_cerebras_ext._status import error_status, status_error
 from langchain_cerebras_ext.errors import (
     CerebrasError,
     CerebrasResponseError,
@@ -180,7 +180,11 @@ class StreamReader:
             try:
                 chunk = decode_chunk(payload)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                if not payload.strip():
+                said = payload.strip()
+                if said == b"[DONE]":
+                    self.done = True
+                    break
+                if not said:
                     continue  # an event without data says nothing
                 raise _unreadable(payload, error, self._api_key) from error
             if not chunk.choices:
@@ -216,7 +220,8 @@ class StreamReader:
 
     def _error(self, payload: bytes, chunk: Chunk | None) -> CerebrasError:
         """An error event: the HTTP status stays 200, the body may name one."""
-        status = (chunk.status_code if chunk else None) or status_in(payload) or 500
+        told = chunk.status_code if chunk else None
+        status = error_status(told) or status_in(payload) or 500
         return status_error(
             status,
             bytes(payload),
@@ -322,8 +327,9 @@ def status_in(payload: bytes) -> int | None:
     for place in (body, inner if isinstance(inner, dict) else {}):
         for name in ("status_code", "status", "code"):
             value = place.get(name)
-            if isinstance(value, int) and 400 <= value <= 599:  # noqa: PLR2004
-                return value
+            found = error_status(value)
+            if found is not None:
+                return found
     kinds = f"{body.get('type')} {body.get('code')} {inner}"
     if "too_many" in kinds or "quota" in kinds or "queue" in kinds:
         return 429

@@ -188,6 +188,14 @@ class CerebrasError(ModelError):
     """The root of all errors of this package.
 
     Attributes:
+        status_code: The HTTP status, or the one that an error event named; `None`
+            where the service has not answered. Like the next four, only a
+            `CerebrasStatusError` has it set.
+        code: The service's code, such as `wrong_api_key`.
+        param: What the error is about, such as `quota`.
+        error_type: The service's type, such as `invalid_request_error`.
+        body: The body, decoded if it was JSON, cut to a bound and masked.
+        retry_after_s: How long to wait, in seconds, if the service said so.
         partial_message: What had arrived when the error came, if anything had.
         attempts: How many requests were sent for the call.
         failed_attempts: The tries before the last one, oldest first.
@@ -199,6 +207,12 @@ class CerebrasError(ModelError):
     """
 
     is_retryable = False
+    status_code: int | None = None
+    code: str | None = None
+    param: str | None = None
+    error_type: str | None = None
+    body: Any = None
+    retry_after_s: float | None = None
     request_id: str | None = None
     partial_message: AIMessage | None = None
     attempts: int = 1
@@ -221,19 +235,31 @@ class CerebrasError(ModelError):
             setattr(self, name, value)
 
     @property
+    def type(self) -> str | None:
+        """The service's type, under the name that the official SDKs have for it."""
+        return self.error_type
+
+    def _arrived(self) -> AIMessage | None:
+        """Return the message that the `partial_...` properties are of."""
+        return self.partial_message
+
+    @property
     def partial_usage(self) -> UsageMetadata | None:
         """The token counts that had arrived, if any had."""
-        return self.partial_message.usage_metadata if self.partial_message else None
+        said = self._arrived()
+        return said.usage_metadata if said else None
 
     @property
     def partial_text(self) -> str:
         """The text that had arrived."""
-        return str(self.partial_message.text) if self.partial_message else ""
+        said = self._arrived()
+        return str(said.text) if said else ""
 
     @property
     def partial_reasoning(self) -> str:
         """The reasoning that had arrived."""
-        blocks = self.partial_message.content_blocks if self.partial_message else []
+        said = self._arrived()
+        blocks = said.content_blocks if said else []
         found = [b.get("reasoning") for b in blocks if b.get("type") == "reasoning"]
         return "".join(str(text) for text in found if text)
 
@@ -243,7 +269,7 @@ class CerebrasError(ModelError):
 
         As in `AIMessage.tool_calls` and `AIMessage.invalid_tool_calls`; see `type`.
         """
-        said = self.partial_message
+        said = self._arrived()
         return [*said.tool_calls, *said.invalid_tool_calls] if said else []
 
     @property
@@ -253,7 +279,10 @@ class CerebrasError(ModelError):
         True: they are in `partial_usage`. False: surely none. `None`: not known, as
         after a timeout; then the service may have answered, and nobody was told.
         """
-        return True if self.partial_usage else self._billed
+        if self.partial_usage:
+            return True
+        # Whatever the error: what has begun to arrive may have been counted.
+        return None if self._arrived() else self._billed
 
     def __str__(self) -> str:
         """Return the message, whatever else the parents keep in `args`."""
@@ -295,8 +324,8 @@ _SDK_NAMES = {
     "CerebrasResponseError": "APIError",
     "StreamInterruptedError": "APIConnectionError",
 }
-# Made when an error is raised and `openai` has been imported, one for each class.
-_with_parent: dict[type[CerebrasError], type[CerebrasError]] = {}
+# Made when an error is raised and `openai` has been imported, one for each pair.
+_with_parent: dict[tuple[type, type], type[CerebrasError]] = {}
 
 
 def _with_sdk_parent(cls: type[CerebrasError]) -> type[CerebrasError]:
@@ -307,21 +336,39 @@ def _with_sdk_parent(cls: type[CerebrasError]) -> type[CerebrasError]:
     sdk = sys.modules.get("openai")
     if sdk is None or "_public" in cls.__dict__:
         return cls
-    made = _with_parent.get(cls)
+    theirs = _sdk_class(cls, sdk)
+    if theirs is None:
+        return cls
+    made = _with_parent.get((cls, theirs))
     if made is None:
-        made = _make_with_parent(cls, sdk)
-        _with_parent[cls] = made
+        try:
+            made = _make_with_parent(cls, theirs)
+        except Exception:  # noqa: BLE001 - it does not go together with ours
+            return cls
+        # Of two threads that make it at once, one class wins.
+        made = _with_parent.setdefault((cls, theirs), made)
     return made
 
 
-def _make_with_parent(cls: type[CerebrasError], sdk: Any) -> type[CerebrasError]:
-    for parent in cls.__mro__:
-        known = _SDK_NAMES.get(parent.__name__)
-        theirs = getattr(sdk, known, None) if known else None
-        if isinstance(theirs, type):
-            break
-    else:  # another package of that name, or half imported
-        return cls
+def _sdk_class(cls: type[CerebrasError], sdk: Any) -> type[Exception] | None:
+    """Return the SDK's class for ours.
+
+    There is none in another package of that name, nor while it is being imported.
+    """
+    ours = (parent for parent in cls.__mro__ if parent.__module__ == __name__)
+    name = next(filter(None, (_SDK_NAMES.get(one.__name__) for one in ours)), "")
+    try:
+        theirs = getattr(sdk, name, None)
+    except Exception:  # noqa: BLE001 - a lazy module may raise anything
+        return None
+    if isinstance(theirs, type) and issubclass(theirs, Exception):
+        return theirs
+    return None
+
+
+def _make_with_parent(
+    cls: type[CerebrasError], theirs: type[Exception]
+) -> type[CerebrasError]:
     body = {
         "__module__": cls.__module__,
         "__qualname__": cls.__qualname__,
@@ -331,6 +378,7 @@ def _make_with_parent(cls: type[CerebrasError], sdk: Any) -> type[CerebrasError]
         "request": None,
     }
     made: type[CerebrasError] = type(cls.__name__, (cls, theirs), body)
+    Exception.__new__(made)  # not every built-in parent allows it
     return made
 
 
@@ -419,26 +467,11 @@ class CerebrasStatusError(CerebrasError):
 
     Attributes:
         status_code: HTTP status, or the one that an error event named.
-        code: The service's code, such as `wrong_api_key`.
-        param: What the error is about, such as `quota`.
-        error_type: The service's type, such as `invalid_request_error`.
-        body: The body, decoded if it was JSON, cut to a bound and masked.
-        retry_after_s: How long to wait, in seconds, if the service said so.
         response: Status, headers and body, as LangChain's tracers read them.
     """
 
-    status_code: int = 0
+    status_code: int = 0  # pyright: ignore[reportIncompatibleVariableOverride]
     response: ErrorResponse
-    code: str | None = None
-    param: str | None = None
-    error_type: str | None = None
-    body: Any = None
-    retry_after_s: float | None = None
-
-    @property
-    def type(self) -> str | None:
-        """The service's type, under the name that the official SDKs have for it."""
-        return self.error_type
 
 
 class BadRequestError(CerebrasStatusError, ModelInvalidRequestError):
@@ -612,10 +645,8 @@ class StructuredOutputError(CerebrasError, OutputParserException):
     llm_output: str | None = None
     send_to_llm: bool = False
 
-    @property
-    def partial_usage(self) -> UsageMetadata | None:
-        """The token counts of the answer."""
-        return (self.raw.usage_metadata if self.raw else None) or super().partial_usage
+    def _arrived(self) -> AIMessage | None:
+        return self.raw or self.partial_message
 
 
 class StructuredOutputTruncatedError(StructuredOutputError):

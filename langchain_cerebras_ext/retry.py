@@ -54,9 +54,10 @@ class RetryPolicy:
         jitter: The part of a wait that is random, 0 to 1; it is taken off.
         deadline: Seconds for all tries and waits together; a wait that would outlive
             it is not started.
-        on_retry: Called before each wait, in the thread or task of the call. Handlers
-            of LangChain's callbacks hear of it by `on_retry`, except under `stream`
-            and `astream`, where LangChain tells the model of no handlers.
+        on_retry: Called before each wait, in the thread or task of the call; what it
+            raises is logged and dropped. Handlers of LangChain's callbacks hear of it
+            by `on_retry`, except under `stream` and `astream`, where LangChain tells
+            the model of no handlers.
 
     Example:
         ```python
@@ -129,11 +130,19 @@ class RetryPolicy:
                 return None
             wait = asked
         else:
-            curve = self.initial_delay * self.multiplier ** (attempt - 1)
-            wait = min(curve, self.max_delay) * (1 - self.jitter * rand())
+            wait = self._curve_s(attempt) * (1 - self.jitter * rand())
         if self.deadline is not None and elapsed_s + wait >= self.deadline:
             return None
         return float(wait)
+
+    def _curve_s(self, attempt: int) -> float:
+        if not self.initial_delay:
+            return 0.0
+        try:
+            curve = self.initial_delay * self.multiplier ** (attempt - 1)
+        except OverflowError:  # after a thousand tries
+            return self.max_delay
+        return min(curve, self.max_delay)
 
 
 def _is_worth_it(error: BaseException) -> bool:
@@ -238,9 +247,12 @@ class Retrier:
 
     def describe(self, error: CerebrasError) -> None:
         """Write on an error how the call went until then."""
+        if isinstance(error, RateLimiterError):  # this try was not sent
+            self.attempts -= 1
         error.attempts = self.attempts
         error.failed_attempts = tuple(self.failed)
-        error.elapsed_s = self.clock() - self._started
+        if self.attempts:
+            error.elapsed_s = self.clock() - self._started
 
     def exclude(self, seconds: float) -> None:
         """Leave a wait out of the call's time: that for our own rate limiter."""
@@ -312,6 +324,10 @@ class Retrier:
             billed=error.billed,
         )
         self.failed.append(failure)
-        for listener in (self.watch, self.policy.on_retry):
-            if listener is not None:
-                listener(failure)
+        if self.watch is not None:
+            self.watch(failure)
+        if self.policy.on_retry is not None:
+            try:
+                self.policy.on_retry(failure)
+            except Exception:  # noqa: BLE001 - it must not take the failure's place
+                _log.exception("on_retry of the policy failed")

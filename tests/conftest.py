@@ -25,7 +25,9 @@ _WATCH = pytest.StashKey[SecretWatch]()
 
 @pytest.fixture(autouse=True)
 def clean_environment(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Hide variables that change what the package does; `live` tests need the key."""
     live = request.node.get_closest_marker("live") is not None
@@ -33,6 +35,9 @@ def clean_environment(
         known = name.startswith(_PREFIXES) or name in _OTHERS
         if name.upper() in _PROXIES or (known and not live):
             monkeypatch.delenv(name)
+    # Model lists that the developer has refreshed are not for the tests.
+    kept = tmp_path_factory.getbasetemp() / "kept"
+    monkeypatch.setenv("CEREBRAS_CACHE_DIR", str(kept))
 
 
 @pytest.fixture(autouse=True)

@@ -1,20 +1,18 @@
-"""Find cards by id, alias or likeness.
-
-The packaged table is decoded on first use and kept: 1 to 3 ms, once a process.
-"""
+"""Find cards by id, alias or likeness, as they are today or on another day."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING
 
-from langchain_cerebras_ext.catalog.models import ModelCard, Source, UnknownModelError
+from langchain_cerebras_ext.catalog._registry import registry
+from langchain_cerebras_ext.errors import UnknownModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
+    from datetime import date
 
-    from langchain_cerebras_ext.catalog.models import Status
+    from langchain_cerebras_ext.catalog._lifecycle import Stage
+    from langchain_cerebras_ext.catalog.models import ModelCard, Source
 
 __all__ = ["find_model", "get_model", "list_models", "source", "suggest"]
 
@@ -24,74 +22,81 @@ _SERVED_BONUS = 0.1
 _SAME = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The packaged data: `models.json` as it is, and an index over every name."""
-
-    sources: Mapping[str, Source]
-    cards: tuple[ModelCard, ...]
-    by_name: Mapping[str, ModelCard]
-
-
-@cache
-def _table() -> _Table:
-    from pathlib import Path
-
-    return _read_table(Path(__file__).with_name("models.json").read_bytes())
-
-
-def _read_table(data: bytes) -> _Table:
-    """Decode and index the data, and check its types as we go."""
-    import msgspec
-
-    class File(msgspec.Struct):
-        sources: dict[str, Source]
-        models: tuple[ModelCard, ...]
-
-    file = msgspec.json.decode(data, type=File)
-    return _Table(file.sources, file.models, _index(file.models))
-
-
-def _index(cards: tuple[ModelCard, ...]) -> dict[str, ModelCard]:
-    """Map every name to its card; an id wins over whatever else is called so."""
-    names = {name: card for card in cards for name in _names(card)}
-    return {**names, **{card.id: card for card in cards}}
-
-
-def _names(card: ModelCard) -> list[str]:
-    return [card.id, *card.aliases, *(other.name for other in card.other_names)]
-
-
-def find_model(model: str) -> ModelCard | None:
+def find_model(model: str, *, on: date | None = None) -> ModelCard | None:
     """Return the card of a model, or `None` if the catalog has none.
 
     Args:
         model: An id, one of its aliases, or a name that another product uses for it;
             without a provider's prefix.
+        on: See the card from this day (UTC); not given, it is what is known now.
     """
-    return _table().by_name.get(model)
+    card = registry.table().by_name.get(model)
+    return card if card is None or on is None else card.as_of(on)
 
 
-def get_model(model: str) -> ModelCard:
+def get_model(model: str, *, on: date | None = None) -> ModelCard:
     """Return the card of a model.
 
     Args:
         model: An id, one of its aliases, or a name that another product uses for it;
             without a provider's prefix.
+        on: See the card from this day (UTC): prices, ends and successors that came
+            later are not there, and `status` is that of the day. Not given, it is
+            what is known now, and `status` that of `status_as_of`.
 
     Raises:
         UnknownModelError: The catalog has no such model; it names the nearest ids.
+
+    Example:
+        >>> from datetime import date
+        >>> card = get_model("qwen-3-coder-480b", on=date(2025, 10, 1))
+        >>> card.status, card.retired_on
+        ('active', None)
     """
-    card = find_model(model)
+    card = find_model(model, on=on)
     if card is None:
         raise _unknown(model)
     return card
 
 
-def list_models(status: Status | None = None) -> tuple[ModelCard, ...]:
-    """Return all cards, those served today first, or the cards of one status."""
-    cards = _table().cards
-    return tuple(card for card in cards if status is None or card.status == status)
+def list_models(
+    status: Stage | None = None,
+    *,
+    capability: str | Iterable[str] | None = None,
+    as_of: date | None = None,
+) -> tuple[ModelCard, ...]:
+    """Return cards, those served today first.
+
+    Args:
+        status: Only those of this status; `deprecated` are those that are served and
+            whose end is told.
+        capability: Only those that are known to be able to do this, or all of these:
+            a field of `Capabilities`, or `reasoning`.
+        as_of: See the catalog from this day (UTC). Models that came later are left
+            out, unless `status` is `upcoming`.
+
+    Raises:
+        CerebrasConfigurationError: There is no such capability.
+
+    Example:
+        >>> [card.id for card in list_models("active", capability="vision")]
+        ['qwen-3.8-27b']
+    """
+    cards = registry.table().cards
+    if as_of is not None:
+        cards = tuple(card.as_of(as_of) for card in cards)
+        if status != "upcoming":
+            cards = tuple(card for card in cards if card.status != "upcoming")
+    if status == "deprecated":
+        cards = tuple(c for c in cards if c.lifecycle(as_of).stage == status)
+    elif status is not None:
+        cards = tuple(card for card in cards if card.status == status)
+    if capability is None:
+        return cards
+    from langchain_cerebras_ext.catalog._abilities import has_all, read_abilities
+
+    wanted = read_abilities(capability)
+    return tuple(card for card in cards if has_all(card, wanted))
 
 
 def source(key: str) -> Source:
@@ -100,7 +105,7 @@ def source(key: str) -> Source:
     Raises:
         KeyError: There is no such source.
     """
-    return _table().sources[key]
+    return registry.table().sources[key]
 
 
 def suggest(model: str) -> list[str]:
@@ -110,7 +115,7 @@ def suggest(model: str) -> list[str]:
     """
     wanted = _plain(model.replace(":", "/").rpartition("/")[2])
     scores: dict[str, float] = {}
-    for name, card in _table().by_name.items():
+    for name, card in registry.table().by_name.items():
         score = _likeness(wanted, _plain(name))
         if score >= _LIKENESS:
             bonus = _SERVED_BONUS if card.status == "active" else 0.0

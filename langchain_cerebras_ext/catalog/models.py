@@ -11,20 +11,25 @@ on which day it was last seen to say so.
 
 # No `from __future__ import annotations` here: msgspec evaluates the annotations.
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.catalog._days import utc_day
+from langchain_cerebras_ext.errors import UnknownModelError
 
 if TYPE_CHECKING:
     from langchain_core.language_models.model_profile import ModelProfile
 
+    from langchain_cerebras_ext.catalog._lifecycle import Lifecycle
+
 __all__ = [
     "Capabilities",
+    "Change",
     "ImageRules",
     "ImageTokenRule",
     "Limits",
+    "LiveSighting",
     "ModelCard",
     "OtherName",
     "Price",
@@ -37,8 +42,29 @@ __all__ = [
     "UnknownModelError",
 ]
 
-Status = Literal["active", "retired", "dedicated-only", "never-served"]
-"""`active` is on the public endpoints; `dedicated-only` on customers' own ones."""
+Status = Literal[
+    "upcoming", "active", "unlisted", "retired", "dedicated-only", "never-served"
+]
+"""`active` is on the public endpoints, `dedicated-only` on customers' own ones;
+`unlisted` was active, and the newest live list that was read lacks it; `upcoming` is a
+card seen from a day before its model came."""
+
+Origin = Literal["packaged", "refreshed", "file", "registered"]
+"""Where a card is from: the packaged data, with facts of the live list since, the file
+in `CEREBRAS_CATALOG`, or the program itself."""
+
+Task = Literal[
+    "agents",
+    "bulk",
+    "chat",
+    "code",
+    "extraction",
+    "long-context",
+    "multilingual",
+    "reasoning",
+    "vision",
+]
+"""What a model is used for."""
 
 Tier = Literal["free", "developer"]
 """`developer` is the pay-as-you-go plan; card fields call its limits `paid`."""
@@ -48,20 +74,6 @@ DatePrecision = Literal["day", "month", "by"]
 
 ReasoningEffort = Literal["none", "low", "medium", "high"]
 ReasoningFormat = Literal["parsed", "text_parsed", "raw", "hidden"]
-
-
-class UnknownModelError(CerebrasConfigurationError, LookupError):
-    """The catalog has no model of this id.
-
-    Chatting with such a model is no error: it may be a dedicated endpoint.
-
-    Attributes:
-        model: The id that was looked up.
-        suggestions: Known ids that look like it, the likeliest first.
-    """
-
-    model: str = ""
-    suggestions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +86,14 @@ class Source:
             names only a month, its first day; for undated material, the day on
             which it was read.
         kind: `capture` is a recording of the service, `vendor` the vendor's own
-            word, `derived` our conclusion, `unverified` what no source was read for.
+            word, `derived` our conclusion, `unverified` what no source was read for,
+            `own` what the user says of a card of their own.
         url: Where it can be read, if there is such a place.
     """
 
     title: str
     checked_on: date
-    kind: Literal["capture", "vendor", "third-party", "derived", "unverified"]
+    kind: Literal["capture", "vendor", "third-party", "derived", "unverified", "own"]
     url: str | None = None
 
 
@@ -126,6 +139,45 @@ class Price:
         return (self.valid_from is None or self.valid_from <= day) and (
             self.valid_until is None or day < self.valid_until
         )
+
+    def blended(
+        self, input_share: Decimal | float | str = Decimal("0.5")
+    ) -> Decimal | None:
+        """Return one price for a mix of prompt and completion tokens.
+
+        Args:
+            input_share: The part of all tokens that is prompt, from 0 to 1.
+
+        Returns:
+            USD per million tokens; `None` where a price that it needs is not known.
+
+        Raises:
+            ValueError: The share is not from 0 to 1.
+        """
+        share = Decimal(str(input_share))
+        if not 0 <= share <= 1:  # not so for NaN either, which raises by itself
+            msg = f"input_share={input_share!r} must be from 0 to 1."
+            raise ValueError(msg)
+        parts = ((share, self.input), (1 - share, self.output))
+        total = Decimal(0)
+        for part, price in parts:
+            if not part:
+                continue
+            if price is None:
+                return None
+            total += part * price
+        return total
+
+    def cost(self, input_tokens: int, output_tokens: int) -> Decimal | None:
+        """Return what so many tokens cost, in USD; `None` where that is not known."""
+        total = Decimal(0)
+        for tokens, price in ((input_tokens, self.input), (output_tokens, self.output)):
+            if not tokens:
+                continue
+            if price is None:
+                return None
+            total += tokens * price
+        return total / 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +332,8 @@ class ImageRules:
         data_uri: Whether `data:` URIs are taken.
         remote_url: Whether `https:` URLs are taken.
         roles: Message roles that may hold images.
-        max_images: Images in one request, on the shared tiers.
+        max_images: Images in one request, on the paid tier.
+        max_images_free: The same on the free tier, where it is less.
         max_payload_bytes: All images of one request together. The documentation
             says 10 MB; this is the larger reading of it.
         token_rule: How images are counted, if known or estimated.
@@ -291,6 +344,7 @@ class ImageRules:
     remote_url: bool
     roles: tuple[str, ...]
     max_images: int | None = None
+    max_images_free: int | None = None
     max_payload_bytes: int | None = None
     token_rule: ImageTokenRule | None = None
 
@@ -328,6 +382,42 @@ class OtherName:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A fact of a card that is no longer what it was.
+
+    Attributes:
+        on: First day of what it is now, as far as known.
+        field: The field, as `context_tokens_paid` or `capabilities.vision`.
+        before: What it was until then; `None` is not known.
+        after: What it is from then on.
+        source: A key of the catalog's sources.
+    """
+
+    on: date
+    field: str
+    before: str | int | bool | None = None
+    after: str | int | bool | None = None
+    source: str = "unverified"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSighting:
+    """What a live list of the service showed of a model on a day.
+
+    Attributes:
+        on: The day.
+        listed: Whether the list had it.
+        deprecated: The list's own flag; the service is known not to set it.
+        source: A key of the catalog's sources.
+    """
+
+    on: date
+    listed: bool
+    deprecated: bool | None = None
+    source: str = "unverified"
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """Everything known about one model, with sources.
 
@@ -354,7 +444,9 @@ class ModelCard:
         dedicated_available: Whether dedicated endpoints offer it.
         announced: First day on the service, to `announced_precision`.
         deprecation_announced: When its end was told, to `deprecation_precision`.
-        retired_on: Last day of the public endpoints' promise.
+        retired_on: The day of its end on the public endpoints; it may be gone at any
+            hour of it, and was seen to stay a little longer at times.
+        retired_precision: `by` where only a day after the end is known.
         replacements: What the vendor named then, best first.
         replacement_current: What to use today: a model that is served.
         replacement_basis: `vendor` if the announced successors lead to it, `advice`
@@ -370,17 +462,23 @@ class ModelCard:
         recommended_sampling: Sampling that is advised for it.
         aliases: Other ids that the service takes for it.
         other_names: Names that other products use for it.
-        strengths: What it is said to be good at.
+        strengths: What it is said to be good at, in words.
+        best_uses: The tasks it is said to be good at.
+        links: Documentation: the model's page, and what else tells of it.
         notes: What else is known.
         conflicts: Where sources disagree, and what was made of it.
+        changes: What facts other than prices were before, oldest first.
         sources: For each known field the keys of its sources, best first.
+        live: What live lists showed of it since the packaged data, oldest first;
+            empty unless `refresh` was called.
+        origin: Where the card is from.
     """
 
     id: str
     name: str
     status: Status
     status_as_of: date
-    reasoning: ReasoningSupport
+    reasoning: ReasoningSupport = field(default_factory=ReasoningSupport)
     capabilities: Capabilities = field(default_factory=Capabilities)
     owner: str | None = None
     parameters: str | None = None
@@ -393,6 +491,7 @@ class ModelCard:
     deprecation_announced: date | None = None
     deprecation_precision: DatePrecision = "day"
     retired_on: date | None = None
+    retired_precision: DatePrecision = "day"
     replacements: tuple[str, ...] = ()
     replacement_current: str | None = None
     replacement_basis: Literal["vendor", "advice"] | None = None
@@ -412,11 +511,16 @@ class ModelCard:
     aliases: tuple[str, ...] = ()
     other_names: tuple[OtherName, ...] = ()
     strengths: tuple[str, ...] = ()
+    best_uses: tuple[Task, ...] = ()
+    links: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
     sources: dict[str, tuple[str, ...]] = field(
         default_factory=dict[str, tuple[str, ...]], repr=False
     )
+    live: tuple[LiveSighting, ...] = ()
+    origin: Origin = "packaged"
 
     def __hash__(self) -> int:
         """Hash by id; `sources` is a dictionary and cannot be hashed."""
@@ -438,22 +542,60 @@ class ModelCard:
         Returns:
             The price, or `None` if none is known or the model did not exist yet.
         """
-        day = on or datetime.now(UTC).date()
+        day = utc_day(on)
         if self.announced and self.announced_precision != "by" and day < self.announced:
             return None
         return next((price for price in self.prices if price.covers(day)), None)
 
-    def limits(self, tier: Tier = "developer") -> Limits:
-        """Return what a tier allows, with the newest known rates."""
+    def limits(self, tier: Tier = "developer", on: date | None = None) -> Limits:
+        """Return what a tier allows, with the newest known rates.
+
+        Args:
+            tier: The plan.
+            on: Take the newest rates that were known on this day (UTC).
+        """
         free = tier == "free"
         context = self.context_tokens_free if free else self.context_tokens_paid
         output = self.max_output_tokens_free if free else self.max_output_tokens_paid
-        rates = [limit for limit in self.rate_limits if limit.tier == tier]
+        rates = [
+            limit
+            for limit in self.rate_limits
+            if limit.tier == tier and (on is None or limit.as_of <= utc_day(on))
+        ]
         return Limits(
             context_tokens=context,
             max_output_tokens=output,
             rates=max(rates, key=lambda limit: limit.as_of, default=None),
         )
+
+    def lifecycle(self, on: date | None = None) -> "Lifecycle":
+        """Tell where in its life the model is on a day, and what follows it.
+
+        Only what was told by that day counts; live lists that were read by then are
+        taken into account.
+
+        Args:
+            on: The day (UTC); today if not given.
+        """
+        from langchain_cerebras_ext.catalog._lifecycle import lifecycle
+
+        return lifecycle(self, utc_day(on))
+
+    def as_of(self, on: date) -> "ModelCard":
+        """Return the card as it would have been written on a day (UTC).
+
+        Prices, ends and successors that came later are left out, and facts that have
+        changed since are as they were.
+        """
+        from langchain_cerebras_ext.catalog._lifecycle import as_of
+
+        return as_of(self, utc_day(on))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all known facts as plain JSON values; money and dates are text."""
+        from langchain_cerebras_ext.catalog._rows import card_to_dict
+
+        return card_to_dict(self)
 
     def to_profile(self) -> "ModelProfile":
         """Describe the model as LangChain's `ModelProfile`.

@@ -76,7 +76,7 @@ class Chunk(msgspec.Struct, gc=False):
     service_tier: str | None = None
     service_tier_used: str | None = None
     error: Any = None
-    status_code: int | None = None
+    status_code: int | str | None = None
     # The flat error shape, sent as an event.
     message: str | None = None
     detail: Any = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import typing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,27 +12,32 @@ from pathlib import Path
 import pytest
 
 from langchain_cerebras_ext import catalog
-from langchain_cerebras_ext.catalog import ModelCard, get_model, list_models, source
-
-CARDS = list_models()
-IDS = [card.id for card in CARDS]
-RAW = json.loads(
-    Path(catalog.__file__).with_name("models.json").read_text(encoding="utf-8")
+from langchain_cerebras_ext.catalog import (
+    ModelCard,
+    get_model,
+    list_models,
+    list_parameters,
+    list_service_changes,
+    source,
+    successor,
 )
+from langchain_cerebras_ext.catalog._checks import (
+    WITHOUT_SOURCE,
+    is_ending,
+    table_problems,
+)
+from langchain_cerebras_ext.catalog._own import unknown_keys
+from langchain_cerebras_ext.catalog._parameters import ParameterCard, ServiceChange
+from langchain_cerebras_ext.catalog._rows import card_to_row, format_table
+from langchain_cerebras_ext.catalog._table import packaged_table
+
+CARDS = packaged_table().cards
+IDS = [card.id for card in CARDS]
+FILE = Path(catalog.__file__).with_name("models.json")
+RAW = json.loads(FILE.read_text(encoding="utf-8"))
+CHECKED_ON = date.fromisoformat(RAW["checked_on"])
 EACH_CARD = pytest.mark.parametrize("card", CARDS, ids=IDS)
 EACH_ROW = pytest.mark.parametrize("row", RAW["models"], ids=IDS)
-
-# Fields that say something about other fields, or that hold prose.
-WITHOUT_SOURCE = {
-    "id",
-    "status_as_of",
-    "announced_precision",
-    "deprecation_precision",
-    "replacement_basis",
-    "notes",
-    "conflicts",
-    "sources",
-}
 
 
 def test_the_table_holds_every_model_of_the_service_so_far():
@@ -43,34 +47,35 @@ def test_the_table_holds_every_model_of_the_service_so_far():
         "gpt-oss-120b",
         "qwen-3.8-27b",
     ]
-
-
-def unknown_keys(value: object, kind: object) -> set[str]:
-    """Name the keys of a JSON value that its class does not have."""
-    found: set[str] = set()
-    for option in typing.get_args(kind) or (kind,):
-        if dataclasses.is_dataclass(option) and isinstance(value, dict):
-            hints = typing.get_type_hints(option)
-            found |= set(value) - set(hints)
-            for key, inner in value.items():
-                found |= unknown_keys(inner, hints.get(key))
-        elif dataclasses.is_dataclass(option) and isinstance(value, list):
-            for inner in value:
-                found |= unknown_keys(inner, option)
-    return found
+    public = [card for card in CARDS if card.prices or card.retired_on]
+    assert len(public) == 16
 
 
 @EACH_ROW
 def test_a_row_has_no_key_that_its_class_does_not_know(row):
     """Decoding ignores unknown keys, so a typing error would be lost silently."""
-    assert unknown_keys(row, ModelCard) == set()
+    assert unknown_keys(row, ModelCard) == []
 
 
 def test_the_key_check_sees_nested_typing_errors():
     row = json.loads(json.dumps(RAW["models"][0]))
     row["prices"][0]["imput"] = "1"
     row["reasoning"]["effort"] = "low"
-    assert unknown_keys(row, ModelCard) == {"imput", "effort"}
+    assert unknown_keys(row, ModelCard) == [
+        ("prices[0].imput", "input"),
+        ("reasoning.effort", "efforts"),
+    ]
+
+
+def test_the_whole_table_is_in_order():
+    assert table_problems(packaged_table()) == []
+
+
+def test_the_file_is_written_as_the_catalog_writes_it():
+    """So that an update by `apply_to` changes the lines that it means, and no others."""
+    text = FILE.read_text(encoding="utf-8")
+    assert format_table(json.loads(text)) == text
+    assert [card_to_row(card) for card in CARDS] == RAW["models"]
 
 
 @EACH_ROW
@@ -93,7 +98,8 @@ def test_prices_limits_and_names_name_their_sources(card):
 
 
 def test_each_source_has_a_title_a_day_and_is_used():
-    used = re.findall(r'"([a-z0-9-]+)"', json.dumps(RAW["models"]))
+    rows = {key: value for key, value in RAW.items() if key != "sources"}
+    used = set(re.findall(r'"([a-z0-9.-]+)"', json.dumps(rows)))
     for key in RAW["sources"]:
         found = source(key)
         assert found.title
@@ -136,7 +142,8 @@ def test_price_periods_neither_overlap_nor_leave_gaps(card):
         assert earlier.valid_until is not None
         assert earlier.valid_until == later.valid_from
     if card.prices:
-        assert card.prices[0].valid_from is None
+        first = card.prices[0].valid_from  # given where it was not known before
+        assert first is None or card.announced is None or first > card.announced
         assert card.prices[-1].valid_until is None
 
 
@@ -154,8 +161,21 @@ def test_prices_are_decimals_seen_on_a_day(card):
 
 
 @EACH_CARD
-def test_an_unknown_cached_price_is_not_zero(card):
-    assert all(price.cached_input is None for price in card.prices)
+def test_a_cached_price_is_known_or_not_and_never_a_silent_zero(card):
+    """The documentation says that cached tokens cost the input rate."""
+    for price in card.prices:
+        assert price.cached_input in {None, price.input}
+        assert price.cached_input != 0
+    known = {"gpt-oss-120b", "qwen-3.8-27b", "gemma-4-31b", "zai-glm-4.7"}
+    assert any(price.cached_input for price in card.prices) == (card.id in known)
+
+
+@EACH_CARD
+def test_each_model_has_documentation(card):
+    assert card.links
+    for link in card.links:
+        assert link.startswith("https://")
+        assert not re.search(r"\s", link)
 
 
 def vendor_ends(card: ModelCard) -> set[str]:
@@ -178,9 +198,7 @@ def vendor_ends(card: ModelCard) -> set[str]:
 @EACH_CARD
 def test_each_chain_ends_at_a_served_model_or_says_that_the_advice_is_ours(card):
     ends = vendor_ends(card)
-    if card.status == "active" or (
-        card.status == "dedicated-only" and not card.retired_on
-    ):
+    if not is_ending(card):
         assert card.replacement_current is None
         assert card.replacement_basis is None
         return
@@ -202,6 +220,19 @@ def test_the_chain_of_qwen_3_coder_ends_in_our_own_advice():
         "gpt-oss-120b",
         "advice",
     )
+
+
+@EACH_CARD
+def test_the_written_advice_is_what_the_chain_gives(card):
+    found = successor(card, on=CHECKED_ON)
+    assert card.replacement_current == found.model
+    basis = {"vendor": "vendor", "us": "advice", None: None}
+    assert card.replacement_basis == basis[found.named_by]
+
+
+@EACH_CARD
+def test_the_written_status_is_that_of_the_dates(card):
+    assert card.as_of(card.status_as_of).status == card.status
 
 
 def test_every_name_belongs_to_one_model():
@@ -250,3 +281,47 @@ def test_rate_limits_are_positive_and_dated(card):
             value = getattr(limit, name)
             assert value is None or value > 0
             assert value is None or name not in limit.unlimited
+
+
+PARAMETERS = list_parameters()
+EACH_PARAMETER = pytest.mark.parametrize(
+    "row", RAW["parameters"], ids=[f"{p.endpoint}-{p.name}" for p in PARAMETERS]
+)
+
+
+@EACH_PARAMETER
+def test_each_fact_of_a_parameter_has_a_source_that_exists(row):
+    assert unknown_keys(row, ParameterCard) == []
+    prose = {"kind", "endpoint", "value", "notes", "sources", "successor_name"}
+    facts = set(row) - prose - {"deprecation_precision"}
+    assert set(row["sources"]) == facts
+    for keys in row["sources"].values():
+        assert keys
+        assert set(keys) <= set(RAW["sources"])
+
+
+@pytest.mark.parametrize("card", PARAMETERS, ids=lambda card: card.name)
+def test_the_dates_of_a_parameter_are_in_order(card):
+    days = [card.deprecation_announced, card.supported_until]
+    known = [day for day in days if day is not None]
+    assert known
+    assert known == sorted(known)
+    assert (card.successor is None) == (card.successor_name is None)
+    for model in card.models:
+        assert get_model(model)
+
+
+def test_the_names_of_parameters_are_unique_by_endpoint():
+    keys = [(card.name, card.endpoint) for card in PARAMETERS]
+    assert len(keys) == len(set(keys))
+
+
+def test_changes_of_the_service_are_dated_sourced_and_in_order():
+    changes = list_service_changes()
+    assert [one.on for one in changes] == sorted(one.on for one in changes)
+    for row, change in zip(RAW["service_changes"], changes, strict=True):
+        assert unknown_keys(row, ServiceChange) == []
+        assert change.what.endswith(".")
+        assert change.sources
+        assert set(change.sources) <= set(RAW["sources"])
+        assert change.until is None or change.until > change.on

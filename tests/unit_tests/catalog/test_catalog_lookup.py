@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import get_type_hints
 
@@ -136,7 +137,7 @@ def test_a_price_is_that_of_the_day(on, input_price, output_price):
 
 def test_without_a_day_the_price_is_todays():
     card = get_model("gpt-oss-120b")
-    assert card.price() == card.prices[-1]
+    assert card.price() == card.price(datetime.now(UTC).date())
 
 
 def test_there_is_no_price_before_the_model_or_where_none_is_known():
@@ -294,6 +295,88 @@ def test_each_profile_is_a_new_dictionary():
     assert card.to_profile()["name"] == "OpenAI GPT OSS"
 
 
+def test_a_moment_stands_for_its_day_in_utc():
+    """Eight in the evening in New York is the next day in UTC."""
+    card = get_model("gpt-oss-120b")
+    new_york = timezone(timedelta(hours=-5))
+    moment = datetime(2025, 10, 30, 20, 0, tzinfo=new_york)
+    assert card.price(moment) == card.price(date(2025, 10, 31))
+    assert card.price(moment - timedelta(hours=2)) == card.price(date(2025, 10, 30))
+    naive = datetime(2025, 10, 31, 0, 0)  # noqa: DTZ001
+    assert card.lifecycle(naive).on == date(2025, 10, 31)
+
+
+@pytest.mark.parametrize(
+    ("status", "as_of", "expected"),
+    [
+        ("active", date(2024, 9, 1), {"llama3.1-8b", "llama3.1-70b"}),
+        ("active", date(2026, 8, 16), {"gpt-oss-120b", "gemma-4-31b", "zai-glm-4.7"}),
+        ("active", date(2026, 8, 17), {"gpt-oss-120b", "gemma-4-31b"}),
+        ("deprecated", date(2026, 8, 16), {"zai-glm-4.7"}),
+        ("deprecated", date(2026, 5, 1), {"llama3.1-8b", "qwen-3-235b-a22b-instruct-2507"}),
+        ("upcoming", date(2026, 9, 2), {"qwen-3.8-27b"}),
+        ("never-served", date(2026, 9, 2), {"deepseek-r1-0528", "deepseek-v3-0324"}),
+    ],
+)  # fmt: skip
+def test_models_are_listed_as_of_a_day(status, as_of, expected):
+    found = list_models(status, as_of=as_of)
+    # Of models that are known from a day "or earlier" nobody knows the first day.
+    vague = {
+        c.id for c in found if c.announced_precision == "by" and c.announced > as_of
+    }
+    assert {card.id for card in found} - vague == expected
+    assert all(card.status_as_of == as_of for card in found)
+
+
+def test_models_that_came_later_are_not_in_the_list_of_a_day():
+    known = {card.id for card in list_models(as_of=date(2025, 8, 4))}
+    assert "gpt-oss-120b" not in known
+    assert {"qwen-3-coder-480b", "llama3.1-70b"} <= known
+    assert len(list_models()) == len(list_models(as_of=date(2026, 11, 21))) == 23
+
+
+@pytest.mark.parametrize(
+    ("capability", "expected"),
+    [
+        ("vision", ["qwen-3.8-27b"]),
+        ("images", ["qwen-3.8-27b"]),
+        ("tools", ["gpt-oss-120b", "qwen-3.8-27b"]),
+        (["tools", "predicted_outputs"], ["gpt-oss-120b"]),
+        ("disable_reasoning", ["qwen-3.8-27b"]),
+        ("reasoning", ["gpt-oss-120b", "qwen-3.8-27b"]),
+        ("logprobs", []),
+        ([], ["gpt-oss-120b", "qwen-3.8-27b"]),
+    ],
+    ids=str,
+)
+def test_models_are_listed_by_what_they_can_do(capability, expected):
+    found = list_models("active", capability=capability)
+    assert [card.id for card in found] == expected
+
+
+def test_an_unknown_capability_is_named_with_the_nearest_one():
+    with pytest.raises(CerebrasConfigurationError) as caught:
+        list_models(capability="visoin")
+    assert "no capability 'visoin'. Did you mean 'vision'?" in str(caught.value)
+
+
+def test_a_card_of_a_day_is_found_by_its_other_names_too():
+    card = find_model("llama-3.1-8b", on=date(2025, 1, 1))
+    assert card is not None
+    assert (card.id, card.retired_on) == ("llama3.1-8b", None)
+    assert find_model("nothing", on=date(2025, 1, 1)) is None
+
+
+def test_a_card_is_plain_json_with_its_provenance():
+    told = json.loads(json.dumps(get_model("qwen-3-coder-480b").to_dict()))
+    assert told["id"] == "qwen-3-coder-480b"
+    assert told["origin"] == "packaged"
+    assert told["retired_on"] == "2025-11-05"
+    assert told["prices"][0]["input"] == "2.00"
+    assert "safe_context_tokens" not in told
+    assert told["sources"]["retired_on"][0] == "docs-deprecation"
+
+
 def test_importing_the_catalog_reads_no_table():
     code = (
         "import sys, pathlib\n"
@@ -302,6 +385,10 @@ def test_importing_the_catalog_reads_no_table():
         "import langchain_cerebras_ext.catalog\n"
         "assert 'openai' not in sys.modules\n"
         "assert 'difflib' not in sys.modules\n"
+        "assert 'msgspec' not in sys.modules\n"
+        "inside = [n for n in sys.modules if 'catalog._' in n]\n"
+        "assert {n.rpartition('.')[2] for n in inside} <= "
+        "{'_days', '_registry', '_table'}, inside\n"
         "assert 'langchain_core.language_models' not in sys.modules\n"
     )
     done = subprocess.run(
@@ -310,15 +397,27 @@ def test_importing_the_catalog_reads_no_table():
     assert done.returncode == 0, done.stderr
 
 
-def test_the_doctests_of_the_catalog_hold():
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "models",
+        "lookup",
+        "_choice",
+        "_compare",
+        "_lifecycle",
+        "_own",
+        "_parameters",
+    ],
+)
+def test_the_doctests_of_the_catalog_hold(name):
     import doctest
+    from importlib import import_module
 
-    from langchain_cerebras_ext import catalog
-    from langchain_cerebras_ext.catalog import models
-
-    for module in (catalog, models):
-        assert doctest.testmod(module).attempted > 0
-        assert doctest.testmod(module).failed == 0
+    module = import_module(f"langchain_cerebras_ext.catalog.{name}".rstrip("."))
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def test_a_card_of_ones_own_needs_little():
