@@ -42,12 +42,12 @@ from langchain_cerebras_ext.retry import RetryPolicy
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from langchain_cerebras_ext._health import HealthReport
     from langchain_cerebras_ext._http import (
         AsyncTransport,
         SyncTransport,
         Timeouts,
     )
+    from langchain_cerebras_ext.health import HealthReport
 else:
     HealthReport = Any  # a name that hints can read; the module is loaded when used
 
@@ -628,9 +628,9 @@ class CerebrasConnection(BaseModel):
         Raises:
             CerebrasConfigurationError: An argument is wrong.
         """
-        from langchain_cerebras_ext import _health
+        from langchain_cerebras_ext import health
 
-        return _health.health_check(self, deep=deep, timeout=timeout)
+        return health.health_check(self, deep=deep, timeout=timeout)
 
     async def ahealth_check(
         self,
@@ -645,9 +645,9 @@ class CerebrasConnection(BaseModel):
         Raises:
             CerebrasConfigurationError: An argument is wrong.
         """
-        from langchain_cerebras_ext import _health
+        from langchain_cerebras_ext import health
 
-        return await _health.ahealth_check(self, deep=deep, timeout=timeout)
+        return await health.ahealth_check(self, deep=deep, timeout=timeout)
 
     def _warm_call(self) -> Call:
         return self._call(None, stream=False, path="/tcp_warming", method="GET")

@@ -18,6 +18,7 @@ from langchain_cerebras_ext._live import LiveStream, Piece
 from langchain_cerebras_ext.cli.document import decode, load_bytes
 from langchain_cerebras_ext.cli.endpoint import is_reachable, open_endpoint
 from langchain_cerebras_ext.cli.failures import (
+    NO_KEY,
     CommandError,
     exit_code,
     explain,
@@ -65,11 +66,7 @@ def run_chat(options: ChatOptions) -> int:
     attached = [_as_attachment(path) for path in options.files]
     prompt = _read_prompt(options.prompt, attached)
     if not options.simulate and not is_reachable(options.base_url):
-        msg = (
-            "Set CEREBRAS_API_KEY to talk to Cerebras, or add --simulate to try it on "
-            "a local simulator."
-        )
-        raise CommandError(msg)
+        raise CommandError(NO_KEY)
     with (
         open_endpoint(
             options.base_url, simulate=options.simulate, speed=options.speed

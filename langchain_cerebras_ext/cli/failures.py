@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import sys
 import traceback
@@ -18,6 +17,11 @@ if TYPE_CHECKING:
 FAILED: Final = 1
 WRONG_USE: Final = 2
 INTERRUPTED: Final = 130
+
+NO_KEY: Final = (
+    "Set CEREBRAS_API_KEY to talk to Cerebras, or add --simulate to try it on a local "
+    "simulator."
+)
 
 
 class CommandError(Exception):
@@ -59,9 +63,11 @@ def guard(*, debug: bool) -> Generator[None]:
     Raises:
         typer.Exit: With the exit code.
     """
-    _prepare_logging(debug=debug)
+    from langchain_cerebras_ext.cli.logs import command_logging
+
     try:
-        yield
+        with command_logging(debug=debug):
+            yield
     except typer.Exit:
         raise
     except KeyboardInterrupt:
@@ -75,15 +81,6 @@ def guard(*, debug: bool) -> Generator[None]:
             traceback.print_exc()
         typer.echo(f"Error: {explain(error)}", err=True)
         raise typer.Exit(exit_code(error)) from None
-
-
-def _prepare_logging(*, debug: bool) -> None:
-    """Keep libraries' remarks out of the output, unless they are asked for."""
-    if debug:
-        logging.basicConfig(level=logging.INFO)
-    else:
-        # Without any handler Python prints warnings to standard error.
-        logging.getLogger().addHandler(logging.NullHandler())
 
 
 def prepare_streams() -> None:

@@ -21,6 +21,12 @@ app = typer.Typer(
         "Cerebras Inference from the command line. Exit codes: 0 all went well, 1 "
         "failure, 2 wrong use or configuration, 130 Ctrl-C."
     ),
+    epilog=(
+        "CEREBRAS_LOG=debug (or info, warning, error, critical, off), else LOG_LEVEL, "
+        "logs requests to standard error: sizes, times, ids and statuses, never a key; "
+        "CEREBRAS_LOG_FORMAT=json as JSON lines. Prompts and answers are logged only "
+        "if named: CEREBRAS_LOG_CONTENT=prompt,answer."
+    ),
 )
 
 CHAT_HELP = (
@@ -33,6 +39,14 @@ DEMO_HELP = (
     "Watch a LangChain agent work on a text file: streams, tools, citations, figures."
     "\n\nTalks to Cerebras if CEREBRAS_API_KEY is set, else to a simulator that it "
     "starts."
+)
+HEALTH_HELP = (
+    "Say whether the service answers, accepts the key, and serves the model.\n\n"
+    "Looks at the connection, its latency, the key, the model, its retirement and what "
+    "is left of the rate limits. Spends no tokens unless --deep is given. Each request "
+    "is sent once.\n\n"
+    "Exit codes: 0 healthy, with or without warnings; 1 unhealthy; 2 wrong use or "
+    "configuration; 3 warnings, with --strict; 130 Ctrl-C."
 )
 
 Model = Annotated[
@@ -183,6 +197,46 @@ def chat(
                 base_url=base_url,
                 simulate=simulate,
                 speed=speed,
+            )
+        )
+        raise typer.Exit(code)
+
+
+@app.command(help=HEALTH_HELP)
+def health(
+    model: Model = None,
+    base_url: BaseUrl = None,
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep", help="Ask the model too: spends about 100 tokens of the account."
+        ),
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", help="Seconds for all of it.")
+    ] = 10.0,
+    as_json: AsJson = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 3 where there are warnings.")
+    ] = False,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Look at a simulator, started for this.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Say whether all is well."""
+    with guard(debug=debug):
+        from langchain_cerebras_ext.cli.health import HealthOptions, run_health
+
+        code = run_health(
+            HealthOptions(
+                model=model,
+                base_url=base_url,
+                deep=deep,
+                timeout=timeout,
+                as_json=as_json,
+                strict=strict,
+                simulate=simulate,
             )
         )
         raise typer.Exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console, Group
@@ -63,7 +64,7 @@ class Typewriter:
                 refresh_per_second=_REFRESH_PER_S,
                 transient=True,
                 redirect_stdout=False,
-                redirect_stderr=False,
+                redirect_stderr=sys.stderr.isatty(),
             )
             self._live.start()
         return self
@@ -140,7 +141,7 @@ class StatusLine:
                 refresh_per_second=_REFRESH_PER_S,
                 transient=True,
                 redirect_stdout=False,
-                redirect_stderr=False,
+                redirect_stderr=sys.stderr.isatty(),
             )
 
     def __enter__(self) -> Self:

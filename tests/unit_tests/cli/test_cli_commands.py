@@ -38,7 +38,7 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"cerebras-ext {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["", "demo", "chat", "simulate"])
+@pytest.mark.parametrize("command", ["", "demo", "chat", "simulate", "health"])
 def test_every_command_has_help(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
