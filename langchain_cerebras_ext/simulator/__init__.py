@@ -16,24 +16,42 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from langchain_cerebras_ext.simulator.answers import Answer, ToolCall
     from langchain_cerebras_ext.simulator.app import create_simulator_app
+    from langchain_cerebras_ext.simulator.bill import Bill, BilledCall, TokenTotal
     from langchain_cerebras_ext.simulator.clock import Clock, SystemClock
     from langchain_cerebras_ext.simulator.command import run_simulator
     from langchain_cerebras_ext.simulator.engine import Engine, Settings
+    from langchain_cerebras_ext.simulator.faults import FAULT_CODES, ErrorShape
+    from langchain_cerebras_ext.simulator.network_faults import (
+        FAULTS,
+        RANDOM_FAULTS,
+        FaultName,
+    )
+    from langchain_cerebras_ext.simulator.odd import ODD_FORMS, OddForm
     from langchain_cerebras_ext.simulator.profiles import Rates
     from langchain_cerebras_ext.simulator.records import RecordedRequest
     from langchain_cerebras_ext.simulator.scenarios import ScenarioError
     from langchain_cerebras_ext.simulator.server import Simulator
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - sorted as Python sorts
     "Answer",
+    "Bill",
+    "BilledCall",
     "Clock",
     "Engine",
+    "ErrorShape",
+    "FAULTS",
+    "FAULT_CODES",
+    "FaultName",
+    "ODD_FORMS",
+    "OddForm",
+    "RANDOM_FAULTS",
     "Rates",
     "RecordedRequest",
     "ScenarioError",
     "Settings",
     "Simulator",
     "SystemClock",
+    "TokenTotal",
     "ToolCall",
     "create_simulator_app",
     "run_simulator",
@@ -42,14 +60,24 @@ __all__ = [
 # Loaded on first use: pytest imports this package at start-up, for the plugin.
 _HOMES = {
     "Answer": "answers",
+    "Bill": "bill",
+    "BilledCall": "bill",
     "Clock": "clock",
     "Engine": "engine",
+    "ErrorShape": "faults",
+    "FAULTS": "network_faults",
+    "FAULT_CODES": "faults",
+    "FaultName": "network_faults",
+    "ODD_FORMS": "odd",
+    "OddForm": "odd",
+    "RANDOM_FAULTS": "network_faults",
     "Rates": "profiles",
     "RecordedRequest": "records",
     "ScenarioError": "scenarios",
     "Settings": "engine",
     "Simulator": "server",
     "SystemClock": "clock",
+    "TokenTotal": "bill",
     "ToolCall": "answers",
     "create_simulator_app": "app",
     "run_simulator": "command",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs
@@ -23,18 +23,19 @@ from langchain_cerebras_ext.simulator.faults import RefusedError
 from langchain_cerebras_ext.simulator.http import (
     UPLOAD_BYTES_MAX,
     Receive,
-    Scope,
-    Send,
     decode_body,
     read_body,
     read_headers,
-    send_reply,
 )
 from langchain_cerebras_ext.simulator.pace import ClientGoneError
 from langchain_cerebras_ext.simulator.records import RecordedRequest, mask_headers
+from langchain_cerebras_ext.simulator.scenarios import CHAT_PATHS
+from langchain_cerebras_ext.simulator.sending import send_reply
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
+
+    from langchain_cerebras_ext.simulator.connection import Scope, Send
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Call:
     headers: Mapping[str, str]
     record: RecordedRequest
     parameters: Mapping[str, str]
+    body: JsonObject = field(default_factory=JsonObject)
 
     @property
     def query(self) -> dict[str, str]:
@@ -69,9 +71,9 @@ class Call:
 
     async def read_object(self) -> JsonObject:
         """Read and decode the body, and note it."""
-        body = decode_body(await self.read(), self.headers)
-        self.record.body = body
-        return body
+        self.body = decode_body(await self.read(), self.headers)
+        self.record.body = self.body
+        return self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,46 +100,68 @@ class _Service:
     ) -> None:
         """Answer one request, whatever happens."""
         engine = self.engine
-        record = self._record(scope)
-        call = Call(
-            scope, receive, read_headers(scope), record, scope.get("path_params", {})
-        )
-        completed = False
+        headers = read_headers(scope)
+        record = self._record(scope, headers)
+        call = Call(scope, receive, headers, record, scope.get("path_params", {}))
+        # Whoever waits for idleness finds the bill closed and the record finished.
+        with engine.activity:
+            await self._serve_counted(endpoint, call, send)
+
+    async def _serve_counted(self, endpoint: _Endpoint, call: Call, send: Send) -> None:
+        engine, record = self.engine, call.record
+        reply: Reply | None = None
+        completed, stayed = False, False
         try:
-            try:
-                reply = await self._reply(endpoint, call)
-            except RefusedError as error:
-                reply = Reply.from_fault(error.fault)
-            except ClientGoneError:
-                raise
-            except Exception as error:  # noqa: BLE001 - the edge: logged or told, never lost
-                # Mostly a test's own function, given to `when` or `reply`.
-                _LOG.exception("The simulator could not answer %s.", record.path)
-                told = f"The simulator failed: {type(error).__name__}: {error}"
-                reply = Reply.from_fault(faults.wrapped(500, told))
-            await send_reply(
-                reply, scope, receive, send, clock=engine.clock, record=record
+            reply = await self._answer(endpoint, call)
+            completed = await send_reply(
+                reply,
+                call.scope,
+                call.receive,
+                send,
+                clock=engine.clock,
+                record=record,
             )
-            completed = True
+            stayed = True
         except ClientGoneError:
             pass
         finally:
-            record.finish(engine.clock.time(), completed=completed)
+            if reply is not None and reply.meter is not None:
+                engine.settle(reply.meter, client_stayed=stayed)
+            record.finish(
+                engine.clock.time(), completed=completed, was_cancelled=not stayed
+            )
 
-    def _record(self, scope: Scope) -> RecordedRequest:
-        engine = self.engine
+    def _record(self, scope: Scope, headers: Mapping[str, str]) -> RecordedRequest:
         record = RecordedRequest(
             method=scope["method"],
             path=scope["path"],
             query=scope.get("query_string", b"").decode("latin-1"),
-            headers=mask_headers(read_headers(scope)),
-            started_at=datetime.fromtimestamp(engine.clock.time(), UTC),
+            headers=mask_headers(headers),
+            started_at=datetime.fromtimestamp(self.engine.clock.time(), UTC),
         )
-        engine.requests.append(record)
+        self.engine.note(record)
         return record
 
+    async def _answer(self, endpoint: _Endpoint, call: Call) -> Reply:
+        """Return what is sent for a request, whatever goes wrong; open its bill."""
+        try:
+            reply = await self._reply(endpoint, call)
+        except RefusedError as error:
+            reply = Reply.from_fault(error.fault)
+        except ClientGoneError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: logged or told, never lost
+            # Mostly a test's own function, given to `when` or `reply`.
+            _LOG.exception("The simulator could not answer %s.", call.record.path)
+            told = f"The simulator failed: {type(error).__name__}: {error}"
+            reply = Reply.from_fault(faults.wrapped(500, told))
+        if reply.meter is not None:
+            self.engine.bill_book.open(reply.meter, call.record.number)
+        return reply
+
     async def _reply(self, endpoint: _Endpoint, call: Call) -> Reply:
-        handler = endpoint.handlers.get(call.record.method)
+        record = call.record
+        handler = endpoint.handlers.get(record.method)
         if handler is None:
             allowed = ", ".join(endpoint.handlers)
             fault = faults.detail(405, "Method Not Allowed")
@@ -146,23 +170,24 @@ class _Service:
             )
         if not endpoint.public:
             self.engine.authorize(call.headers.get("authorization"))
-        if call.record.path not in _SCRIPTED_WITH_BODY:
-            failure = self.engine.scripted_failure(call.record.path, {})
-            if failure is not None:
-                return failure
-        return await handler(call)
+        if record.path in CHAT_PATHS:
+            await call.read_object()
+        scripted = self.engine.interfere(record.path, call.body, record.number)
+        reply = scripted.reply
+        if reply is None:
+            try:
+                reply = await handler(call)
+            except RefusedError as error:
+                reply = Reply.from_fault(error.fault)
+        return self.engine.prepare(reply, scripted)
 
     # ---------------------------------------------------------------------- handlers
 
     async def chat(self, call: Call) -> Reply:
-        body = await call.read_object()
-        failure = self.engine.scripted_failure(call.record.path, body)
-        return failure or self.engine.chat(body, call.headers)
+        return self.engine.chat(call.body, call.headers)
 
     async def text(self, call: Call) -> Reply:
-        body = await call.read_object()
-        failure = self.engine.scripted_failure(call.record.path, body)
-        return failure or self.engine.text(body, call.headers)
+        return self.engine.text(call.body, call.headers)
 
     async def models(self, call: Call) -> Reply:
         profiles = self.engine.profiles.values()
@@ -236,9 +261,6 @@ class _Service:
             return
         endpoint = _Endpoint(self, _AnyMethod(_not_found), public=True)
         await self.serve(endpoint, scope, receive, send)
-
-
-_SCRIPTED_WITH_BODY = frozenset({"/v1/chat/completions", "/v1/completions"})
 
 
 class _AnyMethod(dict[str, Handler]):

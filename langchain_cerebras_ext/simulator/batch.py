@@ -314,6 +314,10 @@ class BatchStore:
             reply = reply or self._engine.chat(body, {})
         except RefusedError as error:
             reply = Reply.from_fault(error.fault)
+        if reply.meter is not None:
+            self._engine.bill_book.open(reply.meter, None)
+            reply.meter.delivered = True
+            self._engine.settle(reply.meter, client_stayed=True)
         await self._engine.clock.sleep(reply.wait_s + reply.rest_s)
         entry = self._entry(line["custom_id"], reply)
         if reply.status == _OK:

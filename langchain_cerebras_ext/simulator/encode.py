@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from langchain_cerebras_ext.simulator.answers import ToolCall
-    from langchain_cerebras_ext.simulator.faults import Fault
+    from langchain_cerebras_ext.simulator.faults import ErrorShape, Fault
     from langchain_cerebras_ext.simulator.generation import (
         Choice,
         Completion,
@@ -37,14 +37,17 @@ def encode_event(value: object) -> bytes:
     return b"data: " + dump(value) + b"\n\n"
 
 
-def encode_error_event(fault: Fault, *, named: bool = False) -> bytes:
+def encode_error_event(
+    fault: Fault, *, named: bool = False, shape: ErrorShape = "wrapped"
+) -> bytes:
     """Encode an error in the middle of a stream.
 
     Args:
         fault: The error.
         named: Whether the event has a name line, the documented second form.
+        shape: Whether the error is inside `error`, or flat.
     """
-    return (b"event: error\n" if named else b"") + encode_event(fault.event())
+    return (b"event: error\n" if named else b"") + encode_event(fault.event(shape))
 
 
 def usage_object(usage: Usage, profile: ModelProfile) -> JsonObject:

@@ -15,8 +15,16 @@ from langchain_cerebras_ext.simulator._json import (
     JsonObject,
     dump,
 )
+from langchain_cerebras_ext.simulator.activity import Activity
+from langchain_cerebras_ext.simulator.bill import CLIENT_GONE, BillBook, Meter
 from langchain_cerebras_ext.simulator.clock import Clock, SystemClock
 from langchain_cerebras_ext.simulator.compose import compose_answer
+from langchain_cerebras_ext.simulator.damage import (
+    Break,
+    damaged_body,
+    damaged_events,
+    find_break,
+)
 from langchain_cerebras_ext.simulator.faults import Fault, RefusedError
 from langchain_cerebras_ext.simulator.generation import (
     Choice,
@@ -28,6 +36,7 @@ from langchain_cerebras_ext.simulator.generation import (
     make_timing,
 )
 from langchain_cerebras_ext.simulator.limits import Limiter, Reservation
+from langchain_cerebras_ext.simulator.odd import odd_events, zipped_body
 from langchain_cerebras_ext.simulator.profiles import (
     ModelProfile,
     ModelSelection,
@@ -50,6 +59,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from langchain_cerebras_ext.simulator.answers import ToolCall
+    from langchain_cerebras_ext.simulator.network_faults import Damage
     from langchain_cerebras_ext.simulator.records import RecordedRequest
 
 Speed: TypeAlias = Literal["instant", "real"] | float
@@ -75,6 +85,7 @@ class Settings:
     tokens_per_chunk: int | None = None
     queue_time_s: float | None = None
     echo_service_tier: bool = False
+    keep_requests: int | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -85,12 +96,14 @@ class Settings:
             "stream_usage_style": self.stream_usage_style in ("final", "openai"),
             "tokens_per_chunk": self.tokens_per_chunk is None
             or self.tokens_per_chunk > 0,
+            "keep_requests": self.keep_requests is None or self.keep_requests >= 0,
         }
         allowed = {
             "speed": "'instant', 'real' or a factor above 0",
             "tier": "None, 'free_trial' or 'developer'",
             "stream_usage_style": "'final' or 'openai'",
             "tokens_per_chunk": "None or a number above 0",
+            "keep_requests": "None or 0 and above",
         }
         for name, good in checks.items():
             if not good:
@@ -116,6 +129,10 @@ class Reply:
         wait_s: What the service needs before its first token.
         rest_s: What it needs after that for a plain body.
         tokens_per_s: The pace of a stream.
+        delivery: How it is sent.
+        damage: What breaks on the way; None is nothing.
+        place: Where.
+        meter: Counts what is generated for it; None if nothing is.
     """
 
     body: bytes = b""
@@ -127,6 +144,9 @@ class Reply:
     rest_s: float = 0.0
     tokens_per_s: float | None = None
     delivery: Delivery = field(default_factory=Delivery)
+    damage: Damage | None = None
+    place: Break | None = None
+    meter: Meter | None = None
 
     @classmethod
     def from_fault(cls, fault: Fault) -> Reply:
@@ -139,6 +159,19 @@ class Reply:
         else:
             encoded = body if isinstance(body, bytes) else dump(body)
         return cls(encoded, fault.status, content_type, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class Interference:
+    """What a script does to one request, besides answering it.
+
+    Attributes:
+        reply: Sent without asking the service; None asks it.
+        delivery: How the answer is sent, whoever gave it.
+    """
+
+    reply: Reply | None = None
+    delivery: Delivery = field(default_factory=Delivery)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +205,9 @@ class Engine:
         self.profiles = select_profiles(self.settings.models)
         self.script = Script()
         self.requests: list[RecordedRequest] = []
+        self.received = 0
+        self.bill_book = BillBook(self.settings.keep_requests)
+        self.activity = Activity()
         self._first_rules = tuple(rules)
         self._cache = PromptCache()
         self._limiters: dict[str, Limiter] = {}
@@ -188,15 +224,47 @@ class Engine:
             self.script.add(dataclasses.replace(rule, used=0))
 
     def reset(self) -> None:
-        """Forget requests, scripted replies, limits and the prompt cache."""
+        """Forget requests, the bill, the script, limits and the prompt cache."""
         self.script.clear()
         self.requests.clear()
+        self.received = 0
+        self.bill_book.clear()
         self._limiters.clear()
         self._cache.clear()
         self._ids = Random(self.settings.seed)  # noqa: S311 - seeded on purpose
         self._add_first_rules()
 
     # ---------------------------------------------------------------------- requests
+
+    def note(self, request: RecordedRequest) -> None:
+        """Number a request and keep it; old ones are let go if there are too many."""
+        self.received += 1
+        request.number = self.received
+        self.requests.append(request)
+        keep = self.settings.keep_requests
+        # Not one by one: taking the first of a list moves all the others.
+        if keep is not None and len(self.requests) > 2 * keep + 100:
+            del self.requests[: len(self.requests) - keep]
+
+    def kept_requests(self) -> list[RecordedRequest]:
+        """Return the latest requests, as many as are kept."""
+        requests = list(self.requests)
+        keep = self.settings.keep_requests
+        return requests if keep is None else requests[max(0, len(requests) - keep) :]
+
+    def settle(self, meter: Meter, *, client_stayed: bool) -> None:
+        """Close the bill of a request, and give back what was not generated for it."""
+        if not client_stayed:
+            meter.delivered = False
+            meter.fault = meter.fault or CLIENT_GONE
+        whole, used = meter.completion.usage, meter.usage()
+        unused = whole.completion_tokens - used.completion_tokens
+        if unused:
+            profile = self._names[meter.completion.model]
+            self._limiter(profile).settle(
+                Reservation(unused, unused), tokens=0, uncached=0
+            )
+        self.bill_book.close(meter)
 
     def authorize(self, authorization: str | None) -> None:
         """Check the `Authorization` header, if a key was set.
@@ -225,14 +293,41 @@ class Engine:
         return self._names[model]
 
     def scripted_failure(self, path: str, body: JsonObject) -> Reply | None:
-        """Return the failure or the exact bytes that are scripted for a request."""
-        rule = self.script.take(path, body, faults=True)
-        if rule is None:
-            return None
-        if rule.raw is not None:
-            return _raw_reply(rule.raw, rule.delivery)
-        reply = Reply.from_fault(rule.fault or faults.server_error())
-        reply.delivery = rule.delivery
+        """Return the error or the exact bytes that are scripted for a request."""
+        rule = self.script.take(path, body, "failure")
+        return None if rule is None else _stand_in(rule)
+
+    def interfere(
+        self, path: str, body: JsonObject, number: int | None = None
+    ) -> Interference:
+        """Return what is scripted to go wrong with a request, or to look odd.
+
+        Args:
+            path: The endpoint.
+            body: The request's body, `{}` if it has none.
+            number: Which request it is; None leaves nothing to chance.
+        """
+        failure = self.script.take(path, body, "failure", "damage", number=number)
+        odd = self.script.take(path, body, "odd")
+        delivery = Delivery() if odd is None else odd.delivery
+        if failure is None:
+            return Interference(None, delivery)
+        return Interference(_stand_in(failure), delivery.plus(failure.delivery))
+
+    def prepare(self, reply: Reply, interference: Interference) -> Reply:
+        """Return a reply as it will be sent: damaged, and in odd forms.
+
+        Raises:
+            DoesNotFitError: A fault needs something that the answer does not have.
+        """
+        reply.delivery = delivery = reply.delivery.plus(interference.delivery)
+        damage = delivery.broken_by(streamed=reply.events is not None)
+        if damage is not None:
+            reply = _damaged(reply, damage)
+        if delivery.odd:
+            _bend(reply, delivery)
+        if reply.damage is not None and reply.damage.kind.stage == "body":
+            reply.place = _place(reply, reply.damage)
         return reply
 
     def new_id(self, prefix: str) -> str:
@@ -254,13 +349,14 @@ class Engine:
         check_service_headers(headers, body, self.settings.queue_time_s)
         request = ChatRequest(body, profile)
         admission = self._admit(request, request.prompt_pieces, request.prompt_tokens)
-        rule = self.script.take(CHAT_PATH, body, faults=False)
+        rule = self.script.take(CHAT_PATH, body, "reply")
         choices = [
             self._choice(request, rule, index, request.prompt_tokens)
             for index in range(request.choices)
         ]
         completion = self._completion("chatcmpl-", request, choices, admission)
         reply = self._reply(completion, profile, rule, stream=request.stream)
+        reply.meter = Meter(completion, streamed=request.stream, lead=len(choices))
         if request.stream:
             extra = self.settings.stream_usage_style == "openai"
             reply.events = encode.chat_events(
@@ -283,7 +379,7 @@ class Engine:
         pieces = [piece for prompt in prompts for piece in split_tokens(prompt)]
         request = _text_request(body, profile, prompts[0])
         admission = self._admit(request, pieces, len(pieces))
-        rule = self.script.take(TEXT_PATH, body, faults=False)
+        rule = self.script.take(TEXT_PATH, body, "reply")
         choices: list[Choice] = []
         extras: list[TextExtras] = []
         for prompt in prompts:
@@ -296,6 +392,7 @@ class Engine:
                 extras.append(TextExtras(body, choice.content or "", len(echoed)))
         completion = self._completion("cmpl-", request, choices, admission)
         reply = self._reply(completion, profile, rule, stream=request.stream)
+        reply.meter = Meter(completion, streamed=request.stream, lead=0)
         if request.stream:
             reply.events = encode.text_events(completion, profile, extras)
         else:
@@ -495,11 +592,66 @@ def _with_ids(calls: Iterable[ToolCall], rng: Random) -> Iterator[ToolCall]:
         yield call if call.id is not None else dataclasses.replace(call, id=made)
 
 
-def _raw_reply(raw: RawReply, delivery: Delivery) -> Reply:
+def _raw_reply(raw: RawReply) -> Reply:
     return Reply(
         status=raw.status,
         content_type=raw.content_type,
         headers=dict(raw.headers),
         events=iter([(0, part) for part in raw.parts]),
-        delivery=delivery,
     )
+
+
+def _stand_in(rule: Rule) -> Reply | None:
+    """Return what a rule sends without asking the service; None if that is asked."""
+    if rule.raw is not None:
+        return _raw_reply(rule.raw)
+    if rule.fault is not None:
+        return Reply.from_fault(rule.fault)
+    damage = rule.delivery.damage
+    if damage is None or damage.billed:
+        return None
+    # Nothing was generated, so there is nothing but what is said here, if anything.
+    return Reply() if damage.answer is None else Reply.from_fault(damage.answer)
+
+
+def _damaged(reply: Reply, damage: Damage) -> Reply:
+    """Return a reply whose bytes are as a fault leaves them."""
+    if damage.kind.chat_only and reply.meter is None:
+        return reply  # Refused: there is no completion that could be damaged.
+    if damage.answer is not None:
+        meter, delivery = reply.meter, reply.delivery
+        reply = Reply.from_fault(damage.answer)
+        reply.meter, reply.delivery = meter, delivery
+    reply.damage = damage
+    if reply.meter is not None:
+        reply.meter.fault = damage.name
+    if damage.kind.stage != "content":
+        return reply
+    if damage.name == "wrong_content_type":
+        reply.content_type = "text/plain; charset=utf-8"
+    elif reply.events is None:
+        reply.body = damaged_body(damage, reply.body)
+    else:
+        events, own = damaged_events(damage, list(reply.events))
+        reply.events = iter(events)
+        if reply.meter is not None:
+            reply.meter.limit = own
+    return reply
+
+
+def _bend(reply: Reply, delivery: Delivery) -> None:
+    """Write a reply in odd forms, as far as its bytes show them."""
+    if reply.events is not None:
+        reply.events = iter(odd_events(delivery.odd, reply.events))
+    elif "gzip" in delivery.odd:
+        reply.body = zipped_body(reply.body)
+    if "gzip" in delivery.odd:
+        reply.headers["content-encoding"] = "gzip"
+
+
+def _place(reply: Reply, damage: Damage) -> Break:
+    if reply.events is None:
+        return find_break(damage, [reply.body], streamed=False)
+    events = list(reply.events)
+    reply.events = iter(events)
+    return find_break(damage, [event for _, event in events], streamed=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from langchain_cerebras_ext.simulator._json import fields_of
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_cerebras_ext.simulator._json import JsonObject
+
+ErrorShape: TypeAlias = Literal["wrapped", "flat"]
 
 INVALID = "invalid_request_error"
 VALIDATION = "validation_error"
@@ -25,19 +27,31 @@ class Fault:
     body: Any
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    def event(self) -> JsonObject:
-        """Return the same error as a stream's event has it: wrapped, with a status."""
-        flat = fields_of(self.body)
-        if "error" in flat:
-            return {**flat, "status_code": self.status}
-        shaped = {
-            "message": flat.get("message", flat.get("detail", str(self.body))),
-            "type": flat.get("type", "server_error"),
-            "param": flat.get("param", ""),
-            "code": flat.get("code", ""),
-            "id": "",
+    def wrapped_body(self) -> JsonObject:
+        """Return the error inside `error`, with its status beside it."""
+        given = fields_of(self.body)
+        if "error" in given:
+            return {**given, "status_code": self.status}
+        return {"error": {**self.flat_body(), "id": ""}, "status_code": self.status}
+
+    def flat_body(self) -> JsonObject:
+        """Return the error as the API's usual body: its fields at the top."""
+        given = fields_of(self.body)
+        told = fields_of(given.get("error")) or given
+        return {
+            "message": told.get("message", told.get("detail", str(self.body))),
+            "type": told.get("type", "server_error"),
+            "param": told.get("param", ""),
+            "code": told.get("code", ""),
         }
-        return {"error": shaped, "status_code": self.status}
+
+    def told_in_200(self, shape: ErrorShape) -> JsonObject:
+        """Return the error as the body of an answer that says 200."""
+        return self.flat_body() if shape == "flat" else self.wrapped_body()
+
+    def event(self, shape: ErrorShape = "wrapped") -> JsonObject:
+        """Return the error as an event of a stream has it: with its status."""
+        return {**self.told_in_200(shape), "status_code": self.status}
 
 
 class RefusedError(Exception):
@@ -238,7 +252,7 @@ def named_fault(
         msg = f"Unknown error code '{code}'. Known: {', '.join(FAULT_CODES)}."
         raise ValueError(msg)
     if status is None and code is None:
-        msg = "Give a status or a code for the failure."
+        msg = "Give a status or a code for the failure, or a fault."
         raise ValueError(msg)
     if status is not None and status not in range(400, 600):
         msg = f"Status {status} is no error status; give one from 400 to 599."

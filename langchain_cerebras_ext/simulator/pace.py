@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Never, TypeAlias
 
 if TYPE_CHECKING:
     from langchain_cerebras_ext.simulator.clock import Clock
@@ -45,6 +45,15 @@ class Watch:
                 waiting.cancel()
         if self.gone:
             raise ClientGoneError
+
+    async def wait_gone(self) -> Never:
+        """Wait until the client has gone.
+
+        Raises:
+            ClientGoneError: It has.
+        """
+        await asyncio.wait({self._task})
+        raise ClientGoneError
 
     def check(self) -> None:
         """Raise if the client has gone.

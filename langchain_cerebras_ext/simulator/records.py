@@ -23,10 +23,12 @@ class RecordedRequest:
         body: Decoded JSON or msgpack; None before it was read or if it is neither.
         raw: The body as sent, compressed if it was; empty for uploads.
         raw_size: The size of the body as sent, in bytes.
+        number: Which request it is, counted from 1, or again from 1 after `reset`.
         status: The HTTP status of the answer, None while there is none.
         events_sent: Stream events handed to the connection.
         completed: The answer was sent to its end.
         was_cancelled: The client went away before that.
+        fault: Which of `FAULTS` broke the answer, None if none did.
     """
 
     method: str
@@ -42,6 +44,8 @@ class RecordedRequest:
     completed: bool = False
     was_cancelled: bool = False
     finished_at: datetime | None = None
+    number: int = 0
+    fault: str | None = None
 
     @property
     def content_type(self) -> str | None:
@@ -53,12 +57,22 @@ class RecordedRequest:
         """The `Content-Encoding` that was sent."""
         return self.headers.get("content-encoding")
 
-    def finish(self, now: float, *, completed: bool) -> None:
-        """Note the end; only the first call counts."""
+    def finish(
+        self, now: float, *, completed: bool, was_cancelled: bool | None = None
+    ) -> None:
+        """Note the end; only the first call counts.
+
+        Args:
+            now: Seconds since 1970.
+            completed: Whether the answer was sent to its end.
+            was_cancelled: Whether the client went away; None if it was not completed.
+        """
         if self.finished_at is None:
             self.finished_at = datetime.fromtimestamp(now, UTC)
             self.completed = completed
-            self.was_cancelled = not completed
+            self.was_cancelled = (
+                not completed if was_cancelled is None else was_cancelled
+            )
 
 
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:

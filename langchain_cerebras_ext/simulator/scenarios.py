@@ -18,18 +18,33 @@ times = 0                       # 0 is without end, 1 is the default
 
 [[rules]]
 fail = "queue_exceeded"         # or a status; with `headers`, `body`
+
+[[rules]]
+fault = "cut_stream"            # one of `FAULTS`; with `after_events`, `after_bytes`,
+after_events = 3                # `pause_s`, `error_shape`, `named_event`, `billed`
+
+[[rules]]
+odd = ["crlf", "trailers"]      # of `ODD_FORMS`; may stand beside a reply
+
+[[rules]]
+fail_randomly = 0.1             # a share of the requests; with `faults`, `seed`
+faults = ["reset_stream", 503]
 ```
+
+A rule with `fault` or `odd` and nothing else breaks or bends the answer of another
+rule, or the simulator's own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 from langchain_cerebras_ext.simulator._json import (
     JsonObject,
@@ -41,13 +56,24 @@ from langchain_cerebras_ext.simulator._json import (
     items_of,
 )
 from langchain_cerebras_ext.simulator.answers import Answer, ToolCall
-from langchain_cerebras_ext.simulator.faults import Fault, named_fault
+from langchain_cerebras_ext.simulator.faults import Fault
+from langchain_cerebras_ext.simulator.network_faults import Damage, make_failure
+from langchain_cerebras_ext.simulator.odd import (
+    STREAM_FORMS,
+    OddForm,
+    check_odd_forms,
+)
+from langchain_cerebras_ext.simulator.random_faults import (
+    RandomFaults,
+    make_random_faults,
+)
 
 When: TypeAlias = str | re.Pattern[str] | Callable[[JsonObject], bool] | None
 """What a rule looks for: text or pattern in the prompt, or a test of the body."""
 
 Content: TypeAlias = str | Callable[[JsonObject], str] | None
 CallSpec: TypeAlias = ToolCall | Mapping[str, Any] | tuple[str, Any]
+RuleKind: TypeAlias = Literal["failure", "damage", "odd", "reply"]
 
 CHAT_PATHS = ("/v1/chat/completions", "/v1/completions")
 
@@ -64,30 +90,45 @@ class RawReply:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What may go wrong while an answer is sent.
+    """How an answer is sent, and what goes wrong with that.
 
     Attributes:
         delay_s: Seconds before the first byte.
         event_delay_s: Seconds before each event of a stream.
         cut_after: Close the connection after so many events (or, unstreamed, in the
             middle of the body).
-        fault: An error, sent as an event in a stream after `fault_after` events.
-        fault_after: See `fault`.
-        fault_named: Whether that event has a line `event: error`.
-        body_part: How many bytes of an unstreamed body come before the cut.
+        damage: What else breaks.
+        odd: In which odd but legal forms it comes.
     """
 
     delay_s: float = 0.0
     event_delay_s: float = 0.0
     cut_after: int | None = None
-    fault: Fault | None = None
-    fault_after: int = 0
-    fault_named: bool = False
+    damage: Damage | None = None
+    odd: tuple[OddForm, ...] = ()
+
+    def plus(self, other: Delivery) -> Delivery:
+        """Return both together; what breaks is the other's, if it breaks anything."""
+        return Delivery(
+            self.delay_s + other.delay_s,
+            self.event_delay_s + other.event_delay_s,
+            self.cut_after if other.cut_after is None else other.cut_after,
+            other.damage or self.damage,
+            tuple(dict.fromkeys((*self.odd, *other.odd))),
+        )
+
+    def broken_by(self, *, streamed: bool) -> Damage | None:
+        """Return what breaks a plain or a streamed answer."""
+        if self.damage is not None or self.cut_after is None:
+            return self.damage
+        if streamed:
+            return Damage("cut_stream", after_events=self.cut_after)
+        return Damage("cut_body")
 
 
 @dataclass(slots=True)
 class Rule:
-    """One scripted reply or failure.
+    """One scripted reply, failure or oddity.
 
     Attributes:
         paths: The endpoints it answers.
@@ -96,7 +137,10 @@ class Rule:
         answer: Makes the answer from the body; None leaves that to the simulator.
         fault: Sent in place of an answer.
         raw: Sent in place of an answer.
+        chance: Decides whether a request fails, and how.
         delivery: How it is sent.
+        delivery_only: Whether it says nothing of the answer, so that it belongs to
+            whatever else answers.
         used: How often it has answered.
     """
 
@@ -106,14 +150,27 @@ class Rule:
     answer: Callable[[JsonObject], Answer] | None = None
     fault: Fault | None = None
     raw: RawReply | None = None
+    chance: RandomFaults | None = None
     delivery: Delivery = field(default_factory=Delivery)
+    delivery_only: bool = False
     used: int = 0
+
+    @property
+    def kind(self) -> RuleKind:
+        """What it does: a request takes a failure or a damage, an oddity, a reply."""
+        if self.fault is not None or self.raw is not None or self.chance is not None:
+            return "failure"
+        if not self.delivery_only:
+            return "reply"
+        return "odd" if self.delivery.damage is None else "damage"
 
     def matches(self, path: str, body: JsonObject) -> bool:
         """Say whether the rule answers a request."""
         if path not in self.paths or (
             self.times is not None and self.used >= self.times
         ):
+            return False
+        if not self._fits(path, body):
             return False
         if self.when is None:
             return True
@@ -123,6 +180,32 @@ class Rule:
         if isinstance(self.when, str):
             return self.when in text
         return self.when.search(text) is not None
+
+    def drawn(self, path: str, body: JsonObject, number: int | None) -> Rule | None:
+        """Return what chance has for a request, if anything."""
+        if self.chance is None or number is None:
+            return None
+        streamed = body.get("stream") is True
+        failure = self.chance.draw(number, streamed=streamed, chat=path in CHAT_PATHS)
+        return None if failure is None else failure_rule(failure, self.delivery)
+
+    def _fits(self, path: str, body: JsonObject) -> bool:
+        """Say whether what it does to an answer can be done to this one."""
+        damage, odd = self.delivery.damage, self.delivery.odd
+        if damage is not None and not damage.fits(path, body, CHAT_PATHS):
+            return False
+        return body.get("stream") is True or STREAM_FORMS.isdisjoint(odd)
+
+
+def failure_rule(failure: Fault | Damage, delivery: Delivery | None = None) -> Rule:
+    """Return a rule that fails in a way; what is said of its delivery is kept."""
+    rule = Rule(delivery=delivery or Delivery())
+    if isinstance(failure, Fault):
+        rule.fault = failure
+    else:
+        rule.delivery = dataclasses.replace(rule.delivery, damage=failure)
+        rule.delivery_only = True
+    return rule
 
 
 def prompt_text(body: JsonObject) -> str:
@@ -155,20 +238,25 @@ class Script:
         with self._lock:
             self._rules.clear()
 
-    def take(self, path: str, body: JsonObject, *, faults: bool) -> Rule | None:
-        """Return the first rule that matches, and count its use.
+    def take(
+        self, path: str, body: JsonObject, *kinds: RuleKind, number: int | None = None
+    ) -> Rule | None:
+        """Return the first rule of some kinds that matches, and count its use.
 
         Args:
             path: The endpoint.
             body: The request's body, `{}` if it has none.
-            faults: Whether to look for failures or for replies.
+            *kinds: Which rules to look at.
+            number: Which request it is; None leaves nothing to chance.
         """
         with self._lock:
             for rule in self._rules:
-                fails = rule.fault is not None or rule.raw is not None
-                if fails == faults and rule.matches(path, body):
+                if rule.kind not in kinds or not rule.matches(path, body):
+                    continue
+                taken = rule if rule.chance is None else rule.drawn(path, body, number)
+                if taken is not None:
                     rule.used += 1
-                    return rule
+                    return taken
         return None
 
     @property
@@ -247,9 +335,21 @@ def make_call(spec: CallSpec) -> ToolCall:
 
 _REPLY_KEYS = {"reply", "reasoning", "chunks", "reasoning_chunks", "finish_reason"}
 _TOOL_KEYS = {"tool", "arguments", "id", "calls"}
-_FAIL_KEYS = {"fail", "status", "body", "headers", "after_events"}
-_COMMON_KEYS = {"when", "when_regex", "times", "delay_s", "event_delay_s", "cut_after"}
-_RULE_KEYS = _REPLY_KEYS | _TOOL_KEYS | _FAIL_KEYS | _COMMON_KEYS
+_DAMAGE_KEYS = {
+    "after_events",
+    "after_bytes",
+    "pause_s",
+    "error_shape",
+    "named_event",
+    "billed",
+}
+_FAIL_KEYS = {"fail", "status", "body", "headers", "fault", *_DAMAGE_KEYS}
+_CHANCE_KEYS = {"fail_randomly", "faults", "seed"}
+_DELIVERY_KEYS = {"delay_s", "event_delay_s", "cut_after", "odd"}
+_COMMON_KEYS = {"when", "when_regex", "times"}
+_RULE_KEYS = (
+    _REPLY_KEYS | _TOOL_KEYS | _FAIL_KEYS | _CHANCE_KEYS | _DELIVERY_KEYS | _COMMON_KEYS
+)
 _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "reply": ((str,), "text"),
     "reasoning": ((str,), "text"),
@@ -263,7 +363,17 @@ _TYPES: dict[str, tuple[tuple[type, ...], str]] = {
     "fail": ((int, str), "a status or a code"),
     "status": ((int,), "an HTTP status"),
     "headers": ((dict,), "an object"),
+    "fault": ((str,), "a fault's name"),
     "after_events": ((int,), "a number of events"),
+    "after_bytes": ((int,), "a number of bytes"),
+    "pause_s": ((int, float), "seconds"),
+    "error_shape": ((str,), "'wrapped' or 'flat'"),
+    "named_event": ((bool,), "true or false"),
+    "billed": ((bool,), "true or false"),
+    "fail_randomly": ((int, float), "a share from 0 to 1"),
+    "faults": ((list,), "a list of faults, codes and statuses"),
+    "seed": ((int,), "a whole number"),
+    "odd": ((list,), "a list of odd forms"),
     "when": ((str,), "text"),
     "when_regex": ((str,), "a regular expression"),
     "times": ((int,), "a count, 0 for without end"),
@@ -339,18 +449,12 @@ def _read_rule(data: Any, where: str) -> Rule:
         raise ScenarioError(msg)
     for key, value in entry.items():
         kinds, spoken = _TYPES.get(key, ((object,), "anything"))
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        mistaken = isinstance(value, bool) and not {bool, object} & set(kinds)
+        if mistaken or not isinstance(value, kinds):
             msg = f"{where}.{key} must be {spoken}, not {value!r}."
             raise ScenarioError(msg)
-    groups = [
-        sorted(set(entry) & keys) for keys in (_REPLY_KEYS, _TOOL_KEYS, _FAIL_KEYS)
-    ]
-    replies, tools, fails = groups
-    if fails and (replies or tools):
-        msg = f"{where} mixes a failure ({fails[0]}) with a reply."
-        raise ScenarioError(msg)
     try:
-        return _build_rule(entry, fails=bool(fails), where=where)
+        return _build_rule(entry, where)
     except (ValueError, TypeError) as error:
         if isinstance(error, ScenarioError):
             raise
@@ -358,25 +462,20 @@ def _read_rule(data: Any, where: str) -> Rule:
         raise ScenarioError(msg) from error
 
 
-def _build_rule(entry: JsonObject, *, fails: bool, where: str) -> Rule:
+def _build_rule(entry: JsonObject, where: str) -> Rule:
+    replies = bool(set(entry) & (_REPLY_KEYS | _TOOL_KEYS))
+    fails = sorted(set(entry) & _FAIL_KEYS)
+    chances = sorted(set(entry) & _CHANCE_KEYS)
     rule = Rule(when=_read_when(entry, where), times=_read_times(entry, where))
-    delivery: dict[str, Any] = {
-        key: entry[key]
-        for key in ("delay_s", "event_delay_s", "cut_after")
-        if key in entry
-    }
+    rule.delivery = _read_delivery(entry)
+    if chances:
+        _forbid_mixing(where, chances[0], replies=replies, fails=bool(fails))
+        rule.chance = _read_chance(entry, where)
+        rule.times = rule.times if "times" in entry else None
+        return rule
     if fails:
-        what: Any = entry.get("fail")
-        status = what if isinstance(what, int) else entry.get("status")
-        code = what if isinstance(what, str) else None
-        fault = named_fault(
-            status, code=code, body=entry.get("body"), headers=entry.get("headers")
-        )
-        if "after_events" in entry:
-            delivery |= {"fault": fault, "fault_after": entry["after_events"]}
-        else:
-            rule.fault = fault
-    elif set(entry) & (_REPLY_KEYS | _TOOL_KEYS):
+        _read_failure(rule, entry, where, fails[0], replies=replies)
+    if replies:
         rule.answer = make_answer(
             entry.get("reply"),
             reasoning=entry.get("reasoning"),
@@ -385,11 +484,67 @@ def _build_rule(entry: JsonObject, *, fails: bool, where: str) -> Rule:
             chunks=entry.get("chunks"),
             reasoning_chunks=entry.get("reasoning_chunks"),
         )
-    elif not delivery:
-        msg = f"{where} says nothing: give reply, tool, calls, fail, or a delay or cut."
+    elif not fails and not set(entry) & _DELIVERY_KEYS:
+        msg = (
+            f"{where} says nothing: give reply, tool, calls, fail, fault, odd, "
+            "fail_randomly, or a delay or cut."
+        )
         raise ScenarioError(msg)
-    rule.delivery = Delivery(**delivery)
+    # What only waits or cuts gets the simulator's own answer, as ever.
+    rule.delivery_only = not replies and bool(set(entry) & {"fault", "odd"} or fails)
     return rule
+
+
+def _read_delivery(entry: JsonObject) -> Delivery:
+    given: dict[str, Any] = {
+        key: entry[key]
+        for key in ("delay_s", "event_delay_s", "cut_after")
+        if key in entry
+    }
+    if "odd" in entry:
+        given["odd"] = check_odd_forms(map(str, entry["odd"]))
+    return Delivery(**given)
+
+
+def _read_failure(
+    rule: Rule, entry: JsonObject, where: str, key: str, *, replies: bool
+) -> None:
+    """Read what goes wrong: an error, or a fault in the delivery of an answer."""
+    what: Any = entry.get("fail")
+    failure = make_failure(
+        what if isinstance(what, int) else entry.get("status"),
+        code=what if isinstance(what, str) else None,
+        body=entry.get("body"),
+        headers=entry.get("headers"),
+        fault=entry.get("fault"),
+        **{name: entry[name] for name in _DAMAGE_KEYS if name in entry},
+    )
+    if isinstance(failure, Fault):
+        _forbid_mixing(where, key, replies=replies)
+        rule.fault = failure
+        return
+    if failure.answer is not None:
+        _forbid_mixing(where, key, replies=replies)
+    if "cut_after" in entry:
+        msg = f"{where} has both 'cut_after' and '{key}'; give one."
+        raise ScenarioError(msg)
+    rule.delivery = dataclasses.replace(rule.delivery, damage=failure)
+
+
+def _forbid_mixing(where: str, key: str, *, replies: bool, fails: bool = False) -> None:
+    if replies or fails:
+        other = "a reply" if replies else "another one"
+        msg = f"{where} mixes a failure ({key}) with {other}."
+        raise ScenarioError(msg)
+
+
+def _read_chance(entry: JsonObject, where: str) -> RandomFaults:
+    if "fail_randomly" not in entry:
+        msg = f"{where}: 'faults' and 'seed' need 'fail_randomly'."
+        raise ScenarioError(msg)
+    return make_random_faults(
+        entry["fail_randomly"], entry.get("faults"), seed=entry.get("seed", 0)
+    )
 
 
 def _read_calls(entry: JsonObject) -> list[ToolCall]:

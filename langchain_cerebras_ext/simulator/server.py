@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import ipaddress
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self, get_args
 
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.simulator.app import create_simulator_app
@@ -19,7 +21,13 @@ from langchain_cerebras_ext.simulator.engine import (
     UsageStyle,
 )
 from langchain_cerebras_ext.simulator.extras import require_simulator_extra
-from langchain_cerebras_ext.simulator.faults import named_fault
+from langchain_cerebras_ext.simulator.network_faults import (
+    Damage,
+    FaultName,
+    make_failure,
+)
+from langchain_cerebras_ext.simulator.odd import OddForm, check_odd_forms
+from langchain_cerebras_ext.simulator.random_faults import make_random_faults
 from langchain_cerebras_ext.simulator.scenarios import (
     CHAT_PATHS,
     CallSpec,
@@ -29,19 +37,24 @@ from langchain_cerebras_ext.simulator.scenarios import (
     Rule,
     ScenarioError,
     When,
+    failure_rule,
     load_scenario,
     make_answer,
     make_call,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from langchain_cerebras_ext.simulator.bill import Bill
     from langchain_cerebras_ext.simulator.clock import Clock
+    from langchain_cerebras_ext.simulator.faults import ErrorShape, Fault
     from langchain_cerebras_ext.simulator.profiles import ModelSelection, Rates
     from langchain_cerebras_ext.simulator.records import RecordedRequest
     from langchain_cerebras_ext.simulator.uvicorn_server import QuickServer
+
+TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 
 _START_S = 10.0
 _STOP_S = 10.0
@@ -52,7 +65,9 @@ class Simulator:
 
     It runs in a daemon thread with an event loop of its own, so it works where a loop
     is running already, as in Jupyter. Answers are composed from the prompt, or
-    scripted with `reply`, `reply_with_tool`, `reply_raw` and `fail_next`.
+    scripted with `reply`, `reply_with_tool` and `reply_raw`; `fail_next`,
+    `fail_randomly`, `refuse_connections` and `odd_next` say what goes wrong or looks
+    odd; `requests` and `billed` tell what was asked, and what it costs.
 
     Args:
         port: 0 takes a free one.
@@ -73,6 +88,8 @@ class Simulator:
         echo_service_tier: Whether answers have `service_tier_used`.
         clock: Where time comes from; for tests of pacing and limits.
         allow_remote: Whether other machines may connect.
+        keep_requests: How many of the latest `requests` and `billed` calls are kept;
+            None keeps all.
 
     Example:
         >>> from langchain_cerebras_ext.simulator import Simulator
@@ -100,6 +117,7 @@ class Simulator:
         echo_service_tier: bool = False,
         clock: Clock | None = None,
         allow_remote: bool = False,
+        keep_requests: int | None = None,
     ) -> None:
         require_simulator_extra()
         _check_address(host, port, allow_remote=allow_remote)
@@ -115,6 +133,7 @@ class Simulator:
                 tokens_per_chunk=tokens_per_chunk,
                 queue_time_s=queue_time_s,
                 echo_service_tier=echo_service_tier,
+                keep_requests=keep_requests,
             )
             rules = [] if scenario is None else load_scenario(scenario)
         except (ScenarioError, ValueError) as error:
@@ -217,12 +236,12 @@ class Simulator:
 
     @property
     def requests(self) -> list[RecordedRequest]:
-        """All requests so far, in order of arrival."""
-        return list(self.engine.requests)
+        """The requests so far, in order of arrival, as many as are kept."""
+        return self.engine.kept_requests()
 
     def requests_to(self, path: str) -> list[RecordedRequest]:
         """Return the requests to one path, such as `/v1/chat/completions`."""
-        return [one for one in self.engine.requests if one.path == path]
+        return [one for one in self.requests if one.path == path]
 
     @property
     def chat_requests(self) -> list[RecordedRequest]:
@@ -230,14 +249,32 @@ class Simulator:
         return self.requests_to("/v1/chat/completions")
 
     @property
+    def billed(self) -> Bill:
+        """The tokens that the service counted: each call, and `total`, `by_model`.
+
+        A refused request costs nothing. An answer that was generated does, whatever
+        became of it on the way; of a stream that ended early, what had been sent.
+        A stream that is under way counts as far as it is.
+        """
+        return self.engine.bill_book.bill()
+
+    def wait_idle(self, timeout_s: float = 5.0) -> bool:
+        """Wait until no request is being answered; say whether that came in time.
+
+        It takes the server a moment to notice that a client has left, or that its own
+        last byte is gone: wait before looking at what such a request was billed.
+        """
+        return self.engine.activity.wait_idle(timeout_s)
+
+    @property
     def pending_replies(self) -> int:
-        """How many scripted answers were not asked for yet."""
+        """How many scripted answers and failures were not asked for yet."""
         return self.engine.script.pending
 
     def reset(self) -> None:
-        """Forget requests, scripted replies, limits and the prompt cache.
+        """Forget requests, the bill, the script, limits and the prompt cache.
 
-        The replies of a scenario are there again.
+        The rules of a scenario are there again.
         """
         self.engine.reset()
 
@@ -348,46 +385,157 @@ class Simulator:
         body: Any = None,
         *,
         code: str | None = None,
+        fault: FaultName | None = None,
         times: int | None = 1,
         headers: Mapping[str, str] | None = None,
         when: When = None,
         path: str | None = None,
         after_events: int | None = None,
+        after_bytes: int | None = None,
+        pause_s: float | None = None,
+        error_shape: ErrorShape | None = None,
         named_event: bool = False,
+        billed: bool | None = None,
         delay_s: float = 0.0,
     ) -> None:
-        """Script a failure.
+        """Script a failure: an error of the service, or a fault on the way.
+
+        An error (`status` or `code`) is sent in place of an answer. A fault breaks
+        whatever is answered: the next scripted reply, the simulator's own, or, with
+        a status or code beside it, that error. A fault of streams waits for a
+        streamed request, one of plain bodies for another.
 
         Args:
             status: The HTTP status; may be left out with a code.
             body: JSON, text or bytes in place of the documented body.
-            code: One of `faults.FAULT_CODES`, such as `queue_exceeded`.
+            code: One of `FAULT_CODES`, such as `queue_exceeded`.
+            fault: One of `FAULTS`, such as `reset_in_body` or `cut_stream`.
             times: How often; None is without end.
             headers: Added to the documented ones, such as `retry-after`.
             when: As in `reply`.
             path: The endpoint that fails; None is chat and text completions.
-            after_events: Fail in the middle of a stream: the status stays 200, and
-                the error comes as an event after so many others.
-            named_event: Whether that event has a line `event: error`.
+            after_events: Fail in a stream, after so many events. Without `fault` the
+                status stays 200, and the error comes as an event.
+            after_bytes: Where a head, a body or a stream breaks; default: the middle.
+            pause_s: How long a stall lasts, default until the client gives up; or the
+                pause between two bytes of a drip, default 0.01.
+            error_shape: How an error event or an error in a 200 looks: `wrapped`
+                (default), inside `error`, or `flat`.
+            named_event: Whether an error event has a line `event: error`.
+            billed: Whether the answer had been generated when its delivery failed;
+                for faults before the body, whose client cannot know.
             delay_s: Seconds before the failure.
 
         Raises:
-            ValueError: Neither status nor code, or an unknown one.
+            ValueError: A name or a value is wrong, or they do not go together.
         """
-        fault = named_fault(status, code=code, body=body, headers=headers)
-        paths = CHAT_PATHS if path is None else (path,)
-        rule = Rule(paths=paths, when=when, times=times)
-        if after_events is None:
-            rule.fault = fault
-            rule.delivery = Delivery(delay_s=delay_s)
-        else:
-            rule.delivery = Delivery(
-                delay_s=delay_s,
-                fault=fault,
-                fault_after=after_events,
-                fault_named=named_event,
+        failure = make_failure(
+            status,
+            code=code,
+            body=body,
+            headers=headers,
+            fault=fault,
+            after_events=after_events,
+            after_bytes=after_bytes,
+            pause_s=pause_s,
+            error_shape=error_shape,
+            named_event=named_event,
+            billed=billed,
+        )
+        self._add(
+            dataclasses.replace(
+                failure_rule(failure, Delivery(delay_s=delay_s)),
+                paths=_paths(path, failure),
+                when=when,
+                times=times,
             )
+        )
+
+    def fail_randomly(
+        self,
+        rate: float = 0.1,
+        faults: Iterable[FaultName | str | int] | None = None,
+        *,
+        seed: int | None = None,
+        when: When = None,
+        path: str | None = None,
+        times: int | None = None,
+        delay_s: float = 0.0,
+    ) -> None:
+        """Let a share of the requests fail, from now on until `reset`.
+
+        Whether a request fails, how and where depends on the seed and on how many
+        came before it, so a run can be repeated. What is scripted comes first.
+
+        Args:
+            rate: The share, from 0 to 1.
+            faults: Names of `FAULTS`, codes and statuses to choose from; default:
+                `RANDOM_FAULTS`, all that end quickly. Those of streams are for
+                streams only.
+            seed: Default: the simulator's.
+            when: As in `reply`.
+            path: As in `fail_next`.
+            times: How many failures at most; None is without end.
+            delay_s: Seconds before a failure.
+
+        Raises:
+            ValueError: The rate is no share, or a name is unknown.
+        """
+        chance = make_random_faults(
+            rate,
+            faults,
+            seed=self.engine.settings.seed if seed is None else seed,
+            first=self.engine.received + 1,
+        )
+        delivery = Delivery(delay_s=delay_s)
+        rule = Rule(when=when, times=times, chance=chance, delivery=delivery)
+        rule.paths = _paths(path, None)
         self._add(rule)
+
+    def odd_next(
+        self,
+        *forms: OddForm,
+        times: int | None = 1,
+        when: When = None,
+        path: str | None = None,
+    ) -> None:
+        """Send the next answer in odd but legal forms.
+
+        Whatever is answered is meant: a scripted reply, or the simulator's own.
+
+        Args:
+            *forms: Of `ODD_FORMS`, such as `crlf` or `trailers`. Those of streams
+                wait for a streamed request.
+            times: How often; None is without end.
+            when: As in `reply`.
+            path: As in `fail_next`.
+
+        Raises:
+            ValueError: A form is unknown, or two exclude each other.
+        """
+        delivery = Delivery(odd=check_odd_forms(forms))
+        rule = Rule(when=when, times=times, delivery=delivery, delivery_only=True)
+        rule.paths = _paths(path, None)
+        self._add(rule)
+
+    @contextlib.contextmanager
+    def refuse_connections(self) -> Generator[None]:
+        """Be down inside a `with` block: refuse connections, cut those that exist.
+
+        Raises:
+            CerebrasConfigurationError: The simulator is not running; or, at the end,
+                somebody else has taken its port.
+        """
+        server = self._server
+        if server is None or not self.running:
+            msg = "The simulator is not running; use `with Simulator()` or `start()`."
+            raise CerebrasConfigurationError(msg)
+        server.close_doors()
+        try:
+            yield
+        finally:
+            if self._server is server:  # It may have been stopped meanwhile.
+                server.open_doors(_bind(self.host, self.port))
 
     def reply_raw(
         self,
@@ -419,7 +567,7 @@ class Simulator:
             data = data.encode()
         parts = (data,) if isinstance(data, bytes) else tuple(data)
         raw = RawReply(parts, content_type, status, dict(headers or {}))
-        paths = CHAT_PATHS if path is None else (path,)
+        paths = _paths(path, None)
         delivery = Delivery(event_delay_s=event_delay_s, cut_after=cut_after)
         self._add(Rule(paths=paths, when=when, times=times, raw=raw, delivery=delivery))
 
@@ -430,11 +578,30 @@ class Simulator:
         self.engine.script.add(rule)
 
 
+def _paths(path: str | None, failure: Fault | Damage | None) -> tuple[str, ...]:
+    """Return the endpoints that a rule is for.
+
+    Raises:
+        ValueError: Its fault cannot happen there.
+    """
+    if path is None or path in CHAT_PATHS:
+        return CHAT_PATHS if path is None else (path,)
+    if isinstance(failure, Damage):
+        kind = failure.kind
+        if kind.chat_only or kind.answers == "stream":
+            msg = (
+                f"fault='{failure.name}' is for completions, not for {path}; leave out "
+                f"path, or give one of {', '.join(CHAT_PATHS)}."
+            )
+            raise ValueError(msg)
+    return (path,)
+
+
 def _check_address(host: str, port: int, *, allow_remote: bool) -> None:
     if port not in range(65_536):
         msg = f"port={port} is not valid; give 0 (any free port) to 65535."
         raise CerebrasConfigurationError(msg)
-    if not allow_remote and not _is_loopback(host):
+    if not allow_remote and not is_loopback(host):
         msg = (
             f"host='{host}' would let other machines in. The simulator is for this "
             "machine only; pass allow_remote=True if that is wanted."
@@ -442,7 +609,8 @@ def _check_address(host: str, port: int, *, allow_remote: bool) -> None:
         raise CerebrasConfigurationError(msg)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Say whether an address is reached from this machine only."""
     if host == "localhost":
         return True
     try:

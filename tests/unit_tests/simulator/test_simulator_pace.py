@@ -8,9 +8,9 @@ import pytest
 from langchain_cerebras_ext.simulator import pytest_plugin
 from langchain_cerebras_ext.simulator.clock import SystemClock
 from langchain_cerebras_ext.simulator.engine import Reply
-from langchain_cerebras_ext.simulator.http import send_reply
 from langchain_cerebras_ext.simulator.pace import ClientGoneError, Pace, Watch
 from langchain_cerebras_ext.simulator.records import RecordedRequest
+from langchain_cerebras_ext.simulator.sending import send_reply
 
 
 async def stays():

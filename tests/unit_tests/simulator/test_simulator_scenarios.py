@@ -178,10 +178,12 @@ def test_failures_are_for_their_path_only(sim):
 
 def test_a_failure_in_the_middle_of_a_stream_is_part_of_the_delivery(sim):
     sim.fail_next(code="queue_exceeded", after_events=3, named_event=True)
-    delivery = sim.engine.chat(body(), {}).delivery
-    assert delivery.fault_after == 3
-    assert delivery.fault_named
-    assert delivery.fault.status == 429
+    path = "/v1/chat/completions"
+    assert sim.engine.interfere(path, body()).delivery.damage is None
+    damage = sim.engine.interfere(path, body(stream=True)).delivery.damage
+    assert (damage.name, damage.after_events) == ("error_event", 3)
+    assert damage.named_event
+    assert damage.error.status == 429
 
 
 def test_exact_bytes_can_be_scripted(sim):
@@ -284,7 +286,8 @@ def test_a_scenario_says_all_that_the_methods_say():
     assert engine.scripted_failure(path, body("busy")).headers == {"x": "y"}
     assert engine.scripted_failure(path, body("down")).status == 503
     assert engine.scripted_failure(path, body("tea")).body == b"tea"
-    assert engine.chat(body("late"), {}).delivery.fault.status == 500
+    late = engine.interfere(path, body("late", stream=True)).delivery.damage
+    assert (late.error.status, late.after_events) == (500, 2)
     assert engine.chat(body("cut"), {}).delivery.cut_after == 1
     assert ask(sim)["finish_reason"] == "length"
 
