@@ -14,11 +14,19 @@ from langchain_cerebras_ext._version import __version__
 if TYPE_CHECKING:
     from langchain_cerebras_ext._register import register_with_langchain
     from langchain_cerebras_ext.chat_models import ChatCerebras
+    from langchain_cerebras_ext.errors import CerebrasDeprecationWarning
     from langchain_cerebras_ext.llms import CerebrasLLM
 
-__all__ = ["CerebrasLLM", "ChatCerebras", "__version__", "register_with_langchain"]
+__all__ = [
+    "CerebrasDeprecationWarning",
+    "CerebrasLLM",
+    "ChatCerebras",
+    "__version__",
+    "register_with_langchain",
+]
 
 _HOMES = {
+    "CerebrasDeprecationWarning": "errors",
     "CerebrasLLM": "llms",
     "ChatCerebras": "chat_models",
     "register_with_langchain": "_register",

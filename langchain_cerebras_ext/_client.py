@@ -41,7 +41,6 @@ from langchain_cerebras_ext.wire._decode import Response, decode_response
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
-        AsyncIterator,
         Callable,
         Generator,
         Iterator,
@@ -189,6 +188,14 @@ class Call:
     admission: Admission | None = None
     # What LangChain's callback manager has for retries.
     heard: Callable[..., Any] | None = field(default=None, repr=False)
+    # What the caller named, where another model is called in its place.
+    asked_model: str | None = None
+
+    def renamed(self) -> dict[str, str]:
+        """Return what an answer's metadata say of a model in another's place."""
+        if self.asked_model is None or self.asked_model == self.model:
+            return {}
+        return {"requested_model": self.asked_model}
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,7 +490,12 @@ def send(transport: SyncTransport, call: Call) -> Answer:
         try:
             run.admit()
             response = transport.send(
-                call.method, call.url, call.headers, call.body, run.limits
+                call.method,
+                call.url,
+                call.headers,
+                call.body,
+                run.limits,
+                resent=run.retrier.resent,
             )
             try:
                 body = response.read()
@@ -519,7 +531,12 @@ async def asend(transport: AsyncTransport, call: Call) -> Answer:
         try:
             await run.aadmit()
             response = await transport.send(
-                call.method, call.url, call.headers, call.body, run.limits
+                call.method,
+                call.url,
+                call.headers,
+                call.body,
+                run.limits,
+                resent=run.retrier.resent,
             )
             try:
                 body = await response.read()
@@ -723,6 +740,7 @@ class AsyncOpenStream(Stream):
             raise
         finally:
             try:
+                await self._reads.aclose()  # else the loop does, later, in a task
                 await self._response.aclose()
             finally:
                 if verdict := self._closed(end):
@@ -744,7 +762,12 @@ def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
         try:
             run.admit()
             response = transport.send(
-                call.method, call.url, call.headers, call.body, run.limits
+                call.method,
+                call.url,
+                call.headers,
+                call.body,
+                run.limits,
+                resent=run.retrier.resent,
             )
             if not _is_stream(response.status, response.headers):
                 _refuse_unstreamed(
@@ -801,7 +824,12 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
         try:
             await run.aadmit()
             response = await transport.send(
-                call.method, call.url, call.headers, call.body, run.limits
+                call.method,
+                call.url,
+                call.headers,
+                call.body,
+                run.limits,
+                resent=run.retrier.resent,
             )
             if not _is_stream(response.status, response.headers):
                 _refuse_unstreamed(
@@ -831,7 +859,7 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
 
 
 async def _afirst_part(
-    reader: StreamReader, reads: AsyncIterator[bytes]
+    reader: StreamReader, reads: AsyncGenerator[bytes]
 ) -> tuple[list[Delta], bool]:
     try:
         async for data in reads:
@@ -840,4 +868,5 @@ async def _afirst_part(
                 return deltas, False
         return reader.finish(), True
     except CerebrasError as error:
+        await reads.aclose()
         raise _with_partial(error, reader)  # noqa: B904 - the cause is kept

@@ -184,6 +184,14 @@ def is_loopback(url: str) -> bool:
         return False
 
 
+def is_public_service(url: str) -> bool:
+    """Whether a URL's host is that of the public service."""
+    try:
+        return urlsplit(url).hostname == urlsplit(DEFAULT_BASE_URL).hostname
+    except ValueError:
+        return False
+
+
 def strip_provider(model: str) -> str:
     """Return a model's id without `cerebras::`, `cerebras:` or `cerebras/`."""
     for prefix in ("cerebras::", "cerebras:", "cerebras/"):

@@ -25,8 +25,13 @@ from pydantic import (
     model_validator,
 )
 
-from langchain_cerebras_ext import _config
+from langchain_cerebras_ext import _config, _deprecations
 from langchain_cerebras_ext._client import Admission, Call
+from langchain_cerebras_ext._deprecations import (
+    OnDeprecated,
+    OnRetired,
+    Rules,
+)
 from langchain_cerebras_ext._http import TransportOptions
 from langchain_cerebras_ext._params import (
     ALIASES,
@@ -195,6 +200,14 @@ class CerebrasConnection(BaseModel):
     payload_compression: Literal["gzip"] | None = None
     """Compress bodies, for long prompts over slow lines."""
 
+    on_retired: OnRetired = "error"
+    """For a model that the public service serves no more, as the catalog knows it:
+    `error` raises at the first call, before anything is sent; `migrate` calls its
+    successor; `warn` only warns. At another base URL `error` only warns."""
+
+    on_deprecated: OnDeprecated = "warn"
+    """For a model or parameter whose end is told: `warn` once, `error`, `ignore`."""
+
     include_response_headers: bool = False
     """Put the response's headers into `response_metadata["headers"]`."""
 
@@ -250,7 +263,8 @@ class CerebrasConnection(BaseModel):
                     raise CerebrasConfigurationError(msg)
             elif name not in cls._also_taken:
                 known = {*fields, *aliases, *ALIASES} - set(_INHERITED)
-                raise CerebrasConfigurationError(explain_unknown(name, known))
+                told = _about_reasoning(name, out.get("model_name", given.get("model")))
+                raise CerebrasConfigurationError(told or explain_unknown(name, known))
         for name, value in out.items():
             row = cls._params.get(name) or CLIENT_PARAMS.get(name)
             wrong = check_param(row, value) if row else None
@@ -331,6 +345,7 @@ class CerebrasConnection(BaseModel):
             raise ValueError(msg)
         self._limits()
         self._headers({})
+        self._endings().at_construction(self.model_name)
         return self
 
     # --------------------------------------------------------------------- identity
@@ -375,6 +390,13 @@ class CerebrasConnection(BaseModel):
             if name not in _SHARED_FIELDS:
                 held[name] = deepcopy(value, memo)
         return copy
+
+    def _endings(self) -> Rules:
+        """Return what is to be done about models and parameters that end."""
+        is_public = _config.is_public_service(self.cerebras_api_base)
+        return Rules(
+            self.on_retired, self.on_deprecated, is_public, _deprecations.today
+        )
 
     # ------------------------------------------------------------- what a call needs
 
@@ -479,6 +501,7 @@ class CerebrasConnection(BaseModel):
         headers: Mapping[str, Any] | None = None,
         heard: Callable[..., Any] | None = None,
         input_tokens: Callable[[], int] | None = None,
+        asked_model: str | None = None,
     ) -> Call:
         limits = self._limits() if timeout is None else _config.call_timeouts(timeout)
         sent = self._headers(headers or {})
@@ -498,6 +521,7 @@ class CerebrasConnection(BaseModel):
             operation=self._operation if path is None else "other",
             payload=payload,
             admission=self._admission(payload, model, input_tokens),
+            asked_model=asked_model,
             heard=heard,
         )
 
@@ -683,6 +707,14 @@ class CerebrasConnection(BaseModel):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _about_reasoning(name: str, model: Any) -> str | None:
+    """Explain another provider's parameter for reasoning by the model's card."""
+    from langchain_cerebras_ext.catalog import explain_reasoning_parameter, find_model
+
+    asked = model if isinstance(model, str) else _config.model_from_env()
+    return explain_reasoning_parameter(name, find_model(_config.strip_provider(asked)))
 
 
 def token_aware(limiter: Any) -> Any:

@@ -172,8 +172,15 @@ def tries(attempts: int, failed: Sequence[FailedAttempt]) -> dict[str, Any]:
     """Return how many requests an answer took, and what became of the others."""
     found: dict[str, Any] = {"attempts": attempts}
     if failed:
-        found["failed_attempts"] = [asdict(failure) for failure in failed]
+        found["failed_attempts"] = [_told(failure) for failure in failed]
     return found
+
+
+def _told(failure: FailedAttempt) -> dict[str, Any]:
+    told = asdict(failure)
+    if told["usage"] is None:
+        del told["usage"]  # as in messages: there, or not
+    return told
 
 
 class AnswerFacts:

@@ -189,9 +189,9 @@ class Watch:
     def listener(self) -> Callable[[], None] | None:
         """Return what to call for each network read, if anybody wants to know."""
         wanting = [
-            (observer.arrived, state)
+            (method, state)
             for observer, state in self._states
-            if hasattr(observer, "arrived")
+            if (method := getattr(observer, "arrived", None))
         ]
         if not wanting:
             return None
@@ -272,14 +272,14 @@ class Watch:
         for observer, state in self._states:
             _told(observer.ended, state, self.record)
         if _log.isEnabledFor(logging.DEBUG):
-            _write(self.record, self._call.api_key)
+            _told(_write, self.record, self._call.api_key)
 
 
 _OK = 200
 
 
 def _told(method: Callable[..., Any], *args: Any) -> Any:
-    """Call an observer; what it raises must not end the call that it watches."""
+    """Call who watches; what that raises must not end the call that is watched."""
     try:
         return method(*args)
     except Exception:  # noqa: BLE001 - whatever an observer may raise
@@ -311,9 +311,12 @@ def _message_so_far(reader: Any) -> AIMessage | None:
 
 def _write(record: CallRecord, api_key: str | None) -> None:
     """Write one line on a call; its prompt and answer only if they are asked for."""
-    fields = log_fields(record)
-    shown = " ".join(f"{name}={value}" for name, value in fields.items())
-    _log.debug("request %s", mask_secrets(shown, api_key), extra={"cerebras": fields})
+    fields = {
+        name: mask_secrets(value, api_key) if isinstance(value, str) else value
+        for name, value in log_fields(record).items()
+    }
+    shown = " ".join(f"{name}={_one_word(value)}" for name, value in fields.items())
+    _log.debug("request %s", shown, extra={"cerebras": fields})
     wanted = {
         part.strip() for part in os.environ.get(_CONTENT_ENV, "").lower().split(",")
     }
@@ -350,6 +353,12 @@ def log_fields(record: CallRecord) -> dict[str, Any]:
         "error": type(error).__name__ if error is not None else None,
     }
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _one_word(value: Any) -> str:
+    """Return a value so that no server can write log lines of its own."""
+    text = str(value)
+    return text if text.isprintable() and " " not in text else json.dumps(text)
 
 
 def _rounded(seconds: float | None) -> float | None:

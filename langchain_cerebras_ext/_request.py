@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,11 +17,14 @@ from langchain_cerebras_ext._params import (
     check_param,
     explain_unknown,
 )
-from langchain_cerebras_ext.catalog import find_model
+from langchain_cerebras_ext.catalog import explain_reasoning_parameter, find_model
 from langchain_cerebras_ext.errors import (
     CerebrasInvalidRequestError,
     UnsupportedFeatureError,
 )
+
+if TYPE_CHECKING:
+    from langchain_cerebras_ext._deprecations import Rules
 
 __all__ = [
     "CallOptions",
@@ -43,6 +46,8 @@ class CallOptions:
 
     timeout: Any = None
     headers: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    # What the caller named, where another model is called in its place.
+    asked_model: str | None = None
 
 
 def model_rules(model: str) -> ModelRules:
@@ -70,6 +75,7 @@ def build_payload(
     model_kwargs: Mapping[str, Any] | None = None,
     extra_body: Mapping[str, Any] | None = None,
     disabled: Mapping[str, Any] | None = None,
+    endings: Rules | None = None,
 ) -> tuple[dict[str, Any], CallOptions]:
     """Return the body of a request, without its messages, and the call's options.
 
@@ -86,10 +92,12 @@ def build_payload(
         model_kwargs: Keys to send as they are.
         extra_body: Keys to send as they are; the call's own are added to them.
         disabled: Parameters to hold back: name to `None`, or to a list of values.
+        endings: What to do about models and parameters that end.
 
     Raises:
         CerebrasInvalidRequestError: A name is unknown, a value out of range, or two
             parameters do not go together.
+        ModelRetiredError: The model is served no more.
     """
     values = dict(defaults)
     extra = {**(model_kwargs or {}), **(extra_body or {})}
@@ -136,7 +144,11 @@ def build_payload(
     values = {name: value for name, value in values.items() if value is not None}
     _convert(values)
     _hold_back(values, disabled)
-    check_payload(values, model, stream=stream)
+    asked, is_public = model, False
+    if endings is not None:
+        model = endings.at_call(model)
+        is_public = endings.is_public
+    check_payload(values, model, stream=stream, is_public=is_public)
     body: dict[str, Any] = {"model": model}
     for name, value in values.items():
         body[params[name].wire] = value
@@ -148,7 +160,9 @@ def build_payload(
         body.pop("stream_options", None)
     body.update(extra)
     _check_stream({"n": body.get("n")}, stream=stream)
-    return body, CallOptions(headers=headers, **options)
+    if endings is not None and "max_completion_tokens" in by_wire:
+        endings.parameters(body, "chat")
+    return body, CallOptions(headers=headers, asked_model=asked, **options)
 
 
 def encode_payload(payload: Mapping[str, Any], *, form: str = "json") -> bytes:
@@ -214,7 +228,7 @@ def _explain(name: str, known: set[str]) -> str:
             f"{name!r} belongs to the constructor and cannot be given to a call; "
             f"a call takes timeout, extra_headers and extra_body."
         )
-    return explain_unknown(name, known)
+    return explain_reasoning_parameter(name) or explain_unknown(name, known)
 
 
 def _model_of_call(value: Any) -> str:
@@ -297,7 +311,9 @@ def _in(value: Any, held: Any) -> bool:
 # ---------------------------------------------------------------- what goes together
 
 
-def check_payload(values: dict[str, Any], model: str, *, stream: bool) -> None:
+def check_payload(
+    values: dict[str, Any], model: str, *, stream: bool, is_public: bool = False
+) -> None:
     """Refuse combinations that the service refuses, before anything is sent.
 
     What a model can do is catalog data; models that the catalog does not know are not
@@ -308,14 +324,30 @@ def check_payload(values: dict[str, Any], model: str, *, stream: bool) -> None:
             `parallel_tool_calls` is taken out.
         model: The model's id.
         stream: Whether a stream is asked for.
+        is_public: Whether the public service is called; what a dedicated endpoint or
+            another server allows is not in the catalog.
 
     Raises:
         CerebrasInvalidRequestError: Two parameters do not go together.
         UnsupportedFeatureError: The model does not offer what is asked.
     """
     _check_rules(values, stream=stream)
+    if is_public and values.get("max_tokens"):
+        _check_length(values["max_tokens"], model)
     if not _MODEL_MATTERS.isdisjoint(values):
         _check_model(values, model)
+
+
+def _check_length(tokens: int, model: str) -> None:
+    card = find_model(model)
+    most = card.limits("developer").max_output_tokens if card else None
+    if most is not None and tokens > most:
+        msg = (
+            f"max_tokens={tokens:,} is more than {model} writes at once: {most:,}. If "
+            "the service has raised it since the catalog was checked, send it as "
+            "extra_body={'max_completion_tokens': ...}."
+        )
+        raise CerebrasInvalidRequestError(msg)
 
 
 _MODEL_MATTERS = {
@@ -328,9 +360,6 @@ _MODEL_MATTERS = {
     "response_format",
     "parallel_tool_calls",
 }
-
-
-_FORMATS = ("text", "json_object", "json_schema")
 
 
 def _check_rules(values: Mapping[str, Any], *, stream: bool) -> None:

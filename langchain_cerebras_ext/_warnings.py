@@ -9,14 +9,18 @@ __all__ = ["warn_user"]
 
 # Frames of these packages lie between the user's line and ours.
 _BETWEEN = {
+    "anyio",
     "asyncio",
     "concurrent",
     "contextlib",
     "langchain",
     "langchain_cerebras_ext",
+    "langchain_classic",
     "langchain_core",
     "langgraph",
+    "langsmith",
     "pydantic",
+    "tenacity",
     "threading",
 }
 
@@ -30,10 +34,10 @@ def _level() -> int:
     """Return the `stacklevel`, as seen from our caller, of the user's frame."""
     level = 0
     frame = sys._getframe(1)  # noqa: SLF001 - what `warnings` itself reads
-    while frame.f_back is not None:
+    while frame:  # the outermost is a script's own code
         name = str(frame.f_globals.get("__name__", ""))
         if name.partition(".")[0] not in _BETWEEN:
             return level
-        frame = frame.f_back
+        frame = frame.f_back  # type: ignore[assignment] # None at the end
         level += 1
     return 1

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from langchain_cerebras_ext import _translator
 from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
-from langchain_cerebras_ext._config import strip_provider
+from langchain_cerebras_ext._config import is_public_service, strip_provider
 from langchain_cerebras_ext._connection import CerebrasConnection, token_aware
 from langchain_cerebras_ext._events import EventWriter
 from langchain_cerebras_ext._messages_in import to_wire_messages
@@ -39,10 +39,11 @@ from langchain_cerebras_ext._request import (
 from langchain_cerebras_ext._status import rate_limits
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext._warnings import warn_user
-from langchain_cerebras_ext.catalog import find_model
+from langchain_cerebras_ext.catalog import find_model, get_model
 from langchain_cerebras_ext.errors import (
     CerebrasAnswerWarning,
     CerebrasConfigurationError,
+    CerebrasContextWarning,
     MissingExtraError,
 )
 
@@ -182,7 +183,12 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         """Refuse what the API refuses, as far as the fields alone tell."""
-        check_payload(self._defaults(), self.model_name, stream=self.streaming)
+        check_payload(
+            self._defaults(),
+            self.model_name,
+            stream=self.streaming,
+            is_public=is_public_service(self.cerebras_api_base),
+        )
         return self
 
     @model_validator(mode="after")
@@ -203,6 +209,30 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         return super()._prepare(given)
 
     # --------------------------------------------------------------------- identity
+
+    @classmethod
+    def recommended(cls, model: str, **kwargs: Any) -> Self:
+        """Return the model with the sampling that is advised for it.
+
+        Args:
+            model: The model's id.
+            kwargs: The constructor's other arguments; they win.
+
+        Raises:
+            UnknownModelError: The catalog has no such model.
+
+        Example:
+            ```python
+            model = ChatCerebras.recommended("qwen-3.8-27b", max_tokens=500)
+            ```
+        """
+        sampling = get_model(strip_provider(model)).recommended_sampling
+        advised = {
+            name: value
+            for name in ("temperature", "top_p")
+            if (value := getattr(sampling, name, None)) is not None
+        }
+        return cls(model=model, **{**advised, **kwargs})
 
     @property
     def _llm_type(self) -> str:
@@ -278,21 +308,45 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             model_kwargs=self.model_kwargs,
             extra_body=self.extra_body,
             disabled=self.disabled_params,
+            endings=self._endings(),
         )
         model = payload["model"]
         payload["messages"] = to_wire_messages(messages, model_rules(model))
         headers = dict(options.headers)
         if self.queue_threshold is not None:
             headers.setdefault("queue_threshold", self.queue_threshold)
-        return self._call(
+        call = self._call(
             payload,
             stream=stream,
             model=model,
+            asked_model=options.asked_model,
             timeout=options.timeout,
             headers=headers,
             heard=heard,
             input_tokens=lambda: self._estimate(messages, payload),
         )
+        self._warn_of_length(call, messages, payload)
+        return call
+
+    def _warn_of_length(
+        self, call: Call, messages: list[BaseMessage], payload: Mapping[str, Any]
+    ) -> None:
+        """Warn of a prompt that the model's window will hardly hold.
+
+        Few bytes are few tokens, so that ordinary prompts are not even counted.
+        """
+        card = find_model(payload["model"])
+        window = card.limits("developer").context_tokens if card else None
+        if window is None or len(call.body or b"") < window or not _is_text(messages):
+            return
+        tokens = self._estimate(messages, payload)
+        if tokens > window * _SURELY:
+            msg = (
+                f"The prompt has about {tokens:,} tokens, and {payload['model']} takes "
+                f"{window:,} with the answer: the service will probably refuse it. "
+                "Shorten it; SummarizationMiddleware of LangChain does it by itself."
+            )
+            warn_user(msg, CerebrasContextWarning)
 
     def _estimate(self, messages: list[BaseMessage], payload: Mapping[str, Any]) -> int:
         """Return about how many tokens a prompt has, rather too many than too few."""
@@ -301,10 +355,12 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         model = self.tiktoken_model_name or payload["model"]
         return count_message_tokens(messages, model, tools=payload.get("tools"))
 
-    def _metadata_of(self, answer: Answer, output_tokens: int | None) -> dict[str, Any]:
+    def _metadata_of(
+        self, call: Call, answer: Answer, output_tokens: int | None
+    ) -> dict[str, Any]:
         return self._metadata(
             answer.headers,
-            tries(answer.attempts, answer.failed),
+            {**call.renamed(), **tries(answer.attempts, answer.failed)},
             measured(
                 elapsed_s=answer.elapsed_s,
                 first_token_s=None,
@@ -314,11 +370,11 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         )
 
     def _metadata_of_stream(
-        self, stream: OpenStream | AsyncOpenStream
+        self, call: Call, stream: OpenStream | AsyncOpenStream
     ) -> dict[str, Any]:
         return self._metadata(
             stream.headers,
-            tries(stream.attempts, stream.failed),
+            {**call.renamed(), **tries(stream.attempts, stream.failed)},
             measured(
                 elapsed_s=stream.elapsed_s,
                 first_token_s=stream.first_token_s,
@@ -368,7 +424,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     def _result(self, call: Call, answer: Answer) -> ChatResult:
         response = answer.response
         tokens = (response.usage or {}).get("completion_tokens")
-        metadata = self._metadata_of(answer, tokens)
+        metadata = self._metadata_of(call, answer, tokens)
         generations = build_generations(response, metadata)
         for generation in generations:
             _tell_notice(generation.message.response_metadata, call)
@@ -447,7 +503,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         return deltas
 
     def _end(self, call: Call, stream: OpenStream | AsyncOpenStream) -> _Part:
-        ending = ending_of_stream(stream.reader, self._metadata_of_stream(stream))
+        ending = ending_of_stream(stream.reader, self._metadata_of_stream(call, stream))
         _tell_notice(ending.response_metadata, call)
         return _Part(ending.message_id, None, [], ending)
 
@@ -681,6 +737,20 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         del kwargs
         model = self.tiktoken_model_name or self.model_name
         return count_message_tokens(messages, model, tools=tools)
+
+
+_SURELY = 1.35
+"""Estimates of texts lie up to so much too high."""
+
+
+def _is_text(messages: list[BaseMessage]) -> bool:
+    """Whether there is no image among the messages: their bytes are few tokens."""
+    return all(
+        isinstance(part, str) or part.get("type") in {"text", "reasoning", "thinking"}
+        for message in messages
+        if not isinstance(message.content, str)
+        for part in message.content
+    )
 
 
 def _tell_notice(metadata: Mapping[str, Any], call: Call) -> None:

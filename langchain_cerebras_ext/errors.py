@@ -84,6 +84,8 @@ __all__ = [
     "CerebrasAnswerWarning",
     "CerebrasConfigurationError",
     "CerebrasConnectionError",
+    "CerebrasContextWarning",
+    "CerebrasDeprecationWarning",
     "CerebrasError",
     "CerebrasInvalidRequestError",
     "CerebrasResponseError",
@@ -162,6 +164,18 @@ class CerebrasAnswerWarning(UserWarning):
     """An answer is whole, but not what was hoped for: filtered, or only reasoning."""
 
 
+class CerebrasDeprecationWarning(UserWarning):
+    """A model or a parameter ends, or has ended.
+
+    Python shows it by default, unlike a `DeprecationWarning`, since it concerns whoever
+    runs the program.
+    """
+
+
+class CerebrasContextWarning(UserWarning):
+    """A prompt is probably longer than the model's context window."""
+
+
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
     """One try of a call that failed and was followed by another.
@@ -174,6 +188,7 @@ class FailedAttempt:
         wait_s: Seconds until the next try.
         billed: Whether the service may have counted its tokens; as in
             `CerebrasError.billed`.
+        usage: The tokens that it has counted, if it said so.
     """
 
     error_type: str
@@ -182,6 +197,7 @@ class FailedAttempt:
     elapsed_s: float
     wait_s: float
     billed: bool | None
+    usage: UsageMetadata | None = field(default=None, hash=False)
 
 
 class CerebrasError(ModelError):
@@ -516,6 +532,9 @@ class NotFoundError(CerebrasStatusError, ModelNotFoundError):
 
 class ModelRetiredError(NotFoundError):
     """404: the model is no longer served.
+
+    Also raised before anything is sent, where the catalog knows it and the public
+    service would be asked; `attempts` and `status_code` are 0 then.
 
     Attributes:
         retired_on: Since when, as the catalog knows it.

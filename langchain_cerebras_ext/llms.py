@@ -181,6 +181,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             stream=stream,
             model_kwargs=self.model_kwargs,
             extra_body=self.extra_body,
+            endings=self._endings(),
         )
         from langchain_cerebras_ext._tokens import count_text_tokens
 

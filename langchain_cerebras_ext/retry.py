@@ -254,6 +254,15 @@ class Retrier:
         if self.attempts:
             error.elapsed_s = self.clock() - self._started
 
+    def resent(self, error: CerebrasError) -> None:
+        """Note that the transport has sent a request again, at once.
+
+        It does so when a kept connection turns out to be closed: most likely nobody
+        has read the request, but nobody knows.
+        """
+        self._tell(error, 0.0)
+        self.attempts += 1
+
     def exclude(self, seconds: float) -> None:
         """Leave a wait out of the call's time: that for our own rate limiter."""
         self._started += seconds
@@ -322,6 +331,7 @@ class Retrier:
             elapsed_s=self.clock() - self._started,
             wait_s=wait_s,
             billed=error.billed,
+            usage=error.partial_usage,
         )
         self.failed.append(failure)
         if self.watch is not None:

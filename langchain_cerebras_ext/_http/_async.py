@@ -15,25 +15,32 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_cerebras_ext._http._content import find_decoder
 from langchain_cerebras_ext._http._errors import (
+    ERROR_STATUS,
     PROXY_REFUSES,
+    Fault,
     closed_while_read,
     is_system_timeout,
     map_error,
     refused_by_proxy,
+    shown_cause,
     too_long,
 )
 from langchain_cerebras_ext._http._headers import join_headers, request_headers
 from langchain_cerebras_ext._http._limits import INFINITE, LimitError, Limits
+from langchain_cerebras_ext._http._options import ERROR_WITHIN_S, MAX_ERROR_BYTES
 from langchain_cerebras_ext._http._route import Router, read_environment
 from langchain_cerebras_ext._http._tls import TlsContexts
+from langchain_cerebras_ext.errors import CerebrasConnectionError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 
     import aiohttp
     from yarl import URL
 
+    from langchain_cerebras_ext._http._content import ContentDecoder
     from langchain_cerebras_ext._http._options import Timeouts, TransportOptions
     from langchain_cerebras_ext._http._route import Environment, Route
 
@@ -60,6 +67,7 @@ class AsyncResponse:
         "__weakref__",
         "_alarm",
         "_closed",
+        "_decoder",
         "_ended",
         "_headers",
         "_late",
@@ -81,6 +89,7 @@ class AsyncResponse:
         self._limits = limits
         self._max_bytes = max_bytes
         self._closed = self._ended = self._late = False
+        self._decoder: ContentDecoder | None = None
         self._loop = asyncio.get_running_loop()
         self._alarm: asyncio.TimerHandle | None = None
         if limits.deadline != INFINITE:
@@ -92,7 +101,7 @@ class AsyncResponse:
     def headers(self) -> Mapping[str, str]:
         """The headers, by lower-case name."""
         if self._headers is None:
-            self._headers = join_headers(self._raw.headers.items())
+            self._headers = join_headers(self._raw.headers.items(), "utf-8")
         return self._headers
 
     def expire(self) -> None:
@@ -101,7 +110,9 @@ class AsyncResponse:
         self._raw.close()
 
     async def read(self) -> bytes:
-        """Return the whole body."""
+        """Return the whole body; of one with an error status what comes, as below."""
+        if self.status >= ERROR_STATUS:
+            return await self.read_what_comes()
         pieces: list[bytes] = []
         size = 0
         async with contextlib.aclosing(self.iter_raw()) as parts:
@@ -111,6 +122,32 @@ class AsyncResponse:
                 if size > self._max_bytes:
                     raise too_long(self._max_bytes)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def read_what_comes(
+        self, *, within_s: float = ERROR_WITHIN_S, max_bytes: int = MAX_ERROR_BYTES
+    ) -> bytes:
+        """Return as much of the body as comes; never raises for what does not.
+
+        For a body that only explains: the status has said what is wrong, and that a
+        server stalls or breaks off in its explanation must not hide it.
+        """
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with (
+                asyncio.timeout(within_s),
+                contextlib.aclosing(self.iter_raw()) as parts,
+            ):
+                async for piece in parts:
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size >= max_bytes:
+                        break
+        except (TimeoutError, CerebrasConnectionError):
+            pass
+        finally:
+            await self.aclose()
+        return b"".join(pieces)[:max_bytes]
 
     async def iter_raw(self) -> AsyncGenerator[bytes]:
         """Yield what has come, decoded; never waits for more.
@@ -123,24 +160,37 @@ class AsyncResponse:
             raise closed_while_read(self._route)
         readany = self._raw.content.readany
         try:
+            self._decoder = find_decoder(self._raw.headers.get("content-encoding"))
             data = await readany()
             if data:
                 self._body_started()
             while data:
-                yield data
+                for piece in self._decoded(data):
+                    yield piece
                 data = await readany()
             self._end()
         except Exception as error:
             if not _is_engine_error(error):
                 raise
-            rest = _unread(self._raw.content)
-            if rest:
-                yield rest
-            raise self._explain(error) from error
+            for piece in self._decoded_rest(error):
+                yield piece
+            found = self._explain(error)
+            raise found from shown_cause(error, found)
         finally:
             await self.aclose()
 
+    def _decoded(self, data: bytes) -> Iterable[bytes]:
+        return (data,) if self._decoder is None else self._decoder.feed(data)
+
+    def _decoded_rest(self, error: Exception) -> Iterator[bytes]:
+        """Yield what came before a failure, unless that was what failed."""
+        rest = b"" if isinstance(error, Fault) else _unread(self._raw.content)
+        with contextlib.suppress(Fault):
+            yield from self._decoded(rest) if rest else ()
+
     def _end(self) -> None:
+        if self._decoder is not None and not self._late:
+            self._decoder.finish()
         if self._late:
             raise self._limits.passed(INFINITE)
         if self._closed and not self._ended:  # meanwhile, by another task
@@ -155,7 +205,7 @@ class AsyncResponse:
             protocol.read_timeout = _none_if_infinite(self._limits.idle_s)
             protocol.start_timeout()
 
-    def _explain(self, error: Exception) -> Exception:
+    def _explain(self, error: Exception) -> CerebrasConnectionError:
         if self._late:
             return map_error(self._limits.passed(INFINITE), self._route)
         if is_system_timeout(error):
@@ -224,8 +274,8 @@ def _is_engine_error(error: Exception) -> bool:
     import aiohttp
     from aiohttp.http_exceptions import HttpProcessingError
 
-    engine = (OSError, LimitError, ValueError, aiohttp.ClientError, HttpProcessingError)
-    return isinstance(error, engine)
+    engine = (OSError, LimitError, Fault, ValueError, aiohttp.ClientError)
+    return isinstance(error, (*engine, HttpProcessingError))
 
 
 def _unread(content: Any) -> bytes:
@@ -276,13 +326,20 @@ class _Attempt:
 
     Attributes:
         dialled: A connection was made for it.
+        connecting: It waits for a connection that is ready.
     """
 
     def __init__(self) -> None:
-        self.dialled = False
+        self.dialled = self.connecting = False
 
 
 _attempt: ContextVar[_Attempt | None] = ContextVar("cerebras_attempt", default=None)
+
+
+def _note_connecting(connecting: bool) -> None:
+    attempt = _attempt.get()
+    if attempt is not None:
+        attempt.connecting = connecting
 
 
 @lru_cache(maxsize=64)
@@ -346,13 +403,15 @@ class AsyncTransport:
         headers: Mapping[str, str],
         body: bytes | None,
         timeouts: Timeouts,
+        *,
+        resent: Callable[[CerebrasConnectionError], None] | None = None,
     ) -> AsyncResponse:
         """Send a request, and return when the answer's head has come.
 
         Any status is returned, redirects too. A request is sent a second time only if
         a kept connection turns out to have been closed before anything of the answer
-        came: the server has left it unread, as far as anyone can know, so that it is
-        not billed twice.
+        came: the server has most likely left it unread. `resent` is called then, since
+        nobody can know.
 
         Raises:
             CerebrasConnectionError: No answer came; `kind` says why.
@@ -375,9 +434,12 @@ class AsyncTransport:
             except Exception as error:
                 if not _is_engine_error(error):
                     raise
+                found = _explain(error, route, limits, attempt)
                 if not may_resend or attempt.dialled or not _is_stale(error):
-                    raise _explain(error, route, limits) from error
+                    raise found from shown_cause(error, found)
                 may_resend = False
+                if resent is not None:
+                    resent(found)
         response = AsyncResponse(raw, route, limits, self.options.max_body_bytes)
         if raw.status == PROXY_REFUSES and route.proxy is not None:
             await response.aclose()
@@ -439,7 +501,10 @@ class AsyncTransport:
     def _make_session(self) -> aiohttp.ClientSession:
         import aiohttp
 
-        connector = aiohttp.TCPConnector(
+        from langchain_cerebras_ext._http._protocol import Connector
+
+        connector = Connector(
+            _note_connecting,
             limit=0,
             keepalive_timeout=self.options.keepalive_s,
             socket_factory=self._make_socket,
@@ -448,6 +513,7 @@ class AsyncTransport:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            auto_decompress=False,
             read_bufsize=_READ_BUFFER_BYTES,
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
@@ -496,7 +562,9 @@ def _is_stale(error: Exception) -> bool:
     )
 
 
-def _explain(error: Exception, route: Route, limits: Limits) -> Exception:
+def _explain(
+    error: Exception, route: Route, limits: Limits, attempt: _Attempt
+) -> CerebrasConnectionError:
     import aiohttp
 
     now = asyncio.get_running_loop().time()
@@ -504,10 +572,4 @@ def _explain(error: Exception, route: Route, limits: Limits) -> Exception:
         return map_error(limits.connect_passed(now), route)
     if is_system_timeout(error):
         return map_error(limits.passed(now), route)
-    unconnected = (
-        aiohttp.ClientConnectorError,
-        aiohttp.ClientConnectorDNSError,
-        aiohttp.ClientSSLError,
-        aiohttp.ClientHttpProxyError,
-    )
-    return map_error(error, route, connecting=isinstance(error, unconnected))
+    return map_error(error, route, connecting=attempt.connecting)

@@ -10,6 +10,7 @@ __all__ = ["ChunkedBodyError", "ChunkedDecoder"]
 
 _HEX = b"0123456789abcdefABCDEF"
 _MAX_LINE_BYTES = 64 * 1024
+_MAX_SIZE_DIGITS = 15
 
 
 class ChunkedBodyError(ValueError):
@@ -57,6 +58,7 @@ class ChunkedDecoder:
             line_end = data.find(b"\r\n", at)
             if line_end < 0:
                 _check_line(size - at)
+                _size_digits(data[at:].removesuffix(b"\r"))
                 break
             length = _length(data[at:line_end])
             if not length:
@@ -73,12 +75,23 @@ class ChunkedDecoder:
 
 
 def _length(line: bytes) -> int:
-    text = line.partition(b";")[0].rstrip(b" \t") if b";" in line else line
-    # Python's own reading of numbers is laxer than the standard's.
-    if not text or text.strip(_HEX):
-        msg = f"a chunk's size is {line[:20]!r}"
+    text = _size_digits(line)
+    if not text:
+        msg = "a chunk has no size"
         raise ChunkedBodyError(msg)
     return int(text, 16)
+
+
+def _size_digits(line: bytes) -> bytes:
+    """Return the digits of a chunk's size, as far as they have come."""
+    text = line
+    if text.strip(_HEX):
+        text = line.partition(b";")[0].rstrip(b" \t")
+    # Python's own reading of numbers is laxer than the standard's.
+    if text.strip(_HEX) or len(text.lstrip(b"0")) > _MAX_SIZE_DIGITS:
+        msg = "a chunk's size is no number"
+        raise ChunkedBodyError(msg)
+    return text
 
 
 def _check_line(length: int) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._http._route import Route
 
 __all__ = [
+    "ERROR_STATUS",
     "PROXY_REFUSES",
     "Fault",
     "causes",
@@ -34,6 +35,7 @@ __all__ = [
     "map_error",
     "map_limit",
     "refused_by_proxy",
+    "shown_cause",
     "too_long",
 ]
 
@@ -60,11 +62,14 @@ _IDLE_CURE = (
     "Try again, or raise timeout; in a stream timeout={'first_byte': ...} before its "
     "first byte, stream_chunk_timeout after it."
 )
-_UNREACHED = {"dns", "refused", "reset", "closed", "other"}
+_UNREACHED = {"dns", "refused", "reset", "closed", "protocol", "other"}
 
 
 PROXY_REFUSES = 407
 """The status by which a proxy wants a name and password."""
+
+ERROR_STATUS = 400
+"""From here on a status says that there is no answer."""
 
 
 class Fault(Exception):  # noqa: N818
@@ -98,6 +103,18 @@ def refused_by_proxy(route: Route) -> CerebrasConnectionError:
 def too_long(limit: int) -> CerebrasConnectionError:
     """Say that an answer is longer than the bound."""
     return connection_error("protocol", f"The answer is longer than {limit} bytes")
+
+
+def shown_cause(error: Exception, found: CerebrasConnectionError) -> Exception:
+    """Return what to show as the cause of an error, in tracebacks too.
+
+    The engines' errors about what is no HTTP repeat it, and a server that answers with
+    such may well answer with what it was sent, the key among it.
+    """
+    repeats = found.kind == "protocol" or type(error).__name__ == _DISCONNECTED
+    if not repeats or isinstance(error, Fault):
+        return error
+    return Fault(kind=found.kind, text=type(error).__name__)
 
 
 def is_system_timeout(error: Exception) -> bool:
@@ -223,6 +240,7 @@ def _classify_system(error: BaseException) -> tuple[str, str] | None:
     return None
 
 
+_DISCONNECTED = "ServerDisconnectedError"
 _GARBLED = {
     # http.client and aiohttp
     "BadStatusLine",
@@ -243,7 +261,7 @@ _BY_NAME = {
     # urllib3
     "ProtocolError": "protocol",
     # aiohttp
-    "ServerDisconnectedError": "closed",
+    _DISCONNECTED: "closed",
     "ClientPayloadError": "closed",
     "ClientOSError": "reset",
     "ClientConnectionResetError": "reset",
@@ -264,7 +282,7 @@ def _classify_wrapper(error: BaseException) -> tuple[str, str] | None:
     if kind is None:
         return None
     text = str(error) or name
-    if name == "ServerDisconnectedError":
+    if name == _DISCONNECTED:
         # aiohttp gives the head, as far as it came, instead of a text.
         nothing = isinstance(getattr(error, "message", None), str)
         return kind, _cut("without an answer" if nothing else "inside the headers")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langchain_cerebras_ext._http._errors import Fault
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["join_headers", "request_headers"]
+__all__ = ["check_framing", "join_headers", "request_headers"]
 
 _NOT_IN_NAMES = frozenset(' \t"(),/:;<=>?@[\\]{}')
+_MAX_LENGTH_DIGITS = 18
+_CHUNKED = ["chunked"]
 
 
 def request_headers(given: Mapping[str, str]) -> dict[str, str]:
@@ -52,11 +55,50 @@ def _checked(name: str, value: str) -> str:
     return value
 
 
-def join_headers(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers by lower-case name; those that are repeated are joined."""
+def check_framing(lengths: Sequence[str], codings: Sequence[str]) -> None:
+    """Refuse an answer of which nobody can say for sure where it ends.
+
+    To guess would be to take a part for the whole, to wait for what never comes, or to
+    read the rest as the answer to the next request. The engines guess differently.
+
+    Args:
+        lengths: The values of `Content-Length`.
+        codings: The values of `Transfer-Encoding`.
+
+    Raises:
+        Fault: The end is unknown (RFC 9112, section 6.3).
+    """
+    if codings and (lengths or [text.strip().lower() for text in codings] != _CHUNKED):
+        text = "its Transfer-Encoding cannot be read, or comes with a Content-Length"
+        raise Fault(kind="protocol", text=text)
+    if lengths and (len(lengths) > 1 or not _is_length(lengths[0])):
+        text = "its Content-Length is no number, or comes twice"
+        raise Fault(kind="protocol", text=text)
+
+
+def _is_length(text: str) -> bool:
+    text = text.strip(" \t")
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_LENGTH_DIGITS
+
+
+def join_headers(
+    pairs: Iterable[tuple[str, str]], encoding: str = "latin-1"
+) -> dict[str, str]:
+    """Return headers by lower-case name; those that are repeated are joined.
+
+    Args:
+        pairs: Names and values, as the engine read them.
+        encoding: How the engine made text of the bytes. We read them as UTF-8, and put
+            the replacement character for what is none.
+    """
     found: dict[str, str] = {}
     for name, value in pairs:
         lower = name.lower()
+        if not value.isascii():
+            raw = value.encode(encoding, "surrogateescape")
+            value = raw.decode("utf-8", "replace")  # noqa: PLW2901
+        if "\n" in value:  # it goes on in the next line, as was once allowed
+            value = " ".join(map(str.strip, value.split("\n")))  # noqa: PLW2901
         value = value.strip()  # noqa: PLW2901 (http.client leaves blanks at the end)
         found[lower] = f"{found[lower]}, {value}" if lower in found else value
     return found

@@ -11,18 +11,25 @@ import contextlib
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-from langchain_cerebras_ext._http._errors import map_error, too_long
+from langchain_cerebras_ext._http._errors import ERROR_STATUS, map_error, too_long
 from langchain_cerebras_ext._http._limits import INFINITE, LimitError, Limits
-from langchain_cerebras_ext._http._options import TransportOptions
+from langchain_cerebras_ext._http._options import (
+    ERROR_WITHIN_S,
+    MAX_ERROR_BYTES,
+    TransportOptions,
+)
 from langchain_cerebras_ext._http._route import Environment, Router
-from langchain_cerebras_ext.errors import CerebrasConfigurationError, CerebrasError
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    CerebrasConnectionError,
+    CerebrasError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Mapping
 
     from langchain_cerebras_ext._http._options import Timeouts
     from langchain_cerebras_ext._http._route import Route
-    from langchain_cerebras_ext.errors import CerebrasConnectionError
 
 _FAMILIES = frozenset({"httpx", "httpx2"})
 
@@ -110,7 +117,9 @@ class HttpxResponse:
         self._max_bytes = max_bytes
 
     def read(self) -> bytes:
-        """Return the whole body."""
+        """Return the whole body; of one with an error status what comes, as below."""
+        if self.status >= ERROR_STATUS:
+            return self.read_what_comes()
         pieces: list[bytes] = []
         size = 0
         for piece in self.iter_raw():
@@ -118,6 +127,25 @@ class HttpxResponse:
             size += len(piece)
             _check_size(size, self._max_bytes)
         return b"".join(pieces)
+
+    def read_what_comes(
+        self, *, within_s: float = ERROR_WITHIN_S, max_bytes: int = MAX_ERROR_BYTES
+    ) -> bytes:
+        """Return as much of the body as comes; never raises for what does not."""
+        self._limits.deadline = min(self._limits.deadline, monotonic() + within_s)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            for piece in self.iter_raw():
+                pieces.append(piece)
+                size += len(piece)
+                if size >= max_bytes:
+                    break
+        except CerebrasConnectionError:
+            pass
+        finally:
+            self.close()
+        return b"".join(pieces)[:max_bytes]
 
     def iter_raw(self) -> Iterator[bytes]:
         """Yield the body, decoded, as the client hands it on."""
@@ -179,8 +207,10 @@ class HttpxTransport:
         headers: Mapping[str, str],
         body: bytes | None,
         timeouts: Timeouts,
+        *,
+        resent: object = None,  # noqa: ARG002 - the other transports' signature
     ) -> HttpxResponse:
-        """Send a request, and return when the answer's head has come.
+        """Send a request, once, and return when the answer's head has come.
 
         Raises:
             CerebrasConnectionError: No answer came; `kind` says why.
@@ -216,7 +246,9 @@ class AsyncHttpxResponse:
         self._max_bytes = max_bytes
 
     async def read(self) -> bytes:
-        """Return the whole body."""
+        """Return the whole body; of one with an error status what comes, as below."""
+        if self.status >= ERROR_STATUS:
+            return await self.read_what_comes()
         pieces: list[bytes] = []
         size = 0
         async with contextlib.aclosing(self.iter_raw()) as parts:
@@ -225,6 +257,26 @@ class AsyncHttpxResponse:
                 size += len(piece)
                 _check_size(size, self._max_bytes)
         return b"".join(pieces)
+
+    async def read_what_comes(
+        self, *, within_s: float = ERROR_WITHIN_S, max_bytes: int = MAX_ERROR_BYTES
+    ) -> bytes:
+        """Return as much of the body as comes; never raises for what does not."""
+        self._limits.deadline = min(self._limits.deadline, monotonic() + within_s)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with contextlib.aclosing(self.iter_raw()) as parts:
+                async for piece in parts:
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size >= max_bytes:
+                        break
+        except CerebrasConnectionError:
+            pass
+        finally:
+            await self.aclose()
+        return b"".join(pieces)[:max_bytes]
 
     async def iter_raw(self) -> AsyncGenerator[bytes]:
         """Yield the body, decoded, as the client hands it on."""
@@ -281,8 +333,10 @@ class AsyncHttpxTransport:
         headers: Mapping[str, str],
         body: bytes | None,
         timeouts: Timeouts,
+        *,
+        resent: object = None,  # noqa: ARG002 - the other transports' signature
     ) -> AsyncHttpxResponse:
-        """Send a request, and return when the answer's head has come.
+        """Send a request, once, and return when the answer's head has come.
 
         Raises:
             CerebrasConnectionError: No answer came; `kind` says why.

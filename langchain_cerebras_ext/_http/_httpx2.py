@@ -69,18 +69,28 @@ def _to_httpx2(
     return kind(error.message, request=request)
 
 
+def _ends_stream(data: bytes) -> bool:
+    """Whether the SDK will stop here, before the body's last bytes."""
+    return b"[DONE]" in data[-16:]
+
+
 class _SyncStream(httpx2.SyncByteStream):
     def __init__(self, response: SyncResponse, request: httpx2.Request) -> None:
         self._response = response
         self._request = request
+        self._is_over = False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._response.iter_raw()
+            for data in self._response.iter_raw():
+                self._is_over = _ends_stream(data)
+                yield data
         except CerebrasConnectionError as error:
             raise _to_httpx2(error, self._request) from error
 
     def close(self) -> None:
+        if self._is_over:  # so that the connection can serve the next call
+            self._response.finish()
         self._response.close()
 
 
@@ -114,15 +124,19 @@ class _AsyncStream(httpx2.AsyncByteStream):
     def __init__(self, response: AsyncResponse, request: httpx2.Request) -> None:
         self._response = response
         self._request = request
+        self._is_over = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for data in self._response.iter_raw():
+                self._is_over = _ends_stream(data)
                 yield data
         except CerebrasConnectionError as error:
             raise _to_httpx2(error, self._request) from error
 
     async def aclose(self) -> None:
+        if self._is_over:
+            await self._response.finish()
         await self._response.aclose()
 
 

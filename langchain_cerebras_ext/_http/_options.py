@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+ERROR_WITHIN_S = 5.0
+"""How long to read a body that only explains a status."""
+
+MAX_ERROR_BYTES = 1 << 20
+"""How much of it: the longest explanation that can still be taken apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:

@@ -8,6 +8,7 @@ so that a server which drips its answer byte by byte is cut off as well.
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import os
 import socket
@@ -21,24 +22,38 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HeaderParsingError
 from urllib3.util import SKIP_HEADER
+from urllib3.util.response import assert_header_parsing
 
 from langchain_cerebras_ext._http._chunked import ChunkedBodyError, ChunkedDecoder
+from langchain_cerebras_ext._http._content import find_decoder
 from langchain_cerebras_ext._http._dial import dial
 from langchain_cerebras_ext._http._errors import (
+    ERROR_STATUS,
     PROXY_REFUSES,
     Fault,
     closed_while_read,
     is_system_timeout,
     map_error,
     refused_by_proxy,
+    shown_cause,
     too_long,
 )
-from langchain_cerebras_ext._http._headers import join_headers, request_headers
+from langchain_cerebras_ext._http._headers import (
+    check_framing,
+    join_headers,
+    request_headers,
+)
 from langchain_cerebras_ext._http._limits import INFINITE, LimitError, Limits
-from langchain_cerebras_ext._http._options import Timeouts
+from langchain_cerebras_ext._http._options import (
+    ERROR_WITHIN_S,
+    MAX_ERROR_BYTES,
+    Timeouts,
+)
 from langchain_cerebras_ext._http._route import Router, read_environment
 from langchain_cerebras_ext._http._tls import TlsContexts
+from langchain_cerebras_ext.errors import CerebrasConnectionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -90,10 +105,14 @@ class _Timed(socket.socket):
     Attributes:
         call: The one that uses the connection now.
         used_at: When the last byte came.
+        resting: Nothing is read from the network now; whoever tries is told so.
+        spoiled: More came than was asked for.
     """
 
     call: _Call | None = None
     used_at = 0.0
+    resting = False
+    spoiled = False
     _waits_s: float | None = -1.0
 
     def settimeout(self, value: float | None) -> None:
@@ -126,6 +145,10 @@ class _Timed(socket.socket):
         finally:
             self.used_at = monotonic()
 
+    def _check_awake(self) -> None:
+        if self.resting:
+            raise BlockingIOError(errno.EAGAIN, "resting")
+
     def _heard(self, count: int) -> None:
         call = self.call
         if call is None or call.head_done:
@@ -139,12 +162,14 @@ class _Timed(socket.socket):
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         """Read as the parent does, within the limits; TLS in TLS reads by this."""
+        self._check_awake()
         data = self._within(super().recv, buflen, flags)
         self._heard(len(data))
         return data
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         """Read as the parent does, within the limits."""
+        self._check_awake()
         count = self._within(super().recv_into, buffer, nbytes or len(buffer), flags)
         self._heard(count)
         return count
@@ -166,13 +191,40 @@ class _TimedTLS(_Timed, ssl.SSLSocket):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer that may be announced by hints (103), not only by 100."""
+    """An answer whose head is read strictly, after hints (103) as well as after 100.
+
+    Python's own reader drops a header line that it cannot read and all that follow, the
+    length among them.
+    """
 
     def begin(self) -> None:
         super().begin()
         while _CONTINUE <= self.status < 200 and self.status != _SWITCHING:  # noqa: PLR2004
             self.headers: Any = None  # else the head counts as read
             super().begin()
+        headers = self.headers
+        try:
+            assert_header_parsing(headers)
+        except HeaderParsingError:
+            text = "a line of its headers cannot be read"
+            raise Fault(kind="protocol", text=text) from None  # it repeats the line
+        if any("\0" in value for value in headers.values()):
+            raise Fault(kind="protocol", text="its headers hold a NUL")
+        check_framing(
+            headers.get_all("content-length", ()),
+            headers.get_all("transfer-encoding", ()),
+        )
+
+    def _close_conn(self) -> None:
+        """Let go of the connection, and see whether more came than this answer."""
+        fp: Any = self.fp
+        timed = _timed(getattr(getattr(fp, "raw", None), "_sock", None))
+        if timed is not None and not timed.spoiled:
+            timed.resting = True
+            with contextlib.suppress(OSError, ValueError):
+                timed.spoiled = bool(fp.peek(1)) or bool(_pending(timed))
+            timed.resting = False
+        super()._close_conn()  # type: ignore[misc] # typeshed knows it not
 
 
 def _timed(sock: Any) -> _Timed | None:
@@ -181,10 +233,15 @@ def _timed(sock: Any) -> _Timed | None:
     return inner if isinstance(inner, _Timed) else None
 
 
+def _pending(timed: _Timed) -> int:
+    """Return how many bytes TLS has read and holds."""
+    return timed.pending() if isinstance(timed, ssl.SSLSocket) else 0
+
+
 def _is_usable(sock: Any) -> bool:
     """Whether a kept connection may serve the current call."""
     call, timed = _current.call, _timed(sock)
-    if timed is None or call.fresh:
+    if timed is None or timed.spoiled or call.fresh:
         return False
     return monotonic() - timed.used_at <= call.keepalive_s
 
@@ -290,6 +347,17 @@ def _read_chunks(raw: Any) -> Iterator[bytes]:
         answer.close()  # it was read to its end: the connection can be kept
 
 
+def _decoded(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield the content of a body that may be compressed."""
+    decoder = find_decoder(encoding)
+    if decoder is None:
+        yield from parts
+        return
+    for part in parts:
+        yield from decoder.feed(part)
+    decoder.finish()
+
+
 class SyncResponse:
     """An answer whose head has come.
 
@@ -325,12 +393,13 @@ class SyncResponse:
         self._lock = threading.RLock()
         self._closed = self._ended = False
         self._parts: Iterator[bytes]
-        if raw.chunked and "content-encoding" not in raw.headers:
+        if raw.chunked:
             self._parts = _read_chunks(raw)
-        elif raw.chunked:
-            self._parts = raw.read_chunked(_READ_BYTES, decode_content=True)
         else:
             self._parts = iter(partial(raw.read1, _READ_BYTES), b"")
+        encoding = raw.headers.get("content-encoding")
+        if encoding:
+            self._parts = _decoded(self._parts, encoding)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -340,7 +409,9 @@ class SyncResponse:
         return self._headers
 
     def read(self) -> bytes:
-        """Return the whole body."""
+        """Return the whole body; of one with an error status what comes, as below."""
+        if self.status >= ERROR_STATUS:
+            return self.read_what_comes()
         pieces: list[bytes] = []
         size = 0
         try:
@@ -352,6 +423,30 @@ class SyncResponse:
         finally:
             self.close()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def read_what_comes(
+        self, *, within_s: float = ERROR_WITHIN_S, max_bytes: int = MAX_ERROR_BYTES
+    ) -> bytes:
+        """Return as much of the body as comes; never raises for what does not.
+
+        For a body that only explains: the status has said what is wrong, and that a
+        server stalls or breaks off in its explanation must not hide it.
+        """
+        call = self._call
+        call.deadline = min(call.deadline, monotonic() + within_s)
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            for piece in self.iter_raw():
+                pieces.append(piece)
+                size += len(piece)
+                if size >= max_bytes:
+                    break
+        except CerebrasConnectionError:
+            pass
+        finally:
+            self.close()
+        return b"".join(pieces)[:max_bytes]
 
     def iter_raw(self) -> Iterator[bytes]:
         """Yield the body as it comes, decoded: a chunk, or what there is of it.
@@ -373,7 +468,8 @@ class SyncResponse:
         except Exception as error:
             if not _is_engine_error(error):
                 raise
-            raise map_error(error, self._route) from error
+            found = map_error(error, self._route)
+            raise found from shown_cause(error, found)
         finally:
             self.close()
 
@@ -466,13 +562,15 @@ class SyncTransport:
         headers: Mapping[str, str],
         body: bytes | None,
         timeouts: Timeouts,
+        *,
+        resent: Callable[[CerebrasConnectionError], None] | None = None,
     ) -> SyncResponse:
         """Send a request, and return when the answer's head has come.
 
         Any status is returned, redirects too. A request is sent a second time, on a
         new connection, only if a kept one turns out to have been closed before a
-        byte of the answer came: the server has left it unread, as far as anyone can
-        know, so that it is not billed twice.
+        byte of the answer came: the server has most likely left it unread. `resent` is
+        called then, since nobody can know.
 
         Raises:
             CerebrasConnectionError: No answer came; `kind` says why.
@@ -497,8 +595,10 @@ class SyncTransport:
                 stale = not (call.dialled or call.heard)
                 if stale and found.kind in {"closed", "reset"}:
                     call.fresh = True
+                    if resent is not None:
+                        resent(found)
                     continue
-                raise found from error
+                raise found from shown_cause(error, found)
             response = SyncResponse(raw, route, call, self.options.max_body_bytes)
             if raw.status == PROXY_REFUSES and route.proxy is not None:
                 response.close()
@@ -526,6 +626,7 @@ class SyncTransport:
                         redirect=False,
                         assert_same_host=False,
                         preload_content=False,
+                        decode_content=False,
                     )
                 except urllib3.exceptions.ClosedPoolError:
                     # Somebody closed the transport since we took the pool.
@@ -581,9 +682,12 @@ class SyncTransport:
     def close(self) -> None:
         """Close the connections that are not in use."""
         with self._lock:
-            managers, self._managers, self._pools = self._managers, {}, {}
-        for manager in managers.values():
-            manager.clear()
+            pools = self._pools.values()
+            self._managers, self._pools = {}, {}
+        # Not left to urllib3, which closes a pool when nothing refers to it any more;
+        # an error of one of its calls does so, by its traceback.
+        for pool in pools:
+            pool.close()
 
     def forget(self) -> None:
         """Start anew in a forked process; the parent's connections stay its own."""

@@ -21,6 +21,7 @@ LAYERS = [
     "_http",
     "_config",
     "catalog",
+    "_deprecations",
     "_status",
     "wire",
     "retry",

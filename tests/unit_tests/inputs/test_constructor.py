@@ -59,6 +59,7 @@ TAKEN_CASES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Parameter 'disable_reasoning'")
 @pytest.mark.parametrize(("field", "wire", "value"), TAKEN_CASES)
 def test_a_value_in_range_is_a_field_and_is_sent(service, field, wire, value):
     model = service.model(**{field: value})
@@ -124,6 +125,7 @@ def test_every_parameter_of_the_api_is_a_field():
     )
 
 
+@pytest.mark.filterwarnings("ignore:Parameter 'disable_reasoning'")
 def test_everything_at_once_is_sent_under_the_names_of_the_api(service):
     tool = {"type": "function", "function": {"name": "f"}}
     service.model(
@@ -398,8 +400,6 @@ def test_standard_names_of_langchain_are_fields():
         ("reasoning_efort", "Did you mean 'reasoning_effort'?"),
         ("apikey", "Did you mean 'api_key'?"),
         ("baseurl", "Did you mean 'base_url'?"),
-        ("thinking_budget", "use reasoning_effort (none, low, medium, high)"),
-        ("thinking", "use reasoning_effort"),
         ("reasoning_content", "use reasoning_format"),
         ("max_output_tokens", "use max_tokens"),
         ("max_new_tokens", "use max_tokens"),
@@ -419,6 +419,17 @@ def test_an_unknown_name_is_an_error_that_suggests_ours(service, name, said):
             service.model().invoke("hi", **{name: 1})
         assert said in str(caught.value)
         assert service.requests == []
+
+
+@pytest.mark.parametrize("name", ["thinking", "thinking_budget", "budget_tokens"])
+def test_another_providers_reasoning_is_explained_by_the_models_efforts(service, name):
+    with pytest.raises(CerebrasConfigurationError) as caught:
+        build(model="gpt-oss-120b", **{name: 1})
+    assert f"Cerebras has no {name!r}" in str(caught.value)
+    assert "reasoning_effort='low', 'medium' or 'high'" in str(caught.value)
+    with pytest.raises(CerebrasInvalidRequestError, match="reasoning_effort"):
+        service.model().invoke("hi", **{name: 1})
+    assert service.requests == []
 
 
 def test_a_field_of_the_constructor_in_a_call_says_where_it_belongs(service):
@@ -512,6 +523,7 @@ def test_what_only_openai_has_is_refused_with_a_reason(name, value, said):
     assert "sk-secret" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore:Parameter 'disable_reasoning'")
 def test_code_for_langchain_cerebras_runs_unchanged(service):
     service.model(
         model="gpt-oss-120b",
