@@ -32,15 +32,25 @@ if TYPE_CHECKING:
 __all__ = ["CerebrasMessageChunk", "finished_blocks", "is_invalid", "parse_call"]
 
 
+_CUT = frozenset({"length", "content_filter"})
+"""Why an answer ends before it is whole."""
+
+
 def parse_call(
-    name: str | None, args: str | None, call_id: str | None
+    name: str | None,
+    args: str | None,
+    call_id: str | None,
+    finish_reason: str | None = None,
 ) -> ToolCall | InvalidToolCall:
     """Return a tool call whose arguments are a whole JSON object, or an invalid one.
 
     No arguments at all are an empty object: servers send `""` for a tool without
-    parameters.
+    parameters. Not so where the answer was cut off: they had not begun yet.
     """
     parsed, problem = parse_arguments(args)
+    if not args and finish_reason in _CUT:
+        parsed = None
+        problem = f"The answer was cut off (finish_reason {finish_reason})"
     if parsed is not None and name:
         return ToolCall(type="tool_call", name=name, args=parsed, id=call_id)
     return InvalidToolCall(
@@ -98,7 +108,8 @@ class CerebrasMessageChunk(_ToMessage):
         invalid: list[InvalidToolCall] = []
         for piece in self.tool_call_chunks:
             if whole:
-                call = parse_call(piece["name"], piece["args"], piece["id"])
+                reason = self.response_metadata.get("finish_reason")
+                call = parse_call(piece["name"], piece["args"], piece["id"], reason)
             elif piece["name"]:
                 call = _growing_call(piece)
             else:

@@ -40,10 +40,10 @@ class _Block:
         self.call_id = call_id
         self.texts: list[str] = []
 
-    def finished(self) -> dict[str, Any]:
+    def finished(self, reason: str | None) -> dict[str, Any]:
         text = "".join(self.texts)
         if self.kind == "tools":
-            return dict(parse_call(self.name, text, self.call_id))
+            return dict(parse_call(self.name, text, self.call_id, reason))
         return {"type": self.kind, self.kind: text}
 
 
@@ -77,13 +77,14 @@ class EventWriter:
             self._started = True
             model = ending.response_metadata.get("model_name")
             yield self._start(ending.message_id, model)
+        reason = ending.response_metadata.get("finish_reason")
         for block in self._blocks.values():
             yield cast(
                 "MessagesData",
                 {
                     "event": "content-block-finish",
                     "index": block.index,
-                    "content": block.finished(),
+                    "content": block.finished(reason),
                 },
             )
         finish: dict[str, Any] = {

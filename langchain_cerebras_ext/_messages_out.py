@@ -86,6 +86,7 @@ def _message(
             function.name if function else None,
             function.arguments or "" if function else "",
             call.id,
+            choice.finish_reason,
         )
         if is_invalid(parsed):
             invalid.append(parsed)

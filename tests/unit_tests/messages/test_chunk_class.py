@@ -479,3 +479,25 @@ def test_a_stream_whose_answer_has_no_id_gets_one_of_the_run() -> None:
         assert message.id.startswith("lc_run--")
         assert message.text == "Yes."
         assert "model_name" not in message.response_metadata
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_call_whose_arguments_had_not_begun_is_invalid_when_the_answer_is_cut(reason):
+    begun = CerebrasMessageChunk(
+        content="",
+        tool_call_chunks=[
+            {"name": "f", "args": "", "id": "c1", "index": 0, "type": "tool_call_chunk"}
+        ],
+    )
+    last = CerebrasMessageChunk(
+        content="",
+        chunk_position="last",
+        response_metadata={"finish_reason": reason},
+    )
+    cut = begun + last
+    assert cut.tool_calls == []
+    assert [call["name"] for call in cut.invalid_tool_calls] == ["f"]
+    whole = begun + last.model_copy(
+        update={"response_metadata": {"finish_reason": "tool_calls"}}
+    )
+    assert [call["args"] for call in whole.tool_calls] == [{}]
