@@ -698,6 +698,7 @@ class OpenStream(Stream):
             finally:
                 if verdict := self._closed(end):
                     verdict.tell()
+                end = None  # it refers to this frame
 
 
 class AsyncOpenStream(Stream):
@@ -745,6 +746,7 @@ class AsyncOpenStream(Stream):
             finally:
                 if verdict := self._closed(end):
                     await verdict.atell()
+                end = None  # it refers to this frame
 
 
 def open_stream(transport: SyncTransport, call: Call) -> OpenStream:

@@ -107,7 +107,7 @@ class AsyncResponse:
     def expire(self) -> None:
         """End the call from outside: whoever reads gets an error at once."""
         self._late = True
-        self._raw.close()
+        _close(self._raw)
 
     async def read(self) -> bytes:
         """Return the whole body; of one with an error status what comes, as below."""
@@ -237,7 +237,7 @@ class AsyncResponse:
         if alarm is not None:
             alarm.cancel()
         # At the body's end aiohttp has put the connection back by itself.
-        self._raw.close()
+        _close(self._raw)
 
     def __del__(self) -> None:
         """Let go of the connection of an answer that was dropped."""
@@ -264,6 +264,20 @@ def _expire(ref: weakref.ref[AsyncResponse]) -> None:
     response = ref()
     if response is not None:
         response.expire()
+
+
+def _close(raw: aiohttp.ClientResponse) -> None:
+    """Close an answer; whoever still reads it gets an error of its own.
+
+    That of aiohttp is one for the whole process: raised, it keeps the frames of all the
+    calls that it ended, and tells each of the others.
+    """
+    content = raw.content
+    if not content.is_eof() and content.exception() is None:
+        import aiohttp
+
+        content.set_exception(aiohttp.ClientConnectionError("closed by the client"))
+    raw.close()
 
 
 def _none_if_infinite(limit_s: float) -> float | None:

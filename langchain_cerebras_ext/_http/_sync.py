@@ -202,18 +202,7 @@ class _Response(http.client.HTTPResponse):
         while _CONTINUE <= self.status < 200 and self.status != _SWITCHING:  # noqa: PLR2004
             self.headers: Any = None  # else the head counts as read
             super().begin()
-        headers = self.headers
-        try:
-            assert_header_parsing(headers)
-        except HeaderParsingError:
-            text = "a line of its headers cannot be read"
-            raise Fault(kind="protocol", text=text) from None  # it repeats the line
-        if any("\0" in value for value in headers.values()):
-            raise Fault(kind="protocol", text="its headers hold a NUL")
-        check_framing(
-            headers.get_all("content-length", ()),
-            headers.get_all("transfer-encoding", ()),
-        )
+        _check_headers(self.headers)
 
     def _close_conn(self) -> None:
         """Let go of the connection, and see whether more came than this answer."""
@@ -225,6 +214,28 @@ class _Response(http.client.HTTPResponse):
                 timed.spoiled = bool(fp.peek(1)) or bool(_pending(timed))
             timed.resting = False
         super()._close_conn()  # type: ignore[misc] # typeshed knows it not
+
+
+def _check_headers(headers: http.client.HTTPMessage) -> None:
+    """Refuse headers that were not read whole, or do not tell where the body ends.
+
+    Raises:
+        Fault: They are such.
+    """
+    if headers.defects:
+        try:
+            assert_header_parsing(headers)  # which knows the defects that are none
+        except HeaderParsingError:
+            text = "a line of its headers cannot be read"
+            raise Fault(kind="protocol", text=text) from None  # it repeats the line
+    framing: dict[str, list[str]] = {"content-length": [], "transfer-encoding": []}
+    for name, value in headers.raw_items():
+        if "\0" in value:
+            raise Fault(kind="protocol", text="its headers hold a NUL")
+        found = framing.get(name.lower())
+        if found is not None:
+            found.append(value)
+    check_framing(framing["content-length"], framing["transfer-encoding"])
 
 
 def _timed(sock: Any) -> _Timed | None:

@@ -56,6 +56,28 @@ def test_a_wrong_size_or_end_is_refused(body: bytes) -> None:
         ChunkedDecoder().feed(body)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"+", b"5g", b'{"a": 1}', b"f" * 16, b"f" * 16 + b"\r\n", b"5 5;"],
+)
+def test_a_wrong_size_is_refused_before_its_line_ends(body: bytes) -> None:
+    """The rest of it may never come."""
+    with pytest.raises(ChunkedBodyError):
+        ChunkedDecoder().feed(body)
+
+
+@pytest.mark.parametrize(
+    "size", [b"5 ", b"5\t", b"0005", b"5;", b"5 ;a=1", b"0" * 40 + b"5"]
+)
+def test_a_size_may_have_zeros_blanks_and_extensions(size: bytes) -> None:
+    body = size + b"\r\nhello\r\n0\r\n\r\n"
+    for step in (1, 2, len(body)):
+        decoder = ChunkedDecoder()
+        parts = [decoder.feed(body[at : at + step]) for at in range(0, len(body), step)]
+        assert b"".join(parts) == b"hello"
+        assert decoder.done
+
+
 def test_a_size_that_does_not_end_is_refused() -> None:
     with pytest.raises(ChunkedBodyError):
         ChunkedDecoder().feed(b"1;" + b"x" * 100_000)

@@ -39,6 +39,9 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 NO_ENV = TransportOptions(trust_env=False)
 
 
+CUT_ERROR = b"HTTP/1.1 401 No\r\nContent-Length: 99\r\n\r\n" + b"wrong key"
+
+
 @pytest.fixture(params=[httpx, httpx2], ids=["httpx", "httpx2"])
 def family(request: pytest.FixtureRequest) -> ModuleType:
     return request.param  # type: ignore[no-any-return]
@@ -335,3 +338,30 @@ def test_the_sdk_sees_errors_it_knows(serve: Callable[..., Server]) -> None:
         with pytest.raises(openai.APIConnectionError) as caught:
             client.with_options(base_url="http://127.0.0.1:1").models.list()
         assert isinstance(caught.value.__cause__, httpx2.ConnectError)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_an_error_whose_body_is_cut_is_read_as_far_as_it_came(
+    family: ModuleType, serve: Callable[..., Server], is_async: bool
+) -> None:
+    """As on our own transports: the status is known, and must not be hidden."""
+
+    def handler(peer: Peer, server: Server) -> None:
+        peer.read_request()
+        peer.send(CUT_ERROR)
+
+    url = serve(handler).url
+
+    async def run() -> tuple[int, bytes]:
+        async with family.AsyncClient(trust_env=False) as client:
+            transport = AsyncHttpxTransport(client)
+            answer = await transport.send("POST", url, {}, b"{}", Timeouts())
+            return answer.status, await answer.read()
+
+    if is_async:
+        found = asyncio.run(run())
+    else:
+        with family.Client(trust_env=False) as client:
+            answer = HttpxTransport(client).send("POST", url, {}, b"{}", Timeouts())
+            found = answer.status, answer.read()
+    assert found == (401, b"wrong key")
