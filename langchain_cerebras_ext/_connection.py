@@ -532,8 +532,8 @@ class CerebrasConnection(BaseModel):
         input_tokens: Callable[[], int] | None,
     ) -> Admission | None:
         """Say how large a request is, if a limiter wants to know."""
-        limiter = getattr(getattr(self, "rate_limiter", None), "limiter", None)
-        if limiter is None or payload is None or input_tokens is None:
+        limiter: Any = getattr(getattr(self, "rate_limiter", None), "limiter", None)
+        if payload is None or input_tokens is None or not hasattr(limiter, "reserve"):
             return None
         most = payload.get("max_completion_tokens") or payload.get("max_tokens")
         return Admission(limiter, model or self.model_name, input_tokens(), most)
