@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from secret_watch import SecretWatch, watching
 
+from langchain_cerebras_ext import errors
+
 _PREFIXES = ("CEREBRAS_", "OPENAI_", "OTEL_", "LANGSMITH_", "LANGCHAIN_", "LC_")
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 _OTHERS = {
@@ -38,6 +40,15 @@ def clean_environment(
     # Model lists that the developer has refreshed are not for the tests.
     kept = tmp_path_factory.getbasetemp() / "kept"
     monkeypatch.setenv("CEREBRAS_CACHE_DIR", str(kept))
+
+
+@pytest.fixture(autouse=True)
+def nobody_uses_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let errors be of our own classes, whatever another test has imported.
+
+    With `openai` imported they are of subclasses; the tests of that undo this.
+    """
+    monkeypatch.setattr(errors, "_with_sdk_parent", lambda cls: cls)
 
 
 @pytest.fixture(autouse=True)

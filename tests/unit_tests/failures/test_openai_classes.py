@@ -102,6 +102,15 @@ STATUSES = {
 each_class = pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
 
 
+_WITH_SDK_PARENT = errors._with_sdk_parent
+
+
+@pytest.fixture(autouse=True)
+def as_users_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the SDK's classes for parents, whatever the tests around this file do."""
+    monkeypatch.setattr(errors, "_with_sdk_parent", _WITH_SDK_PARENT)
+
+
 @pytest.fixture(scope="module")
 def openai() -> Iterator[Any]:
     """The SDK, imported; other tests of this process find it as it was before."""
