@@ -10,6 +10,7 @@ format:
 lint:
 	ruff format --check .
 	ruff check .
+	cerebras-ext models check --fail-on any
 
 type:
 	mypy

@@ -249,19 +249,44 @@ def _print_table(report: Report, console: Console) -> None:
     if not report.findings:
         return
     table = Table(show_edge=False, pad_edge=False)
-    table.add_column("place", overflow="fold", min_width=20)
-    table.add_column("what", overflow="fold")
-    table.add_column("why it counts", overflow="fold", style="dim")
-    table.add_column("--fix", overflow="fold")
+    for title in ("place", "name", "state", "use", "--fix"):
+        is_long = title in {"place", "use"}
+        table.add_column(title, overflow="fold", no_wrap=not is_long)
     for finding in report.findings:
-        sure = {"certain": "", "likely": "likely: ", "weak": "weak: "}
+        advised = " (us)" if finding.named_by == "us" else ""
         table.add_row(
             Text(printable(f"{finding.path}:{finding.line}:{finding.column}")),
-            Text(printable(finding.message), style=_STYLES[finding.severity]),
-            Text(printable(sure[finding.confidence] + finding.evidence)),
-            Text(printable("yes" if finding.edits else finding.keep or "no")),
+            Text(finding.name),
+            Text(_state(finding), style=_STYLES[finding.severity]),
+            Text(f"{finding.successor}{advised}" if finding.successor else "-"),
+            Text("yes" if finding.edits else "no"),
         )
     console.print(table)
+    _print_reasons(report, console)
+
+
+def _state(finding: Finding) -> str:
+    """Say in a few words how a model or a parameter stands."""
+    if finding.rule == "unserved-model":
+        return "not served"
+    if finding.days_left is None:
+        return "retired" if finding.rule == "retired-model" else "deprecated"
+    if finding.severity == "warning":
+        return f"ends {finding.ends_on} ({finding.days_left} days)"
+    return f"ended {finding.ends_on}"
+
+
+def _print_reasons(report: Report, console: Console) -> None:
+    """Print why findings count that are not certain, and why some must stay."""
+    for finding in report.findings:
+        unsure = finding.confidence != "certain"
+        parts = [
+            f"{finding.confidence}: {finding.evidence}" if unsure else "",
+            f"not rewritten: {finding.keep}" if finding.keep else "",
+        ]
+        told = "; ".join(part for part in parts if part)
+        if told:
+            say(console, f"{finding.path}:{finding.line}: {told}", "dim")
 
 
 def _print_summary(report: Report, console: Console) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from langchain_cerebras_ext._version import __version__
+from langchain_cerebras_ext.cli import models_app
 from langchain_cerebras_ext.cli.failures import guard
 
 __all__ = ["app", "run"]
@@ -28,6 +29,8 @@ app = typer.Typer(
         "if named: CEREBRAS_LOG_CONTENT=prompt,answer."
     ),
 )
+
+app.add_typer(models_app.app, name="models")
 
 CHAT_HELP = (
     "Answer a prompt; without one, talk.\n\n"
@@ -258,7 +261,7 @@ def simulate(
     ] = 0,
     scenario: Annotated[
         Path | None,
-        typer.Option("--scenario", help="Scripted replies: a JSON or TOML file."),
+        typer.Option("--scenario", help="Scripted replies and faults: a JSON or TOML file."),
     ] = None,
     tier: Annotated[
         str | None,

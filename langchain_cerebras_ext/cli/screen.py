@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Self
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from langchain_cerebras_ext._live import printable
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
 _REFRESH_PER_S = 12
+_GAP: Final = 2
+_NARROWEST: Final = 40
+
+NOT_KNOWN: Final = "-"
+"""What stands where a fact is not known."""
 
 STYLES = {
     "reasoning": "dim",
@@ -26,6 +33,16 @@ STYLES = {
     "value": "",
 }
 """How each kind of entry looks."""
+
+
+def printable(text: str) -> str:
+    """Return a text without what a terminal would obey; line breaks and tabs stay."""
+    if text.isprintable():
+        return text
+    # Late: it brings the messages of LangChain, which take longer than a table does.
+    from langchain_cerebras_ext import _live
+
+    return _live.printable(text)
 
 
 def output_console() -> Console:
@@ -190,3 +207,137 @@ def table(
     for row in rows:
         drawn.add_row(*("-" if cell is None else str(cell) for cell in row))
     console.print(drawn)
+
+
+# --------------------------------------------------------- lines that hang, and sheets
+
+
+def labelled(console: Console, label: str, text: str, style: str = "") -> None:
+    """Print a text behind a label; at a terminal it is wrapped, and hangs there.
+
+    Words longer than the line, as addresses are, stay whole.
+
+    Args:
+        console: Where to print.
+        label: What stands before it, with the blanks that are wanted.
+        text: The text.
+        style: Of all of it.
+    """
+    shown = " ".join(printable(text).split())
+    lines = [f"{label}{shown}"]
+    if console.is_terminal:
+        lines = textwrap.wrap(
+            shown,
+            max(console.width, len(label) + _NARROWEST),
+            initial_indent=label,
+            subsequent_indent=" " * len(label),
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [label]
+    for line in lines:
+        console.print(Text(line.rstrip(), style=style), soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a sheet.
+
+    Attributes:
+        title: Its title.
+        is_figure: Whether it is set to the right.
+        wraps: Whether its cells may be broken between words.
+    """
+
+    title: str
+    is_figure: bool = False
+    wraps: bool = False
+
+
+Cells: TypeAlias = "Sequence[object]"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table: its columns, and rows of cells with a style each.
+
+    A cell that is `None` is shown as not known. Nothing is ever cut off.
+    """
+
+    columns: Sequence[Column]
+    rows: Sequence[tuple[Cells, str]]
+
+    def texts(self) -> list[list[str]]:
+        """Return the cells as they are shown, the titles first."""
+        titles = [column.title for column in self.columns]
+        return [titles, *([_cell(cell) for cell in cells] for cells, _ in self.rows)]
+
+    def widths(self) -> list[int]:
+        """Return each column's least width that breaks no cell inside a word."""
+        rows = self.texts()
+        return [
+            max(
+                cell_len(part)
+                for row in rows
+                for part in (row[at].split() or [""] if column.wraps else [row[at]])
+            )
+            for at, column in enumerate(self.columns)
+        ]
+
+    def fits(self, width: int) -> bool:
+        """Whether so many signs a line are enough."""
+        return sum(self.widths()) + _GAP * (len(self.columns) - 1) <= width
+
+
+def fitting(console: Console, *sheets: Sheet) -> Sheet:
+    """Return the first of several forms of a table that fits, else the last one.
+
+    Where output is no terminal, each fits.
+    """
+    if not console.is_terminal:
+        return sheets[0]
+    fit = (sheet for sheet in sheets if sheet.fits(console.width))
+    return next(fit, sheets[-1])
+
+
+def print_sheet(console: Console, sheet: Sheet) -> None:
+    """Print a sheet; where output is no terminal, each row is one line, unbroken."""
+    if not console.is_terminal:
+        for line in _plain_lines(sheet):
+            console.print(Text(line), soft_wrap=True)
+        return
+    fits = sheet.fits(console.width)
+    drawn = Table(
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, _GAP - 1, 0, 0),  # the box has the other blank
+        header_style="bold",
+    )
+    for column, width in zip(sheet.columns, sheet.widths(), strict=True):
+        drawn.add_column(
+            column.title,
+            justify="right" if column.is_figure else "left",
+            no_wrap=fits and not column.wraps,
+            min_width=width if fits else None,
+            overflow="fold",
+        )
+    for row, (_, style) in zip(sheet.texts()[1:], sheet.rows, strict=True):
+        drawn.add_row(*map(Text, row), style=style)
+    console.print(drawn)
+
+
+def _plain_lines(sheet: Sheet) -> Iterator[str]:
+    rows = sheet.texts()
+    widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            " " * (width - cell_len(text)) + text
+            if column.is_figure
+            else text + " " * (width - cell_len(text))
+            for text, width, column in zip(row, widths, sheet.columns, strict=True)
+        ]
+        yield (" " * _GAP).join(cells).rstrip()
+
+
+def _cell(value: object) -> str:
+    return NOT_KNOWN if value is None else " ".join(printable(str(value)).split())
