@@ -81,7 +81,7 @@ def count_text_tokens(text: str, model: str | None = None) -> int:
         model: The model's id; `o200k` is assumed if not given.
     """
     encode = _encoder()
-    count = len(encode(_clean(text))) if encode else estimate_text_tokens(text)
+    count = len(_encoded(encode, text)) if encode else estimate_text_tokens(text)
     if _has_our_vocabulary(model):
         return count
     return math.ceil(count * _OTHER_VOCABULARY_MARGIN)
@@ -95,7 +95,26 @@ def encode_text(text: str, model: str | None = None) -> list[int] | None:
     encode = _encoder()
     if encode is None or not _has_our_vocabulary(model):
         return None
-    return encode(_clean(text))
+    return _encoded(encode, text)
+
+
+_PIECE_CHARS = 100_000
+
+
+def _encoded(encode: Callable[[str], list[int]], text: str) -> list[int]:
+    """Encode a text of any length; encoders refuse, or take ever longer for, long ones.
+
+    It is cut before blanks, where a token begins anyhow.
+    """
+    clean = _clean(text)
+    found: list[int] = []
+    start = 0
+    while len(clean) - start > _PIECE_CHARS:
+        cut = clean.rfind(" ", start + 1, start + _PIECE_CHARS)
+        end = cut if cut > start else start + _PIECE_CHARS
+        found += encode(clean[start:end])
+        start = end
+    return found + encode(clean[start:]) if found else encode(clean)
 
 
 def _has_our_vocabulary(model: str | None) -> bool:

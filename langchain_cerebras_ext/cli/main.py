@@ -261,7 +261,9 @@ def simulate(
     ] = 0,
     scenario: Annotated[
         Path | None,
-        typer.Option("--scenario", help="Scripted replies and faults: a JSON or TOML file."),
+        typer.Option(
+            "--scenario", help="Scripted replies and faults: a JSON or TOML file."
+        ),
     ] = None,
     tier: Annotated[
         str | None,

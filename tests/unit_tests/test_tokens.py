@@ -532,3 +532,8 @@ def test_an_image_that_cannot_be_read_counts_as_the_largest(url):
     plain = count_message_tokens([HumanMessage([])], "gemma-4-31b")
     block = {"type": "image_url", "image_url": {"url": url}}
     assert count_message_tokens([HumanMessage([block])], "gemma-4-31b") == plain + 280
+
+
+def test_a_text_of_any_length_is_counted():
+    assert count_text_tokens("word " * 250_000, "gpt-oss-120b") >= 250_000
+    assert count_text_tokens("x" * 700_000, "gpt-oss-120b") > 0
