@@ -105,8 +105,10 @@ def _free_port():
 def find_server(name=None):
     """Return a server's path, or skip the test with a loud reason."""
     servers = find_servers()
-    if name is not None:
-        servers = {name: servers[name]} if name in servers else {}
     if not servers:
-        pytest.skip(MISSING if name is None else f"no {name}. {MISSING}")
-    return next(iter(servers.values()))
+        pytest.skip(MISSING)
+    if name is None:
+        return next(iter(servers.values()))
+    if name not in servers:
+        pytest.skip(f"{name} is not installed; tested on {', '.join(servers)} only")
+    return servers[name]

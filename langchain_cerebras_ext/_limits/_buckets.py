@@ -43,6 +43,7 @@ MARGIN: Final = 0.001
 _A_LITTLE_S: Final = 0.0001  # a wait that is not cut short by rounding
 _ROUND_TRIPS: Final = 4
 _LATENCY_SHARE: Final = 0.1
+_PROMPT_S: Final = 0.01
 _SHORTEST_SLOT_S: Final = 0.001
 _MINUTE_S: Final = 60.0
 _GUESS_SHRINKS: Final = 0.8
@@ -291,6 +292,20 @@ class BucketSet:
         for index in (0, 1, 2):
             taken[index] += need[index]
             under_way[index] += need[index]
+        return Snapshot(now, Amounts(*self._back), Amounts(*self._spent))
+
+    def claim(self, now: float, need: Amounts, at: Snapshot) -> Snapshot:
+        """Take again what was taken for somebody who has come for it only now.
+
+        It is sent now, and so arrives later than was reckoned with.
+        """
+        if now <= at.at + _PROMPT_S:
+            return at
+        for bucket in self._values:
+            bucket.full_at -= need[bucket.index] / bucket.rate
+            bucket.take(now, need[bucket.index])
+        for index in (0, 1, 2):
+            self._taken[index] += need[index]
         return Snapshot(now, Amounts(*self._back), Amounts(*self._spent))
 
     def settle(self, now: float, need: Amounts, used: Amounts, at: Snapshot) -> None:

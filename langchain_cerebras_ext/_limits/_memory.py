@@ -215,6 +215,9 @@ class Line:
                     self._advance(now, waiter)
                     if waiter.done:
                         wanted = True
+                        if waiter.at is not None:
+                            at = self._buckets.claim(now, waiter.need, waiter.at)
+                            waiter.at = at
                         return
                     timeout_s = self._timer_s(now, waiter)
                     if deadline is not None:

@@ -15,7 +15,7 @@
 
 local WINDOW_S = {second = 1, minute = 60, hour = 3600, day = 86400}
 local INDEX = {requests = 1, tokens = 2, uncached = 3}
-local MARGIN, A_LITTLE_S = 0.001, 0.0001
+local MARGIN, A_LITTLE_S, PROMPT_S = 0.001, 0.0001, 0.01
 local ROUND_TRIPS, LATENCY_SHARE, SHORTEST_SLOT_S = 4, 0.1, 0.001
 local GUESS_SHRINKS, GUESS_GROWS = 0.8, 1.1
 local NEVER = -1e300
@@ -164,6 +164,19 @@ local function take(need)
   for index = 1, 3 do
     state.taken[index] = state.taken[index] + need[index]
     state.under_way[index] = state.under_way[index] + need[index]
+  end
+  return {at = now, back = copy(state.back), spent = copy(state.spent)}
+end
+
+local function claim(need, at)
+  if now <= at.at + PROMPT_S then return at end
+  for _, name in ipairs(names) do
+    local bucket = buckets[name]
+    bucket.full_at = bucket.full_at - need[bucket.index] / bucket.rate
+    bucket_take(bucket, need[bucket.index])
+  end
+  for index = 1, 3 do
+    state.taken[index] = state.taken[index] + need[index]
   end
   return {at = now, back = copy(state.back), spent = copy(state.spent)}
 end
@@ -418,8 +431,10 @@ local function look(ticket)
   local data = read_ticket(ticket)
   if not data then return {'lost'} end
   if data.at then
-    redis.call('ZREM', HELD, ticket)
-    redis.call('ZADD', UNDER_WAY, now + config.flight_s, ticket)
+    if redis.call('ZREM', HELD, ticket) == 1 then
+      data.at = claim(data.need, data.at)
+      start(ticket, data)
+    end
     return {'go'}
   end
   data.lease = now + config.place_s
@@ -496,6 +511,13 @@ elseif operation == 'look' then
   end
   let_go = advance()
   answer = look(ARGV[4])
+elseif operation == 'claim' then
+  local data = read_ticket(ARGV[4])
+  if data and data.at then
+    data.at = claim(data.need, data.at)
+    write_ticket(ARGV[4], data)
+  end
+  answer = {'go'}
 elseif operation == 'leave' then
   leave(ARGV[4])
   let_go = advance()

@@ -21,7 +21,9 @@ ROUND_TRIP_S = LATENCY_S / 4
 
 
 def make(*limits, latency_s=0.0, learn=True):
-    return BucketSet([Limit(*limit) for limit in limits], latency_s=latency_s, learn=learn)
+    return BucketSet(
+        [Limit(*limit) for limit in limits], latency_s=latency_s, learn=learn
+    )
 
 
 def need(tokens=1.0, requests=1):
@@ -86,6 +88,18 @@ def test_what_nobody_knows_stays_spent_and_is_no_longer_under_way():
     buckets.lose(need(10_000))
     assert level(buckets, 0.0, "tokens/minute") == pytest.approx(20_000)
     assert buckets.under_way == [0, 0, 0]
+
+
+def test_who_comes_late_for_his_turn_sends_late_and_is_counted_from_then():
+    """Else the bucket would be taken as refilling while the service's is full."""
+    buckets = make(("requests", "minute", 5), latency_s=1.0)
+    at = buckets.take(0.0, need())
+    assert buckets.claim(0.005, need(), at) is at
+    assert level(buckets, 30.0) == 5
+    later = buckets.claim(30.0, need(), at)
+    assert later.at == 30.0
+    assert level(buckets, 31.0) == pytest.approx(4)
+    assert buckets.under_way == [1, 1, 1]
 
 
 def test_each_kind_is_counted_in_its_own_buckets():
@@ -163,7 +177,9 @@ def replay(capacity, rate, requests, *, learn):
             asked = min(due, events[0][0]) if events else due
         free_at = asked
         at = ours.take(asked, need(request[1]))
-        heapq.heappush(events, (asked + request[3], next(number), "arrive", (request, at)))
+        heapq.heappush(
+            events, (asked + request[3], next(number), "arrive", (request, at))
+        )
     while events:
         yield from step(events, number, service, ours, learn)
 
@@ -178,12 +194,16 @@ def step(events, number, service, ours, learn):
     if what == "arrive":
         held = service.admit(now, prompt=reserved, cached=0, completion=0)
         yield now, held
-        heapq.heappush(events, (now + takes_s, next(number), "end", (request, at, held)))
+        heapq.heappush(
+            events, (now + takes_s, next(number), "end", (request, at, held))
+        )
     elif what == "end":
         service._refill(now)
         service.settle(data[2], tokens=used, uncached=used)
         told = service.headers(now)
-        heapq.heappush(events, (now + back_s, next(number), "here", (request, at, told)))
+        heapq.heappush(
+            events, (now + back_s, next(number), "here", (request, at, told))
+        )
     else:
         ours.settle(now, need(reserved), need(used), at)
         if learn:

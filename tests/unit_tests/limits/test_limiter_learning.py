@@ -130,7 +130,10 @@ def test_limits_are_learned_from_an_answer():
 
 def test_the_service_knows_better_than_the_catalog():
     tier = limiter(tier="free")
-    headers = {f"{P}limit-tokens-minute": "60000", f"{P}remaining-tokens-minute": "59000"}
+    headers = {
+        f"{P}limit-tokens-minute": "60000",
+        f"{P}remaining-tokens-minute": "59000",
+    }
     tier.reserve(MODEL, input_tokens=100).settle(
         input_tokens=100, output_tokens=900, headers=headers
     )

@@ -71,8 +71,20 @@ def quiet(caplog):
         (RATES_FREE, FREE, DOCUMENTS, 30, "uncached/minute"),
         (RATES_FREE, FREE, DOCUMENTS, 600, "tokens/day"),
         (RATES_FREE, FREE, CACHED, 20, "tokens/day"),
-        (OF_2025, NUMBERS_OF_2025, replace(CHAT, max_tokens=600), 60, "requests/minute"),
-        (OF_2025, NUMBERS_OF_2025, Load((500, 3_000), (200, 3_000)), 12, "tokens/minute"),
+        (
+            OF_2025,
+            NUMBERS_OF_2025,
+            replace(CHAT, max_tokens=600),
+            60,
+            "requests/minute",
+        ),
+        (
+            OF_2025,
+            NUMBERS_OF_2025,
+            Load((500, 3_000), (200, 3_000)),
+            12,
+            "tokens/minute",
+        ),
         (
             OF_2025,
             NUMBERS_OF_2025,

@@ -105,7 +105,14 @@ def test_all_windows_can_be_given():
 
 @pytest.mark.parametrize(
     ("max_output_tokens", "tokens"),
-    [(None, 16_484), (100, 200), (0, 100), (16_384, 16_484), (40_000, 16_484), (-1, 16_484)],
+    [
+        (None, 16_484),
+        (100, 200),
+        (0, 100),
+        (16_384, 16_484),
+        (40_000, 16_484),
+        (-1, 16_484),
+    ],
 )
 def test_the_service_reserves_what_is_asked_for_but_16384_at_most(
     max_output_tokens, tokens
@@ -191,7 +198,9 @@ def test_the_async_endings_are_those_of_the_sync_ones(how):
 
     async def level(prefix):
         limiter = make(tokens_per_minute=10_000, clock=LoopClock())
-        held = await limiter.areserve(MODEL, input_tokens=1_000, max_output_tokens=1_000)
+        held = await limiter.areserve(
+            MODEL, input_tokens=1_000, max_output_tokens=1_000
+        )
         result = getattr(held, f"{prefix}{how}")(**arguments)
         if prefix:
             await result
@@ -326,11 +335,12 @@ def test_a_pickle_that_is_opened_elsewhere_has_the_same_limits():
 
 def test_what_it_was_given_is_shown_but_no_password():
     limiter = CerebrasRateLimiter(
-        tier="free", max_wait=5, redis="redis://me:hunter2@localhost:7000/2?password=p4ss"
+        tier="free",
+        max_wait=5,
+        redis="redis://me:hunter2@localhost:7000/2?password=p4ss",
     )
     assert repr(limiter) == (
-        "CerebrasRateLimiter(tier='free', max_wait=5, "
-        "redis='redis://localhost:7000/2')"
+        "CerebrasRateLimiter(tier='free', max_wait=5, redis='redis://localhost:7000/2')"
     )
     for text in (repr(limiter._server), str(limiter.as_model_limiter())):
         assert "hunter2" not in text
