@@ -27,7 +27,7 @@ ON_THE_WIRE = {"connect", "tls", "headers", "body"}
 """Where the server can see the client go."""
 
 _SYN_SENT = "02"
-_PATIENCE_S = 5.0
+_PATIENCE_S = 20.0  # the first prompt that is counted loads a tokenizer
 
 
 def wait_for(is_so: Any, timeout_s: float = _PATIENCE_S) -> bool:

@@ -343,7 +343,7 @@ def check(found: AIMessage | CerebrasError, expected: Outcome) -> None:
         check_error(found, expected)
     else:
         assert isinstance(expected, Whole), f"an answer came: {found!r}"
-        assert as_whole(found) == expected
+        assert as_whole(found) == expected, f"{as_whole(found)}"
 
 
 def usage_of(found: Any) -> tuple[int, int, int] | None:

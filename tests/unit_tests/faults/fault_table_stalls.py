@@ -58,7 +58,7 @@ def limits(**brief: float) -> dict[str, Any]:
 def silence(paths: tuple[str, ...]) -> dict[str, Any]:
     """Return limits of which that on silence before the body is short."""
     # In a stream the first byte has a limit of its own, as long as that byte is due.
-    return limits(first_byte=BRIEF) if paths[0] == "stream" else limits(read=BRIEF)
+    return limits(first_byte=BRIEF) if paths is TWO else limits(read=BRIEF)
 
 
 def stalls_before_the_body() -> Iterator[Case]:
@@ -73,8 +73,9 @@ def stalls_before_the_body() -> Iterator[Case]:
     ]
     for paths in (PLAIN, TWO):
         for name, wire in rows:
+            what = "stream_stall" if paths is TWO else "stall"
             yield case(
-                f"stall_{name}",
+                f"{what}_{name}",
                 *([wire] if wire else []),
                 HOLD,
                 expect=late("idle", BRIEF),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import gzip
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from fault_answers import (
     JSON_TYPE,
     KEY,
     RICH_BODY,
-    RICH_ID,
     ROLE,
     STREAM_HEAD,
     TEXT,
@@ -135,9 +132,9 @@ FAULTS: list[list[Step]] = [
     [answer({"message": "no"}, 503), FIN],
     [answer(b"<html>", 502, kind="Content-Type: text/html")],
     [head(JSON_TYPE, length(RICH_BODY)) + RICH_BODY[:50], FIN],
-    [head(JSON_TYPE, "Transfer-Encoding: chunked") + b"zz\r\n"],
+    [head(JSON_TYPE, "Transfer-Encoding: chunked") + b"zz\r\n", FIN],
     [begun(ROLE, THINK, TEXT), FIN],
-    [begun(ROLE) + chunk(b"data: junk\n\n")],
+    [begun(ROLE) + chunk(b"data: junk\n\n"), FIN],
     [streamed(ROLE, TEXT)],
 ]
 
@@ -181,8 +178,3 @@ def test_faults_in_many_tasks_at_once_leave_nothing_either() -> None:
     assert wrong == []
     if before is not None and after is not None:
         assert after <= before
-
-
-assert os
-assert gc
-assert RICH_ID

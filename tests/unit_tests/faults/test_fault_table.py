@@ -10,6 +10,7 @@ import fault_table_stalls
 import fault_table_statuses
 import fault_table_streams
 import pytest
+from fault_answers import KEY
 from fault_case import Case, parameters, run
 
 pytestmark = pytest.mark.filterwarnings(
@@ -52,3 +53,33 @@ def test_a_stall_ends_with_the_limit_that_was_reached(row: Case, path: str) -> N
 )
 def test_a_connection_serves_the_next_call_or_is_let_go(row: Case, path: str) -> None:
     run(row, path)
+
+
+ALL = [
+    *fault_table_statuses.all_cases(),
+    *fault_table_answers.all_cases(),
+    *fault_table_heads.all_cases(),
+    *fault_table_bodies.all_cases(),
+    *fault_table_streams.all_cases(),
+    *fault_table_stalls.all_cases(),
+    *fault_table_connections.all_cases(),
+]
+ECHOES = [row for row in ALL if "echo" in row.id]
+
+
+@pytest.mark.parametrize(("row", "path"), parameters(ECHOES))
+def test_no_log_repeats_the_key_that_a_server_repeats(
+    row: Case, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not ours, and not that of a library beneath, at any level."""
+    with caplog.at_level("DEBUG"):
+        run(row, path)
+    assert "langchain_cerebras_ext" in caplog.text
+    assert KEY not in caplog.text
+    assert KEY[-16:] not in caplog.text
+
+
+def test_the_table_is_as_large_as_was_asked_for() -> None:
+    """Rows of distinct names, each with a path and an outcome of its own."""
+    assert len({row.id for row in ALL}) == len(ALL) > 600
+    assert all(row.paths for row in ALL)
