@@ -188,8 +188,14 @@ class Call:
     admission: Admission | None = None
     # What LangChain's callback manager has for retries.
     heard: Callable[..., Any] | None = field(default=None, repr=False)
+
     # What the caller named, where another model is called in its place.
     asked_model: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The URL without its query, which may hold a secret."""
+        return self.url.partition("?")[0]
 
     def renamed(self) -> dict[str, str]:
         """Return what an answer's metadata say of a model in another's place."""
@@ -366,15 +372,15 @@ def _check_body(call: Call, status: int, headers: Mapping[str, str], b: bytes) -
     if status >= _REDIRECT or status < _OK:
         if not headers.get("location"):
             msg = (
-                f"{call.url} answered {status}, which is no answer of the API. Check "
+                f"{call.place} answered {status}, which is no answer of the API. Check "
                 "base_url, and what stands between here and there."
             )
             raise CerebrasResponseError(msg, is_retryable=False, _billed=False)
         place = mask_secrets(headers["location"], call.api_key)
         msg = (
-            f"{call.url} answered {status}, a redirect to {place[:_SHOWN]}. Redirects "
-            "are not followed, so that the key stays with the host it was meant for; "
-            "set base_url to the right address."
+            f"{call.place} answered {status}, a redirect to {place[:_SHOWN]}. "
+            "Redirects are not followed, so that the key stays with the host it was "
+            "meant for; set base_url to the right address."
         )
         raise CerebrasResponseError(msg, is_retryable=False, _billed=False)
 
@@ -449,7 +455,7 @@ def _refuse_unstreamed(
     _decode(call, status, headers, body)
     kind = headers.get("content-type", "no content type")
     msg = (
-        f"A stream was asked for, and {call.url} answered with {kind}. Set "
+        f"A stream was asked for, and {call.place} answered with {kind}. Set "
         "disable_streaming=True if this server cannot stream."
     )
     raise CerebrasResponseError(msg, is_retryable=False)
@@ -473,6 +479,53 @@ def _with_partial(error: CerebrasError, reader: StreamReader) -> CerebrasError:
     if error.request_id is None:
         error.request_id = reader.facts.id
     return error
+
+
+_INNER = {
+    "aiohttp",
+    "asyncio",
+    "h11",
+    "http",
+    "httpcore",
+    "httpx",
+    "httpx2",
+    "langchain_cerebras_ext",
+    "socket",
+    "ssl",
+    "tenacity",
+    "urllib3",
+}
+
+
+def _lighten(error: BaseException) -> None:
+    """Take from an error what is of no use to its readers, and a burden or a risk.
+
+    The frames below us, and those of its causes, hold the request with the key, and the
+    answer with what it may echo; for as long as somebody keeps the error, and for all
+    who show variables with a traceback. What happened is in the texts.
+    """
+    if not isinstance(error, CerebrasError):
+        return
+    link: BaseException | None = error
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        link.__traceback__ = None
+        if isinstance(link.__cause__, UnicodeError):  # it holds the text
+            link.__cause__ = None
+        if link.__suppress_context__:
+            link.__context__ = None
+        below = link.__cause__ or link.__context__
+        link = below if below is not None and _is_inner(below) else None
+
+
+def _is_inner(error: BaseException) -> bool:
+    """Whether an error came up below us: it may also be one that our caller handles."""
+    trace = error.__traceback__
+    if trace is None:
+        return True
+    name = str(trace.tb_frame.f_globals.get("__name__"))
+    return name.partition(".")[0] in _INNER
 
 
 # ------------------------------------------------------------------------- plain
@@ -514,6 +567,7 @@ def send(transport: SyncTransport, call: Call) -> Answer:
     try:
         decoded, headers = run.retrier.call(once)
     except BaseException as error:
+        _lighten(error)
         run.failed(error)
         raise
     return run.answer(decoded, headers)
@@ -555,6 +609,7 @@ async def asend(transport: AsyncTransport, call: Call) -> Answer:
     try:
         decoded, headers = await run.retrier.acall(once)
     except BaseException as error:
+        _lighten(error)
         run.failed(error)
         raise
     return run.answer(decoded, headers)
@@ -640,6 +695,7 @@ class Stream:
         if better is not error:
             better.__cause__ = error
         self._run.retrier.describe(better)
+        _lighten(better)
         return better
 
     def _closed(self, error: BaseException | None) -> _Verdict | None:
@@ -688,6 +744,7 @@ class OpenStream(Stream):
                 self._response.finish()
         except CerebrasError as error:
             end = self._better(error)
+            data = b""  # for the same reason as there
             raise end  # noqa: B904 - its cause is set
         except BaseException as error:
             end = error
@@ -735,6 +792,7 @@ class AsyncOpenStream(Stream):
                 await self._response.finish()
         except CerebrasError as error:
             end = self._better(error)
+            data = b""  # for the same reason as there
             raise end  # noqa: B904 - its cause is set
         except BaseException as error:
             end = error
@@ -794,6 +852,7 @@ def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
     try:
         return run.retrier.call(once)
     except BaseException as error:
+        _lighten(error)
         run.failed(error)
         raise
 
@@ -856,6 +915,7 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
     try:
         return await run.retrier.acall(once)
     except BaseException as error:
+        _lighten(error)
         run.failed(error)
         raise
 

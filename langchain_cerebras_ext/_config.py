@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from langchain_cerebras_ext._http import Timeouts
 from langchain_cerebras_ext._version import __version__
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, SecretText
 
 __all__ = [
     "DEFAULT_BASE_URL",
@@ -88,7 +88,7 @@ def clean_key(key: str | None) -> str | None:
     key = key.strip().strip("\"'").strip()
     if key.lower().startswith("bearer "):
         key = key[7:].strip()
-    return key or None
+    return SecretText(key) if key else None
 
 
 def foreign_key_hint(key: str) -> str | None:
@@ -333,6 +333,11 @@ def is_secret_header(name: str) -> bool:
 
 class Headers(dict[str, str]):
     """Headers whose secrets do not show in a traceback's list of variables."""
+
+    def __setitem__(self, name: str, value: str) -> None:
+        """Set a header; a secret one stays hidden wherever its value goes."""
+        is_secret = is_secret_header(name)
+        super().__setitem__(name, SecretText(value) if is_secret else value)
 
     def __repr__(self) -> str:
         """Show the names, and the values that are no secrets."""

@@ -41,7 +41,7 @@ from langchain_cerebras_ext._params import (
     explain_unknown,
 )
 from langchain_cerebras_ext._request import encode_payload
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, SecretText
 from langchain_cerebras_ext.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -229,6 +229,9 @@ class CerebrasConnection(BaseModel):
     if not TYPE_CHECKING:
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
+            for name in ("api_key", "cerebras_api_key"):
+                if isinstance(kwargs.get(name), str):  # not for tracebacks
+                    kwargs[name] = SecretText(kwargs[name])
             try:
                 super().__init__(*args, **self._prepare(kwargs))
             except ValidationError as error:
@@ -402,7 +405,8 @@ class CerebrasConnection(BaseModel):
 
     def _key(self) -> str | None:
         secret = self.cerebras_api_key
-        return secret.get_secret_value() or None if secret is not None else None
+        key = secret.get_secret_value() if secret is not None else None
+        return SecretText(key) if key else None
 
     @property
     def model(self) -> str:

@@ -139,6 +139,22 @@ def mask_secrets(text: str, *secrets: str | None) -> str:
     return _SECRET.sub(lambda found: f"{found[1] or ''}***", text)
 
 
+class SecretText(str):
+    """A text that is used as it is, and not shown where variables are.
+
+    Tracebacks with variables and logged dictionaries show a value by its `repr`.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+    def __getitem__(self, key: Any) -> SecretText:
+        """Return a part, which is a secret as well: long values are shown cut."""
+        return SecretText(super().__getitem__(key))
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
     """What a server answered: status, headers and body, without the request.

@@ -1,4 +1,4 @@
-"""Looks for keys in all that a test run produces: logs, errors, output, warnings.
+"""Looks for keys in all that a test run produces: logs, errors, traces, output, files.
 
 The keys are those that models were made with. A test that lets one out fails, whatever
 it was written for.
@@ -10,14 +10,18 @@ import copy
 import logging
 import os
 import pickle
+import subprocess
+import sys
 import traceback
 import warnings
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from langchain_core.tracers.base import AsyncBaseTracer, BaseTracer
 
 from langchain_cerebras_ext import _connection
 from langchain_cerebras_ext.errors import CerebrasError
@@ -119,8 +123,65 @@ def _texts_of_model(model: Any) -> Iterator[tuple[str, str]]:
 
 
 @contextmanager
+def _wrapped(owner: Any, name: str, make: Any) -> Iterator[None]:
+    """Put something else in the place of a method, until the end."""
+    method = getattr(owner, name)
+    setattr(owner, name, make(method))
+    try:
+        yield
+    finally:
+        setattr(owner, name, method)
+
+
+@contextmanager
+def _programs_and_tracers(watch: SecretWatch) -> Iterator[None]:
+    """Note what programs print, what tracers are told, and what spans hold."""
+
+    def noted_output(communicate: Any) -> Any:
+        def noted(self: Any, *args: Any, **kwargs: Any) -> Any:
+            told = communicate(self, *args, **kwargs)
+            for text in told:
+                shown = text.decode("latin-1") if isinstance(text, bytes) else text
+                watch.say("the output of a program", shown or "")
+            return told
+
+        return noted
+
+    def noted_run(end: Any) -> Any:
+        def noted(self: Any, run: Any) -> Any:
+            told = (run.inputs, run.outputs, run.extra, run.serialized, run.events)
+            watch.say(f"the trace of a {run.run_type}", f"{told!r} {run.error}")
+            return end(self, run)
+
+        return noted
+
+    def noted_span(end: Any) -> Any:
+        def noted(self: Any, *args: Any, **kwargs: Any) -> None:
+            end(self, *args, **kwargs)
+            watch.say(f"the span {self.name}", self.to_json())
+
+        return noted
+
+    with ExitStack() as stack:
+        stack.enter_context(_wrapped(subprocess.Popen, "communicate", noted_output))
+        for tracer in (BaseTracer, AsyncBaseTracer):
+            stack.enter_context(_wrapped(tracer, "_end_trace", noted_run))
+        sdk = sys.modules.get("opentelemetry.sdk.trace")
+        if sdk is not None:
+            stack.enter_context(_wrapped(sdk.Span, "end", noted_span))
+        yield
+
+
+@contextmanager
 def watching(watch: SecretWatch) -> Iterator[None]:
-    """Note every key, error, model, warning and log line until the end."""
+    """Note every key, and all that comes out, until the end."""
+    with _programs_and_tracers(watch), _this_package(watch):
+        yield
+
+
+@contextmanager
+def _this_package(watch: SecretWatch) -> Iterator[None]:
+    """Note every key, error, model, warning and log line."""
     make_error = CerebrasError.__init__
     find_key = _connection.CerebrasConnection._key
     show = warnings.showwarning

@@ -10,6 +10,7 @@ from langchain_cerebras_ext._http._options import Timeouts
 from langchain_cerebras_ext.errors import (
     CerebrasConnectionError,
     CerebrasTimeoutError,
+    SecretText,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def _request_headers(request: httpx2.Request) -> dict[str, str]:
         for name, value in request.headers.items()
         if name not in _OWN_HEADERS
     }
+    if "authorization" in headers:
+        headers["authorization"] = SecretText(headers["authorization"])
     headers["accept-encoding"] = "gzip, deflate"
     return headers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 ERROR_WITHIN_S = 5.0
 """How long to read a body that only explains a status."""
@@ -51,7 +51,7 @@ class TransportOptions:
         max_body_bytes: A longer decoded body is refused when read whole.
     """
 
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)  # it may hold a password
     trust_env: bool = True
     verify: bool | str = True
     socket_options: tuple[tuple[int, int, int], ...] | None = None

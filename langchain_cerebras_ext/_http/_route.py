@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import getproxies
 
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, SecretText
 
 if TYPE_CHECKING:
     from langchain_cerebras_ext._http._options import TransportOptions
@@ -136,7 +136,7 @@ class Route:
         """Return what the proxy alone must be told."""
         if self.proxy_authorization is None:
             return {}
-        return {"Proxy-Authorization": self.proxy_authorization}
+        return {"Proxy-Authorization": SecretText(self.proxy_authorization)}
 
     def __repr__(self) -> str:
         return f"<Route to {self}>"

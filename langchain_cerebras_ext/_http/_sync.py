@@ -289,6 +289,7 @@ def _serve(connection: Any) -> None:
 
 class _Connection(HTTPConnection):
     response_class = _Response
+    debuglevel = 0  # http.client's own prints the request, the key with it
 
     def _new_conn(self) -> socket.socket:
         return _dial(self)
@@ -308,6 +309,7 @@ class _Connection(HTTPConnection):
 
 class _SecureConnection(HTTPSConnection):
     response_class = _Response
+    debuglevel = 0  # http.client's own prints the request, the key with it
 
     def _new_conn(self) -> socket.socket:
         return _dial(self)

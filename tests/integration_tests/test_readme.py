@@ -49,7 +49,16 @@ def test_the_two_commands_end_as_promised() -> None:
 def test_every_extra_that_the_readme_names_exists() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     named = set(re.findall(r"langchain-cerebras-ext\[([a-z,]+)\]", README))
-    named |= {"agents", "cli", "simulator", "notebook", "otel", "redis", "tokens", "all"}
+    named |= {
+        "agents",
+        "cli",
+        "simulator",
+        "notebook",
+        "otel",
+        "redis",
+        "tokens",
+        "all",
+    }
     extras = {part for name in named for part in name.split(",")}
     assert extras <= set(project["optional-dependencies"])
 

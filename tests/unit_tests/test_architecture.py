@@ -62,7 +62,16 @@ LAYERS = [
     "cli",
     "__main__",
 ]
-SHELLS = {"_otel", "otel", "_check", "_live", "notebook", "simulator", "cli", "__main__"}
+SHELLS = {
+    "_otel",
+    "otel",
+    "_check",
+    "_live",
+    "notebook",
+    "simulator",
+    "cli",
+    "__main__",
+}
 LEAVES = {"_version", "_warnings", "errors", "_params", "_partial_json"}
 
 

@@ -836,7 +836,7 @@ def test_check_gets_every_option_of_the_command_line(
     run("check", code=1)
     run(
         *("check", "src", "docs", "--on", str(ON), "--within", "30"),
-        *("--fail-on", "any", "--format", "sarif", "--show-weak", "--fix", "--diff"),
+        *("--fail-on", "any", "--format", "sarif", "--all", "--fix", "--diff"),
         *("--yes", "--exclude", "*.lock", "--ignore", "gpt-x"),
         *("--no-gitignore", "--no-config"),
         code=1,
