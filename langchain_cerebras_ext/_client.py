@@ -188,7 +188,6 @@ class Call:
     admission: Admission | None = None
     # What LangChain's callback manager has for retries.
     heard: Callable[..., Any] | None = field(default=None, repr=False)
-
     # What the caller named, where another model is called in its place.
     asked_model: str | None = None
 
