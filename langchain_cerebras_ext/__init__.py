@@ -14,22 +14,30 @@ from langchain_cerebras_ext._version import __version__
 if TYPE_CHECKING:
     from langchain_cerebras_ext._register import register_with_langchain
     from langchain_cerebras_ext.chat_models import ChatCerebras
+    from langchain_cerebras_ext.costs.budget import Budget
+    from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
     from langchain_cerebras_ext.errors import CerebrasDeprecationWarning
     from langchain_cerebras_ext.llms import CerebrasLLM
 
 __all__ = [
+    "Budget",
     "CerebrasDeprecationWarning",
     "CerebrasLLM",
     "ChatCerebras",
+    "CostTracker",
     "__version__",
     "register_with_langchain",
+    "track_costs",
 ]
 
 _HOMES = {
+    "Budget": "costs.budget",
     "CerebrasDeprecationWarning": "errors",
     "CerebrasLLM": "llms",
     "ChatCerebras": "chat_models",
+    "CostTracker": "costs.tracker",
     "register_with_langchain": "_register",
+    "track_costs": "costs.tracker",
 }
 
 

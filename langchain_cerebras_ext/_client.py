@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         SyncTransport,
         Timeouts,
     )
+    from langchain_cerebras_ext._metering import Meter
     from langchain_cerebras_ext._stream_reader import Delta
     from langchain_cerebras_ext.errors import FailedAttempt
 
@@ -190,6 +191,9 @@ class Call:
     heard: Callable[..., Any] | None = field(default=None, repr=False)
     # What the caller named, where another model is called in its place.
     asked_model: str | None = None
+    meter: Meter | None = field(default=None, repr=False)
+    # About how many tokens the prompt has; counted when somebody asks.
+    count_input: Callable[[], int] | None = field(default=None, repr=False)
 
     @property
     def place(self) -> str:
@@ -230,7 +234,8 @@ class _Run:
 
     def __init__(self, call: Call, *, stream: bool) -> None:
         self.call = call
-        self.watch = Watch(call, stream=stream) if is_watched() else None
+        watched = call.meter is not None or is_watched()
+        self.watch = Watch(call, stream=stream) if watched else None
         self.retrier = Retrier(
             call.policy,
             total_s=call.timeouts.total_s,
@@ -252,30 +257,35 @@ class _Run:
     # -------------------------------------------------------------- our own limits
 
     def admit(self) -> None:
-        """Wait until our own rate limiter lets the next try pass."""
+        """Wait until our own rate limiter lets the next try pass, and the budgets.
+
+        The budgets come last: what waits must not hold back what others could spend.
+        """
         admission = self.call.admission
-        if admission is None:
-            return
-        asked = time.monotonic()
-        self.reservation = admission.limiter.reserve(
-            admission.model,
-            input_tokens=admission.input_tokens,
-            max_output_tokens=admission.max_output_tokens,
-        )
-        self._waited(asked)
+        if admission is not None:
+            asked = time.monotonic()
+            self.reservation = admission.limiter.reserve(
+                admission.model,
+                input_tokens=admission.input_tokens,
+                max_output_tokens=admission.max_output_tokens,
+            )
+            self._waited(asked)
+        if self.call.meter is not None:
+            self.call.meter.admit(self.call)
 
     async def aadmit(self) -> None:
-        """Wait until our own rate limiter lets the next try pass."""
+        """As `admit`."""
         admission = self.call.admission
-        if admission is None:
-            return
-        asked = time.monotonic()
-        self.reservation = await admission.limiter.areserve(
-            admission.model,
-            input_tokens=admission.input_tokens,
-            max_output_tokens=admission.max_output_tokens,
-        )
-        self._waited(asked)
+        if admission is not None:
+            asked = time.monotonic()
+            self.reservation = await admission.limiter.areserve(
+                admission.model,
+                input_tokens=admission.input_tokens,
+                max_output_tokens=admission.max_output_tokens,
+            )
+            self._waited(asked)
+        if self.call.meter is not None:
+            await self.call.meter.aadmit(self.call)
 
     def _waited(self, since: float) -> None:
         # The limiter has a limit of its own; the call's clock stands still meanwhile.

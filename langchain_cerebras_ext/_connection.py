@@ -45,6 +45,7 @@ from langchain_cerebras_ext.errors import CerebrasConfigurationError, SecretText
 from langchain_cerebras_ext.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from decimal import Decimal
     from types import TracebackType
 
     from langchain_cerebras_ext._http import (
@@ -52,9 +53,12 @@ if TYPE_CHECKING:
         SyncTransport,
         Timeouts,
     )
+    from langchain_cerebras_ext._metering import Meter
+    from langchain_cerebras_ext.costs.tracker import CostTracker
     from langchain_cerebras_ext.health import HealthReport
 else:
-    HealthReport = Any  # a name that hints can read; the module is loaded when used
+    # Names that hints can read; their modules are loaded when used.
+    CostTracker = Decimal = HealthReport = Any
 
 __all__ = ["CerebrasConnection"]
 
@@ -211,6 +215,10 @@ class CerebrasConnection(BaseModel):
     include_response_headers: bool = False
     """Put the response's headers into `response_metadata["headers"]`."""
 
+    track_costs: bool = False
+    """Know what each call costs: `get_last_cost()`, `get_total_cost()`, `cost_tracker`,
+    and `response_metadata["cost_usd"]`, a decimal, once for each answer."""
+
     model_kwargs: dict[str, Any] = Field(default_factory=dict)
     """More keys of the request, sent as they are."""
 
@@ -350,6 +358,64 @@ class CerebrasConnection(BaseModel):
         self._headers({})
         self._endings().at_construction(self.model_name)
         return self
+
+    @model_validator(mode="after")
+    def _attach_tracker(self) -> Self:
+        if self.track_costs and self._find_tracker() is None:
+            from langchain_cerebras_ext.costs.tracker import attach_tracker
+
+            attach_tracker(self)
+        return self
+
+    # ------------------------------------------------------------------------ costs
+
+    def _find_tracker(self) -> CostTracker | None:
+        held: Any = vars(self).get("callbacks")
+        for handler in getattr(held, "handlers", held) or ():
+            if getattr(handler, "of_model", False):
+                return cast("CostTracker", handler)
+        return None
+
+    @property
+    def cost_tracker(self) -> CostTracker:
+        """The tracker of `track_costs=True`: totals by model, tag and user, records.
+
+        Copies of a model share it.
+
+        Raises:
+            CerebrasConfigurationError: The model does not track its costs.
+        """
+        tracker = self._find_tracker() if self.track_costs else None
+        if tracker is None:
+            msg = (
+                f"This {type(self).__name__} does not track its costs: construct it "
+                "with track_costs=True, or use track_costs() or a CostTracker."
+            )
+            raise CerebrasConfigurationError(msg)
+        return tracker
+
+    def get_last_cost(self) -> Decimal | None:
+        """Return what the call that ended last cost, in USD; needs `track_costs=True`.
+
+        Returns:
+            The cost, or `None` where no call has ended or its price is not known.
+
+        Raises:
+            CerebrasConfigurationError: The model does not track its costs.
+        """
+        return self.cost_tracker.get_last_cost()
+
+    def get_total_cost(self) -> Decimal:
+        """Return what all calls cost, in USD, as far as it is known.
+
+        Needs `track_costs=True`.
+
+        `cost_tracker.totals` has, beside it, what is not known.
+
+        Raises:
+            CerebrasConfigurationError: The model does not track its costs.
+        """
+        return self.cost_tracker.get_total_cost()
 
     # --------------------------------------------------------------------- identity
 
@@ -506,6 +572,7 @@ class CerebrasConnection(BaseModel):
         heard: Callable[..., Any] | None = None,
         input_tokens: Callable[[], int] | None = None,
         asked_model: str | None = None,
+        meter: Meter | None = None,
     ) -> Call:
         limits = self._limits() if timeout is None else _config.call_timeouts(timeout)
         sent = self._headers(headers or {})
@@ -527,6 +594,8 @@ class CerebrasConnection(BaseModel):
             admission=self._admission(payload, model, input_tokens),
             asked_model=asked_model,
             heard=heard,
+            meter=meter,
+            count_input=input_tokens,
         )
 
     def _admission(

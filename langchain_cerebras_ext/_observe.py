@@ -176,8 +176,9 @@ class Watch:
             payload=call.payload,
             sent_bytes=len(call.body or b""),
         )
+        watching = _observers if call.meter is None else (call.meter, *_observers)
         self._states = [
-            (observer, _told(observer.started, self.record)) for observer in _observers
+            (observer, _told(observer.started, self.record)) for observer in watching
         ]
 
     def retried(self, failed: FailedAttempt) -> None:

@@ -30,6 +30,7 @@ from langchain_cerebras_ext._messages_out import (
     parts_of_message,
 )
 from langchain_cerebras_ext._metadata import PROVIDER, measured, tries
+from langchain_cerebras_ext._metering import open_meter
 from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import (
     build_payload,
@@ -294,7 +295,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         kwargs: dict[str, Any],
         *,
         stream: bool,
-        heard: Callable[..., Any] | None = None,
+        run_manager: CallbackManagerForLLMRun
+        | AsyncCallbackManagerForLLMRun
+        | None = None,
     ) -> Call:
         """Build the request of a call; raises for all that can be told before it."""
         payload, options = build_payload(
@@ -322,8 +325,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             asked_model=options.asked_model,
             timeout=options.timeout,
             headers=headers,
-            heard=heard,
+            heard=run_manager.on_retry if run_manager else None,
             input_tokens=lambda: self._estimate(messages, payload),
+            meter=open_meter(run_manager.run_id if run_manager else None),
         )
         self._warn_of_length(call, messages, payload)
         return call
@@ -360,7 +364,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     ) -> dict[str, Any]:
         return self._metadata(
             answer.headers,
-            {**call.renamed(), **tries(answer.attempts, answer.failed)},
+            {**self._said_of(call), **tries(answer.attempts, answer.failed)},
             measured(
                 elapsed_s=answer.elapsed_s,
                 first_token_s=None,
@@ -374,7 +378,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     ) -> dict[str, Any]:
         return self._metadata(
             stream.headers,
-            {**call.renamed(), **tries(stream.attempts, stream.failed)},
+            {**self._said_of(call), **tries(stream.attempts, stream.failed)},
             measured(
                 elapsed_s=stream.elapsed_s,
                 first_token_s=stream.first_token_s,
@@ -382,6 +386,15 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
                 limiter_wait_s=stream.limiter_wait_s,
             ),
         )
+
+    def _said_of(self, call: Call) -> dict[str, str]:
+        """Return what is said of a call besides its answer: renaming, and cost."""
+        said = call.renamed()
+        if self.track_costs and call.meter is not None:
+            cost = call.meter.cost_usd
+            if cost is not None:
+                said["cost_usd"] = cost
+        return said
 
     def _metadata(
         self,
@@ -406,8 +419,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        heard = run_manager.on_retry if run_manager else None
-        call = self._request(messages, stop, kwargs, stream=False, heard=heard)
+        call = self._request(
+            messages, stop, kwargs, stream=False, run_manager=run_manager
+        )
         return self._result(call, send(self._transport(), call))
 
     async def _agenerate(
@@ -417,8 +431,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        heard = run_manager.on_retry if run_manager else None
-        call = self._request(messages, stop, kwargs, stream=False, heard=heard)
+        call = self._request(
+            messages, stop, kwargs, stream=False, run_manager=run_manager
+        )
         return self._result(call, await asend(self._atransport(), call))
 
     def _result(self, call: Call, answer: Answer) -> ChatResult:
@@ -466,8 +481,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             result = self._generate(messages, stop, run_manager, **kwargs)
             yield from _parts_of(result)
             return
-        heard = run_manager.on_retry if run_manager else None
-        call = self._request(messages, stop, kwargs, stream=True, heard=heard)
+        call = self._request(
+            messages, stop, kwargs, stream=True, run_manager=run_manager
+        )
         stream = open_stream(self._transport(), call)
         facts = stream.reader.facts
         with closing(stream.batches()) as batches:
@@ -488,8 +504,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             for part in _parts_of(result):
                 yield part
             return
-        heard = run_manager.on_retry if run_manager else None
-        call = self._request(messages, stop, kwargs, stream=True, heard=heard)
+        call = self._request(
+            messages, stop, kwargs, stream=True, run_manager=run_manager
+        )
         stream = await aopen_stream(self._atransport(), call)
         facts = stream.reader.facts
         async with aclosing(stream.batches()) as batches:

@@ -32,6 +32,9 @@
     │   ├── RateLimiterTimeoutError     the wait would be longer than `max_wait`
     │   └── RateLimiterBackendError     the shared limits cannot be reached
     ├── BudgetExceeded                  a budget of yours is spent
+    ├── UnknownPriceError               no price is known of this model on that day
+    ├── InvalidUsageError               token counts that contradict themselves
+    ├── LedgerError                     a database of costs cannot be used as asked
     └── StructuredOutputError           an answer that is not the asked structure
         ├── StructuredOutputTruncatedError   cut off by a token limit
         ├── StructuredOutputRefusedError     refused or filtered
@@ -85,6 +88,7 @@ __all__ = [
     "CerebrasConfigurationError",
     "CerebrasConnectionError",
     "CerebrasContextWarning",
+    "CerebrasCostWarning",
     "CerebrasDeprecationWarning",
     "CerebrasError",
     "CerebrasInvalidRequestError",
@@ -97,6 +101,8 @@ __all__ = [
     "ErrorResponse",
     "FailedAttempt",
     "InternalServerError",
+    "InvalidUsageError",
+    "LedgerError",
     "MissingExtraError",
     "ModelRetiredError",
     "NotFoundError",
@@ -117,6 +123,7 @@ __all__ = [
     "StructuredOutputRefusedError",
     "StructuredOutputTruncatedError",
     "UnknownModelError",
+    "UnknownPriceError",
     "UnprocessableEntityError",
     "UnsupportedFeatureError",
     "UnsupportedParameterError",
@@ -190,6 +197,10 @@ class CerebrasDeprecationWarning(UserWarning):
 
 class CerebrasContextWarning(UserWarning):
     """A prompt is probably longer than the model's context window."""
+
+
+class CerebrasCostWarning(UserWarning):
+    """A cost that is not known, a budget nearly spent, or records not yet saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -664,6 +675,18 @@ class BudgetExceeded(CerebrasError):  # noqa: N818 - the name by which budgets a
     spent: Decimal | None = None
     reserved: Decimal | None = None
     estimate: Decimal | None = None
+
+
+class UnknownPriceError(CerebrasError, ValueError):
+    """No price is known of a model on a day; a cost of 0 would be a guess."""
+
+
+class InvalidUsageError(CerebrasError, ValueError):
+    """Token counts contradict themselves, such as more cached than prompt tokens."""
+
+
+class LedgerError(CerebrasError):
+    """A database of costs cannot be opened, read or written as asked."""
 
 
 class StructuredOutputError(CerebrasError, OutputParserException):

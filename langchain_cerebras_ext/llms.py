@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
@@ -21,6 +21,7 @@ from langchain_cerebras_ext._metadata import (
     to_usage_metadata,
     tries,
 )
+from langchain_cerebras_ext._metering import open_meter
 from langchain_cerebras_ext._params import COMPLETION_PARAMS
 from langchain_cerebras_ext._request import build_payload
 from langchain_cerebras_ext._status import rate_limits
@@ -31,7 +32,7 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._params import Param
 
 __all__ = ["CerebrasLLM"]
+
+_G = TypeVar("_G", bound=Generation)
 
 _MOST_THREADS = 32
 
@@ -167,7 +170,9 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         kwargs: Any,
         *,
         stream: bool,
-        heard: Callable[..., Any] | None = None,
+        run_manager: CallbackManagerForLLMRun
+        | AsyncCallbackManagerForLLMRun
+        | None = None,
     ) -> Call:
         if not prompt:
             msg = "The prompt is empty: the API needs text to continue."
@@ -192,8 +197,9 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             model=payload["model"],
             timeout=options.timeout,
             headers=options.headers,
-            heard=heard,
+            heard=run_manager.on_retry if run_manager else None,
             input_tokens=lambda: count_text_tokens(prompt, payload["model"]),
+            meter=open_meter(run_manager.run_id if run_manager else None, prompt),
         )
 
     def _generate(
@@ -209,17 +215,17 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
                 for prompt in prompts
             ]
             return _joined([_sum(parts) for parts in chunks])
-        heard = run_manager.on_retry if run_manager else None
         calls = [
-            self._request(p, stop, kwargs, stream=False, heard=heard) for p in prompts
+            self._request(p, stop, kwargs, stream=False, run_manager=run_manager)
+            for p in prompts
         ]
         transport = self._transport()
         if len(calls) == 1:
-            return _joined([_read(send(transport, calls[0]))])
+            return _joined([self._read(calls[0], send(transport, calls[0]))])
         # LangChain hands over as many prompts as may be under way at once.
         with ContextThreadPoolExecutor(min(len(calls), _MOST_THREADS)) as pool:
             answers = list(pool.map(lambda call: send(transport, call), calls))
-        return _joined([_read(answer) for answer in answers])
+        return _joined([self._read(*pair) for pair in zip(calls, answers, strict=True)])
 
     async def _agenerate(
         self,
@@ -236,14 +242,25 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             return _joined([_sum(parts) for parts in chunks])
         import asyncio
 
-        heard = run_manager.on_retry if run_manager else None
         calls = [
-            self._request(p, stop, kwargs, stream=False, heard=heard) for p in prompts
+            self._request(p, stop, kwargs, stream=False, run_manager=run_manager)
+            for p in prompts
         ]
         answers = await asyncio.gather(
             *(asend(self._atransport(), call) for call in calls)
         )
-        return _joined([_read(answer) for answer in answers])
+        return _joined([self._read(*pair) for pair in zip(calls, answers, strict=True)])
+
+    def _read(self, call: Call, answer: Answer) -> list[Generation]:
+        return self._priced(call, _read(answer))
+
+    def _priced(self, call: Call, generations: list[_G]) -> list[_G]:
+        """Say on the first completion what all of them cost, if that is tracked."""
+        cost = call.meter.cost_usd if self.track_costs and call.meter else None
+        if cost is not None:
+            info = {**(generations[0].generation_info or {}), "cost_usd": cost}
+            generations[0].generation_info = info
+        return generations
 
     def _streams(self, kwargs: Mapping[str, Any]) -> bool:
         most = max(
@@ -269,8 +286,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         **kwargs: Any,
     ) -> Iterator[GenerationChunk]:
         self._check_stream(kwargs)
-        heard = run_manager.on_retry if run_manager else None
-        call = self._request(prompt, stop, kwargs, stream=True, heard=heard)
+        call = self._request(prompt, stop, kwargs, stream=True, run_manager=run_manager)
         stream = open_stream(self._transport(), call)
         with closing(stream.batches()) as batches:
             for deltas in batches:
@@ -280,7 +296,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
                         if run_manager:
                             run_manager.on_llm_new_token(delta.text, chunk=chunk)
                         yield chunk
-        yield _last(stream)
+        yield self._priced(call, [_last(stream)])[0]
 
     async def _astream(
         self,
@@ -290,8 +306,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         **kwargs: Any,
     ) -> AsyncIterator[GenerationChunk]:
         self._check_stream(kwargs)
-        heard = run_manager.on_retry if run_manager else None
-        call = self._request(prompt, stop, kwargs, stream=True, heard=heard)
+        call = self._request(prompt, stop, kwargs, stream=True, run_manager=run_manager)
         stream = await aopen_stream(self._atransport(), call)
         async with aclosing(stream.batches()) as batches:
             async for deltas in batches:
@@ -301,7 +316,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
                         if run_manager:
                             await run_manager.on_llm_new_token(delta.text, chunk=chunk)
                         yield chunk
-        yield _last(stream)
+        yield self._priced(call, [_last(stream)])[0]
 
 
 def _read(answer: Answer) -> list[Generation]:

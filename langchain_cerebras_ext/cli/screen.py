@@ -301,10 +301,14 @@ def fitting(console: Console, *sheets: Sheet) -> Sheet:
 
 def print_sheet(console: Console, sheet: Sheet) -> None:
     """Print a sheet; where output is no terminal, each row is one line, unbroken."""
-    if not console.is_terminal:
-        for line in _plain_lines(sheet):
-            console.print(Text(line), soft_wrap=True)
+    if console.is_terminal:
+        console.print(_drawn(console, sheet))
         return
+    for line in _plain_lines(sheet):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _drawn(console: Console, sheet: Sheet) -> Table:
     fits = sheet.fits(console.width)
     drawn = Table(
         box=SIMPLE_HEAD,
@@ -323,7 +327,7 @@ def print_sheet(console: Console, sheet: Sheet) -> None:
         )
     for row, (_, style) in zip(sheet.texts()[1:], sheet.rows, strict=True):
         drawn.add_row(*map(Text, row), style=style)
-    console.print(drawn)
+    return drawn
 
 
 def _plain_lines(sheet: Sheet) -> Iterator[str]:
@@ -341,3 +345,65 @@ def _plain_lines(sheet: Sheet) -> Iterator[str]:
 
 def _cell(value: object) -> str:
     return NOT_KNOWN if value is None else " ".join(printable(str(value)).split())
+
+
+# ---------------------------------------------------------------- a living picture
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a picture."""
+
+    text: str
+    style: str = ""
+
+
+class Board:
+    """A picture that is drawn anew in its place; for terminals.
+
+    The last one stays when it ends. What does not fit the screen is cut off at the
+    bottom, so the most important part stands first.
+
+    Args:
+        console: A terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._parts: Sequence[Line | Sequence[Sheet]] = ()
+        self._live = Live(
+            console=console,
+            get_renderable=self._frame,
+            auto_refresh=False,
+            vertical_overflow="crop",
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last picture on the screen."""
+        self._live.stop()
+
+    def draw(self, parts: Sequence[Line | Sequence[Sheet]]) -> None:
+        """Draw a picture instead of the last one.
+
+        Args:
+            parts: Lines, and tables in forms of which the first that fits is taken.
+        """
+        self._parts = parts
+        self._live.refresh()
+
+    def _frame(self) -> Group:
+        drawn: list[Any] = []
+        for part in self._parts:
+            if isinstance(part, Line):
+                text = Text(printable(part.text), style=part.style)
+                drawn.append(text)
+            elif part:
+                drawn.append(_drawn(self._console, fitting(self._console, *part)))
+        return Group(*drawn)

@@ -1,0 +1,250 @@
+"""`cerebras-ext costs`: `report` and `top`, and how every command finds its ledger."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import os
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from langchain_cerebras_ext.cli.costs_filter import Asked, read_dimensions, read_filter
+from langchain_cerebras_ext.cli.costs_tables import (
+    calls_sheets,
+    csv_text,
+    filter_as_json,
+    group_as_json,
+    groups_sheets,
+    print_doubts,
+    print_table,
+    record_as_json,
+    shown_time,
+    totals_as_json,
+)
+from langchain_cerebras_ext.cli.failures import CommandError
+from langchain_cerebras_ext.cli.screen import error_console, output_console, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from langchain_cerebras_ext.costs.ledger import Ledger
+    from langchain_cerebras_ext.costs.records import UsageRecord
+    from langchain_cerebras_ext.costs.report import Dimension, Filter, Group, Totals
+
+__all__ = ["ReportOptions", "TopOptions", "open_ledger", "run_report", "run_top"]
+
+VARIABLE: Final = "CEREBRAS_COSTS_LEDGER"
+DEFAULT: Final = "sqlite:///costs.db"
+_TIMES: Final = ("hour", "day", "month")
+
+
+# --------------------------------------------------------------------- what all share
+
+
+def ledger_url(given: str | None) -> str:
+    """Return the ledger to use: as given, of the environment, or the default."""
+    return given or os.environ.get(VARIABLE) or DEFAULT
+
+
+def open_ledger(given: str | None, *, create: bool = False) -> Ledger:
+    """Open the ledger that a command is to use.
+
+    Args:
+        given: The value of `--ledger`.
+        create: Whether one is made where there is none.
+
+    Raises:
+        CommandError: There is none, so that there is nothing to look at.
+        CerebrasConfigurationError: The URL is of no database that is known.
+        MissingExtraError: The extra of that database is not installed.
+        LedgerError: The database is no ledger, or cannot be opened.
+    """
+    from langchain_cerebras_ext.costs._ledger.place import find_place
+    from langchain_cerebras_ext.costs.ledger import Ledger
+
+    url = ledger_url(given)
+    place = find_place(url)
+    if place.is_in_memory:
+        msg = f"The ledger {url!r} is in memory: other processes keep nothing there."
+        raise CommandError(msg)
+    if not create and place.path is not None and not place.path.is_file():
+        msg = (
+            f"There is no ledger at {place.shown}. Name one with --ledger or {VARIABLE}"
+            f", or begin to record: `with track_costs(ledger={url!r}):`, or "
+            f"`CostTracker(ledger={url!r})` among a model's callbacks."
+        )
+        raise CommandError(msg)
+    return Ledger(url, create=create)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on a line."""
+    print(json.dumps(value, ensure_ascii=False))  # noqa: T201
+
+
+def basis(ledger: Ledger, wanted: Filter) -> str:
+    """Return which calls are looked at, in words."""
+    told = f"Calls in {ledger.url}"
+    if wanted.since is not None:
+        told += f", from {shown_time(wanted.since)}"
+    if wanted.until is not None:
+        told += f", before {shown_time(wanted.until)}"
+    return f"{told}. Times are in UTC."
+
+
+def say_basis(ledger: Ledger, wanted: Filter, *, is_empty: bool) -> None:
+    """Print which calls are looked at, and whether there were none."""
+    console = error_console()
+    if is_empty:
+        say(console, "No calls are recorded there.", "yellow")
+    say(console, basis(ledger, wanted), "dim")
+
+
+def is_empty(totals: Totals) -> bool:
+    """Whether there is neither a call nor a try."""
+    return not totals.calls and not totals.retries
+
+
+# ----------------------------------------------------------------------------- report
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOptions:
+    """What the command line said.
+
+    Attributes:
+        ledger: Which ledger.
+        by: Dimensions, as typed.
+        asked: Which calls.
+        limit: How many rows at most.
+        as_json: Whether to print JSON.
+        as_csv: Whether to print CSV.
+    """
+
+    ledger: str | None = None
+    by: Sequence[str] = ("model",)
+    asked: Asked = field(default_factory=Asked)
+    limit: int | None = None
+    as_json: bool = False
+    as_csv: bool = False
+
+
+def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
+    """Print what calls cost, and return the exit code.
+
+    Raises:
+        CommandError: An option is wrong, or there is no ledger.
+        LedgerError: The database cannot be read.
+    """
+    by = read_dimensions(options.by)
+    wanted = read_filter(options.asked, now)
+    _check_limit(options.limit)
+    if options.as_json and options.as_csv:
+        msg = "Give --json or --csv, not both."
+        raise CommandError(msg)
+    with open_ledger(options.ledger) as ledger:
+        totals = ledger.totals(wanted)
+        groups = _in_order(ledger.report(by, wanted), by)[: options.limit]
+        if options.as_csv:
+            print(csv_text(by, groups), end="")  # noqa: T201
+        elif options.as_json:
+            print_json(
+                {
+                    "ledger": ledger.url,
+                    "filter": filter_as_json(wanted),
+                    "by": list(by),
+                    "total": totals_as_json(totals),
+                    "groups": [group_as_json(one, by) for one in groups],
+                }
+            )
+        else:
+            _print_report(groups, by, totals)
+            say_basis(ledger, wanted, is_empty=is_empty(totals))
+    return 0
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and limit < 1:
+        msg = f"The number of rows is {limit}. Give 1 or more."
+        raise CommandError(msg)
+
+
+def _in_order(groups: Sequence[Group], by: Sequence[Dimension]) -> list[Group]:
+    """Return groups by time where they are split by time first, else dearest first."""
+    if not by or by[0] not in _TIMES:
+        return list(groups)
+    return sorted(groups, key=lambda one: one.keys[0] or "")
+
+
+def _print_report(
+    groups: Sequence[Group], by: Sequence[Dimension], totals: Totals
+) -> None:
+    if is_empty(totals):
+        return
+    console = output_console()
+    print_table(console, groups_sheets(groups if by else (), by, totals))
+    print_doubts(console, totals)
+    if "tag" in by:
+        say(
+            console,
+            "A call with several tags is in each of their rows, and in the total once.",
+            "dim",
+        )
+
+
+# -------------------------------------------------------------------------------- top
+
+
+@dataclass(frozen=True, slots=True)
+class TopOptions:
+    """What the command line said; without `by` it is about single calls."""
+
+    ledger: str | None = None
+    count: int = 10
+    by: Sequence[str] = ()
+    asked: Asked = field(default_factory=Asked)
+    as_json: bool = False
+
+
+def run_top(options: TopOptions, *, now: datetime | None = None) -> int:
+    """Print the dearest calls, users or the like, and return the exit code.
+
+    Raises:
+        CommandError: An option is wrong, or there is no ledger.
+        LedgerError: The database cannot be read.
+    """
+    by = read_dimensions(options.by)
+    wanted = read_filter(options.asked, now)
+    _check_limit(options.count)
+    with open_ledger(options.ledger) as ledger:
+        totals = ledger.totals(wanted)
+        told: dict[str, Any] = {
+            "ledger": ledger.url,
+            "filter": filter_as_json(wanted),
+            "total": totals_as_json(totals),
+        }
+        if by:
+            groups = ledger.report(by, wanted, limit=options.count)
+            told |= {"by": list(by), "groups": [group_as_json(g, by) for g in groups]}
+            sheets = groups_sheets(groups, by, totals)
+        else:
+            calls = dearest_calls(ledger, wanted, options.count)
+            told["calls"] = [record_as_json(one) for one in calls]
+            sheets = calls_sheets(calls)
+        if options.as_json:
+            print_json(told)
+            return 0
+        console = output_console()
+        if not is_empty(totals):
+            print_table(console, sheets)
+            print_doubts(console, totals)
+        say_basis(ledger, wanted, is_empty=is_empty(totals))
+    return 0
+
+
+def dearest_calls(ledger: Ledger, wanted: Filter, count: int) -> list[UsageRecord]:
+    """Return the calls that cost most; those of unknown cost are not among them."""
+    known = (one for one in ledger.records(wanted) if one.cost is not None)
+    return heapq.nlargest(count, known, key=lambda one: one.cost_usd or Decimal(0))

@@ -1,0 +1,238 @@
+"""`cerebras-ext costs`: `export`, `import`, `merge` and `prune`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from langchain_cerebras_ext.cli.costs import open_ledger, print_json
+from langchain_cerebras_ext.cli.costs_filter import Asked, read_filter, read_moment
+from langchain_cerebras_ext.cli.costs_tables import (
+    instant,
+    print_doubts,
+    shown_time,
+    totals_as_json,
+)
+from langchain_cerebras_ext.cli.failures import FAILED, CommandError
+from langchain_cerebras_ext.cli.screen import error_console, say
+from langchain_cerebras_ext.costs._display import format_total
+from langchain_cerebras_ext.costs.report import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+__all__ = [
+    "ExportOptions",
+    "ImportOptions",
+    "MergeOptions",
+    "PruneOptions",
+    "run_export",
+    "run_import",
+    "run_merge",
+    "run_prune",
+]
+
+FORMATS: Final = ("csv", "jsonl", "parquet")
+
+
+def _records(count: int) -> str:
+    return f"{count:,} record" if count == 1 else f"{count:,} records"
+
+
+# ----------------------------------------------------------------------------- export
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """What the command line said.
+
+    Attributes:
+        file: Where to write.
+        ledger: Which ledger.
+        format: One of `FORMATS`; by the file's name if not given.
+        asked: Which calls.
+        force: Whether a file that is there may be replaced.
+    """
+
+    file: Path
+    ledger: str | None = None
+    format: str | None = None
+    asked: Asked = field(default_factory=Asked)
+    force: bool = False
+
+
+def run_export(options: ExportOptions, *, now: datetime | None = None) -> int:
+    """Write records to a file, and return the exit code.
+
+    Raises:
+        CommandError: An option is wrong, or there is no ledger.
+        MissingExtraError: Parquet is not installed.
+        LedgerError: The database cannot be read.
+    """
+    kind = options.format or options.file.suffix.lstrip(".").lower()
+    if kind not in FORMATS:
+        given = (
+            f"--format is {options.format!r}"
+            if options.format
+            else (f"{options.file.name!r} does not say which format to write")
+        )
+        msg = f"{given}. Give --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
+        raise CommandError(msg)
+    wanted = read_filter(options.asked, now)
+    if options.file.exists() and not options.force:
+        msg = f"{options.file} is there already. Add --force to replace it."
+        raise CommandError(msg)
+    with open_ledger(options.ledger) as ledger:
+        count = ledger.export(options.file, format=kind, filter=wanted)
+        say(
+            error_console(),
+            f"Wrote {_records(count)} of {ledger.url} to {options.file}.",
+        )
+    return 0
+
+
+# ------------------------------------------------------------------- import and merge
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What the command line said."""
+
+    files: Sequence[Path]
+    ledger: str | None = None
+
+
+def run_import(options: ImportOptions) -> int:
+    """Take records in from files that `export` wrote, and return the exit code.
+
+    Raises:
+        CommandError: A file is not there.
+        CerebrasConfigurationError: A file is of no format that is known.
+        LedgerError: A file or the database cannot be used.
+    """
+    for file in options.files:
+        if not file.is_file():
+            msg = f"{file} is no file. Give files that `costs export` wrote."
+            raise CommandError(msg)
+    with open_ledger(options.ledger, create=True) as ledger:
+        for file in options.files:
+            count = ledger.import_records(file)
+            _say_new(str(file), count, ledger.url)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class MergeOptions:
+    """What the command line said."""
+
+    others: Sequence[str] = field(repr=False)
+    ledger: str | None = field(default=None, repr=False)
+
+
+def run_merge(options: MergeOptions) -> int:
+    """Take in all that other ledgers hold, and return the exit code.
+
+    Raises:
+        CommandError: There is no ledger at one of the places.
+        LedgerError: A database cannot be used.
+    """
+    with open_ledger(options.ledger, create=True) as ledger:
+        for url in options.others:
+            with open_ledger(url) as other:
+                if other.url == ledger.url:
+                    msg = f"{other.url} is the ledger itself; give another one."
+                    raise CommandError(msg)
+                count = ledger.merge(other)
+                _say_new(other.url, count, ledger.url)
+    return 0
+
+
+def _say_new(source: str, count: int, target: str) -> None:
+    told = f"{_records(count)} of {source} {'is' if count == 1 else 'are'} new"
+    if not count:
+        told = f"Nothing of {source} is new"
+    say(error_console(), f"{told} in {target}.")
+
+
+# ------------------------------------------------------------------------------ prune
+
+
+@dataclass(frozen=True, slots=True)
+class PruneOptions:
+    """What the command line said.
+
+    Attributes:
+        before: The time, as typed.
+        ledger: Which ledger.
+        keep_totals: Whether reports go on to count what is removed.
+        yes: Whether the user need not be asked.
+        dry_run: Whether to remove nothing.
+        as_json: Whether to print JSON.
+    """
+
+    before: str
+    ledger: str | None = None
+    keep_totals: bool = True
+    yes: bool = False
+    dry_run: bool = False
+    as_json: bool = False
+
+
+def run_prune(options: PruneOptions, *, now: datetime | None = None) -> int:
+    """Remove old records, and return the exit code: 1 if the user said no.
+
+    Raises:
+        CommandError: An option is wrong, there is no ledger, or nobody can be asked.
+        LedgerError: The database cannot be written.
+    """
+    before = read_moment("--before", options.before, now)
+    console = error_console()
+    with open_ledger(options.ledger) as ledger:
+        old = ledger.totals(Filter(until=before))
+        count = old.calls + old.retries
+        when = f"from before {shown_time(before)} UTC in {ledger.url}"
+        stays = (
+            "Their totals by the hour stay."
+            if options.keep_totals
+            else "Reports will not count them any more."
+        )
+        if not options.as_json:
+            say(console, f"{_records(count)} {when}: {format_total(old)}. {stays}")
+            print_doubts(console, old)
+        if not options.dry_run and count and not _may(options):
+            say(console, "Nothing was removed.")
+            return FAILED
+        removed = 0
+        if not options.dry_run:
+            removed = ledger.prune(before, keep_totals=options.keep_totals)
+        if options.as_json:
+            print_json(
+                {
+                    "ledger": ledger.url,
+                    "before": instant(before),
+                    "removed": removed,
+                    "total_before": totals_as_json(old),
+                }
+            )
+        else:
+            say(console, f"Removed {_records(removed)}.")
+    return 0
+
+
+def _may(options: PruneOptions) -> bool:
+    """Ask the user, unless that was answered beforehand.
+
+    Raises:
+        CommandError: There is nobody to ask.
+    """
+    if options.yes:
+        return True
+    if options.as_json or not sys.stdin.isatty():
+        msg = "Add --yes to remove them: there is nobody to ask here."
+        raise CommandError(msg)
+    return typer.confirm("Remove them for ever?", err=True)

@@ -1,0 +1,74 @@
+"""What calls cost: records, prices, budgets, ledgers.
+
+`CostTracker` and `track_costs` record each call as a `UsageRecord`; a `Budget` stops
+calls before they are sent; a `Ledger` keeps the records. `price_usage`, `estimate` and
+`project` are for payloads and plans. Money is `Decimal` USD; a price that is not known
+is `None`, counted and shown, never 0. Names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_cerebras_ext.costs.budget import Budget, BudgetStatus, CallScope
+    from langchain_cerebras_ext.costs.ledger import Ledger
+    from langchain_cerebras_ext.costs.prices import PriceBook
+    from langchain_cerebras_ext.costs.pricing import Cost, PriceRow, price_usage
+    from langchain_cerebras_ext.costs.records import UsageRecord
+    from langchain_cerebras_ext.costs.report import (
+        Filter,
+        Group,
+        Totals,
+        group_records,
+    )
+    from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
+
+__all__ = [
+    "Budget",
+    "BudgetStatus",
+    "CallScope",
+    "Cost",
+    "CostTracker",
+    "Filter",
+    "Group",
+    "Ledger",
+    "PriceBook",
+    "PriceRow",
+    "Totals",
+    "UsageRecord",
+    "group_records",
+    "price_usage",
+    "track_costs",
+]
+
+_HOMES = {
+    "Budget": "budget",
+    "BudgetStatus": "budget",
+    "CallScope": "budget",
+    "Cost": "pricing",
+    "CostTracker": "tracker",
+    "Filter": "report",
+    "Group": "report",
+    "Ledger": "ledger",
+    "PriceBook": "prices",
+    "PriceRow": "pricing",
+    "Totals": "report",
+    "UsageRecord": "records",
+    "group_records": "report",
+    "price_usage": "pricing",
+    "track_costs": "tracker",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,286 @@
+"""A call that only LangChain's callbacks tell of: another provider's, or a cached one.
+
+What is known is what the handlers are told: less than where a call is sent. A call that
+is cut off is estimated; one whose end is never told stays open, and is shown so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from langchain_cerebras_ext._metadata import PROVIDER
+from langchain_cerebras_ext.costs._context import merge_context
+from langchain_cerebras_ext.costs._foreign import text_of, usage_of
+from langchain_cerebras_ext.costs._meter import (
+    Tokens,
+    deliver,
+    find_price,
+    highest_cost,
+    priced,
+)
+from langchain_cerebras_ext.costs.budget import CallScope
+from langchain_cerebras_ext.costs.pricing import Cost
+from langchain_cerebras_ext.costs.records import UsageRecord
+from langchain_cerebras_ext.errors import BudgetExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import LLMResult
+
+    from langchain_cerebras_ext.costs.budget import Hold
+    from langchain_cerebras_ext.costs.pricing import PriceRow
+    from langchain_cerebras_ext.costs.records import Outcome
+    from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
+
+__all__ = ["CallbackCall", "is_ours"]
+
+_PACKAGE = "langchain-cerebras-ext"
+
+
+def is_ours(metadata: Mapping[str, Any] | None) -> bool:
+    """Whether a run's model is one of this package, which meters itself."""
+    found = metadata or {}
+    versions = found.get("lc_versions")
+    return found.get("ls_provider") == PROVIDER and _PACKAGE in (versions or ())
+
+
+class CallbackCall:
+    """One run as callbacks tell of it, for all trackers that hear them."""
+
+    __slots__ = (
+        "_began",
+        "_budgets",
+        "_clock",
+        "_holds",
+        "_info",
+        "_messages",
+        "_model",
+        "_options",
+        "_provider",
+    )
+
+    def __init__(self, info: RunInfo) -> None:
+        self._info = info
+        self._began = datetime.now(UTC)
+        self._clock = time.monotonic()
+        self._messages: Sequence[BaseMessage] | str = ()
+        self._options: Mapping[str, Any] = {}
+        self._budgets: list[Any] = []
+        self._holds: list[Hold] = []
+        metadata = info.metadata or {}
+        self._provider = str(metadata.get("ls_provider") or "unknown")
+        self._model = str(metadata.get("ls_model_name") or "")
+
+    def started(
+        self, messages: Sequence[BaseMessage] | str, more: Mapping[str, Any]
+    ) -> None:
+        """Note what is asked of whom; the same for every tracker of the run."""
+        self._messages = messages
+        self._options = more.get("invocation_params") or {}
+        if not self._model:
+            named = self._options.get("model") or self._options.get("model_name")
+            self._model = str(named or "unknown")
+
+    # -------------------------------------------------------------------- budgets
+
+    def reserve(self, trackers: Sequence[CostTracker]) -> None:
+        """Reserve what the call may cost with the budgets not yet asked.
+
+        Raises:
+            BudgetExceeded: A budget does not allow it.
+        """
+        for tracker in trackers:
+            for budget in tracker.budgets:
+                if budget in self._budgets:
+                    continue
+                self._budgets.append(budget)
+                hold = budget.reserve(self._scope(trackers), self._highest(trackers))
+                if hold is not None:
+                    self._holds.append(hold)
+
+    def _scope(self, trackers: Sequence[CostTracker]) -> CallScope:
+        info = self._info
+        context = merge_context(
+            info.tags, info.metadata, [tracker.scope for tracker in trackers]
+        )
+        return CallScope(
+            model=self._model,
+            provider=self._provider,
+            user=context.user,
+            session=context.session,
+            tags=context.tags,
+            run=info.trace,
+        )
+
+    def _highest(self, trackers: Sequence[CostTracker]) -> Any:
+        most = (
+            (self._info.metadata or {}).get("ls_max_tokens")
+            or self._options.get("max_completion_tokens")
+            or self._options.get("max_tokens")
+        )
+        return highest_cost(
+            find_price(self._provider, self._model, self._began, trackers),
+            model=self._model,
+            input_tokens=self._input_tokens(),
+            max_output_tokens=most if isinstance(most, int) and most > 0 else None,
+            n=self._options.get("n") or 1,
+        )
+
+    def _input_tokens(self) -> int:
+        from langchain_cerebras_ext._tokens import (
+            count_message_tokens,
+            count_text_tokens,
+        )
+
+        if isinstance(self._messages, str):
+            return count_text_tokens(self._messages, self._model)
+        tools = self._options.get("tools")
+        return count_message_tokens(self._messages, self._model, tools=tools)
+
+    # ------------------------------------------------------------------------ ends
+
+    def ended(self, trackers: Sequence[CostTracker], response: LLMResult) -> None:
+        """Record an answer."""
+        found = usage_of(response)
+        if found.cache_hit or self._info.is_ours:
+            # Ours are metered where they are sent: this one was never sent.
+            self._write(trackers, "cache_hit", Tokens(found.usage), free=True)
+            _say_free(response)
+            return
+        tokens = Tokens(found.usage)
+        if found.with_sibling:
+            tokens = Tokens.none()  # the first prompt's record has them all
+        elif found.usage is None:
+            arrived = self._text_tokens(text_of(response))
+            tokens = Tokens.estimated(self._input_tokens(), arrived)
+        self._write(
+            trackers,
+            "ok",
+            tokens,
+            model_served=found.model_served,
+            service_tier=found.service_tier,
+        )
+
+    def failed(
+        self,
+        trackers: Sequence[CostTracker],
+        error: BaseException,
+        response: LLMResult | None,
+    ) -> None:
+        """Record a failure, with what had arrived before it."""
+        outcome: Outcome = "aborted" if isinstance(error, _ABORTS) else "failed"
+        found = usage_of(response) if response is not None else None
+        if found is not None and found.usage is not None:
+            tokens = Tokens(found.usage)
+        elif self._info.is_ours or _was_refused(error):
+            tokens = Tokens.none()
+        else:
+            arrived = text_of(response) if response is not None else ""
+            tokens = Tokens.estimated(self._input_tokens(), self._text_tokens(arrived))
+        self._write(
+            trackers,
+            outcome,
+            tokens,
+            error_type=type(error).__name__,
+            model_served=found.model_served if found is not None else None,
+        )
+
+    def abandoned(self, trackers: Sequence[CostTracker]) -> None:
+        """Record a call whose end was never told."""
+        tokens = Tokens.estimated(self._input_tokens(), 0)
+        if self._info.is_ours:
+            tokens = Tokens.none()
+        self._write(trackers, "aborted", tokens, duration_s=None)
+
+    def _text_tokens(self, text: str) -> int:
+        from langchain_cerebras_ext._tokens import count_text_tokens
+
+        return count_text_tokens(text, self._model) if text else 0
+
+    def _write(
+        self,
+        trackers: Sequence[CostTracker],
+        outcome: Outcome,
+        tokens: Tokens,
+        *,
+        free: bool = False,
+        **more: Any,
+    ) -> None:
+        """Settle, and hand the record on."""
+        served = more.get("model_served")
+        # The answer names the dated model of an alias; either may have the price.
+        names = [name for name in (served, self._model) if name]
+        rows = (self._price(name, tokens, trackers) for name in names)
+        row = next((row for row in rows if row is not None), None)
+        counts, cost, flags = priced(tokens, row)
+        if free:
+            cost, flags = Cost(), ()
+        holds, self._holds = self._holds, []
+        for hold in holds:
+            hold.settle(None if cost is None else cost.total)
+        info = self._info
+        context = merge_context(
+            info.tags, info.metadata, [tracker.scope for tracker in trackers]
+        )
+        fields: dict[str, Any] = {
+            "duration_s": time.monotonic() - self._clock,
+            **counts,
+            **more,
+        }
+        record = UsageRecord(
+            started_at=self._began,
+            model=self._model,
+            provider=self._provider,
+            stream=bool(self._options.get("stream")),
+            operation="text_completion" if isinstance(self._messages, str) else "chat",
+            run_id=info.run,
+            parent_run_id=info.parent,
+            trace_id=info.trace,
+            tags=context.tags,
+            user=context.user,
+            session=context.session,
+            node=context.node,
+            arm=context.arm,
+            outcome=outcome,
+            cost=cost,
+            flags=flags,
+            **fields,
+        )
+        deliver(record, trackers)
+
+    def _price(
+        self, model: str, tokens: Tokens, trackers: Sequence[CostTracker]
+    ) -> PriceRow | None:
+        size = (tokens.usage or {}).get("input_tokens")
+        return find_price(
+            self._provider, model, self._began, trackers, input_tokens=size
+        )
+
+
+_ABORTS = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
+
+
+def _was_refused(error: BaseException) -> bool:
+    """Whether nothing was generated: a budget said no, or the service did."""
+    if isinstance(error, BudgetExceeded):
+        return True
+    status = getattr(error, "status_code", None)
+    return isinstance(status, int) and status >= _REFUSED
+
+
+_REFUSED = 400
+
+
+def _say_free(response: LLMResult) -> None:
+    """Take the price of the first time from an answer out of the cache."""
+    for generations in response.generations:
+        for generation in generations:
+            message: Any = getattr(generation, "message", None)
+            metadata = getattr(message, "response_metadata", None)
+            if metadata and "cost_usd" in metadata:
+                message.response_metadata = {**metadata, "cost_usd": "0"}

@@ -1,0 +1,137 @@
+"""How a ledger of an older version becomes one of this version: forward only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import inspect, select, text
+
+from langchain_cerebras_ext.costs._ledger import schema
+from langchain_cerebras_ext.costs._ledger.codec import COLUMNS
+from langchain_cerebras_ext.costs._ledger.rollup import roll_up
+from langchain_cerebras_ext.costs._ledger.tables import add_totals
+from langchain_cerebras_ext.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection, Table
+
+    from langchain_cerebras_ext.costs._ledger.place import Place
+
+__all__ = ["free_states", "prepare", "read_version"]
+
+_CHUNK: Final = 5_000
+_LOCK: Final = 0x6365726562726173
+"""Of PostgreSQL's advisory locks, the one that those take who create or migrate."""
+
+
+def read_version(connection: Connection, place: Place) -> int | None:
+    """Return the version of the tables; `None` if there are none of ours.
+
+    Raises:
+        LedgerError: The database is another program's, or of a newer version.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if schema.ledger.name not in tables:
+        _check_free(tables, place)
+        return None
+    found = {column["name"] for column in inspect(connection).get_columns("cerebras_ledger")}
+    if not {"version", "revision"} <= found:
+        msg = (
+            f"{place.shown} has a table `cerebras_ledger` that is not ours. "
+            "Take another database."
+        )
+        raise LedgerError(msg)
+    version = connection.execute(select(schema.ledger.c.version)).scalar_one_or_none()
+    if version is None:
+        msg = f"{place.shown} is damaged: it has no version. Restore it from a backup."
+        raise LedgerError(msg)
+    if version > schema.VERSION:
+        msg = (
+            f"The ledger at {place.shown} has version {version} of the tables; this "
+            f"package knows versions up to {schema.VERSION}. "
+            "Upgrade langchain-cerebras-ext here, too."
+        )
+        raise LedgerError(msg)
+    return int(version)
+
+
+def _check_free(tables: set[str], place: Place) -> None:
+    ours = tables & set(schema.metadata.tables)
+    # A server's database may well be shared; a file belongs to whoever made it.
+    theirs = tables - ours if place.is_sqlite else set[str]()
+    if ours or theirs:
+        named = ", ".join(sorted(ours | theirs)[:3])
+        msg = (
+            f"{place.shown} is not a ledger: it has the tables {named}, "
+            "but no `cerebras_ledger`. Take another database."
+        )
+        raise LedgerError(msg)
+
+
+def prepare(connection: Connection, place: Place, *, create: bool) -> None:
+    """Create the tables, or migrate them; whoever comes second finds it done.
+
+    Args:
+        connection: In a transaction; on SQLite it has the write lock.
+        place: For messages.
+        create: Whether to create the tables where there are none.
+
+    Raises:
+        LedgerError: The database is not a ledger.
+    """
+    if not place.is_sqlite:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+    version = read_version(connection, place)
+    if version is None:
+        if not create:
+            msg = f"There is no ledger at {place.shown}. Check the URL."
+            raise LedgerError(msg)
+        schema.metadata.create_all(connection)
+        row = {"id": 1, "version": schema.VERSION, "revision": 0, "pruned_us": 0}
+        connection.execute(schema.ledger.insert(), row)
+        return
+    while version < schema.VERSION:
+        _STEPS[version](connection)
+        version += 1
+        connection.execute(schema.ledger.update().values(version=version))
+
+
+def _add_rollups(connection: Connection) -> None:
+    """1 to 2: totals that are kept, and the columns to look for."""
+    for table in schema.ROLLUPS:
+        table.create(connection)
+    for index in schema.records.indexes:
+        index.create(connection, checkfirst=True)
+    free = free_states(connection)
+    columns = [schema.records.c[name] for name in COLUMNS]
+    last = -1
+    while True:
+        rows = connection.execute(
+            select(schema.records.c.id, *columns)
+            .where(schema.records.c.id > last)
+            .order_by(schema.records.c.id)
+            .limit(_CHUNK)
+        ).all()
+        if not rows:
+            return
+        last = rows[-1][0]
+        add_rollups(connection, [row[1:] for row in rows], free)
+
+
+_STEPS: Final[dict[int, Callable[[Connection], None]]] = {1: _add_rollups}
+
+
+def add_rollups(connection: Connection, rows: list[Any], free: set[int]) -> None:
+    """Add rows to the totals that are kept."""
+    tables: tuple[Table, ...] = schema.ROLLUPS
+    for table, more in zip(tables, roll_up(rows, free), strict=True):
+        add_totals(connection, table, more)
+
+
+def free_states(connection: Connection) -> set[int]:
+    """Return the numbers of the states whose tokens do not count."""
+    rows = connection.execute(select(schema.states.c.id, schema.states.c.value))
+    return {n for n, word in rows if msgspec.json.decode(word)[0] == "cache_hit"}

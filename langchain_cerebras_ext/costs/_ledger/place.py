@@ -1,0 +1,125 @@
+"""Where a ledger is: its URL, checked, and what may be shown of it. Imports no extra."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from langchain_cerebras_ext.catalog._place import cache_dir
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    MissingExtraError,
+    mask_secrets,
+)
+
+__all__ = ["Place", "find_place"]
+
+_DRIVERS: Final = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+_HELP: Final = (
+    "Take a file's path, 'sqlite:///costs.db' or "
+    "'postgresql+psycopg://user:password@host/database'."
+)
+
+
+class Place(NamedTuple):
+    """A database's address.
+
+    Attributes:
+        url: As SQLAlchemy takes it; holds the password.
+        shown: The same for people, with `***` for the password.
+        path: The file of a SQLite database.
+        secrets: What must not be shown.
+    """
+
+    url: str
+    shown: str
+    path: Path | None
+    secrets: tuple[str, ...]
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether it is a SQLite database, in a file or in memory."""
+        return self.url.startswith("sqlite")
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it goes with the process."""
+        return self.is_sqlite and self.path is None
+
+    @property
+    def spool(self) -> Path | None:
+        """How the files' names begin that keep what the database does not take."""
+        if self.path is not None:
+            return self.path.with_name(f"{self.path.name}.spool")
+        if self.is_in_memory:
+            return None
+        name = hashlib.sha256(self.shown.encode()).hexdigest()[:16]
+        folder = cache_dir()
+        return folder and folder.parent / "ledger" / f"{name}.spool"
+
+    def mask(self, text: str) -> str:
+        """Return a text without the password, whatever else looks like a key, too."""
+        return mask_secrets(text, *self.secrets)
+
+
+def find_place(url: str | os.PathLike[str]) -> Place:
+    """Return the place that a URL, or a file's path, names.
+
+    Raises:
+        CerebrasConfigurationError: It is of no database that a ledger can be in.
+        MissingExtraError: What that database needs is not installed.
+    """
+    _require("sqlalchemy", "ledger")
+    if not isinstance(url, str):
+        return _sqlite(os.fspath(url))
+    if "://" not in url:
+        return _sqlite(url)
+    scheme, _, rest = url.partition("://")
+    driver = _DRIVERS.get(scheme.lower())
+    if driver is None:
+        msg = f"The ledger's URL begins with {scheme[:40]!r}. {_HELP}"
+        raise CerebrasConfigurationError(msg)
+    if driver == "sqlite":
+        return _sqlite(unquote(rest.partition("?")[0]).removeprefix("/"))
+    _require("psycopg", "postgres")
+    return _server(f"{driver}://{rest}")
+
+
+def _sqlite(name: str) -> Place:
+    if name in {"", ":memory:", "/:memory:"}:
+        return Place("sqlite://", "sqlite://", None, ())
+    path = Path(name).expanduser().absolute()
+    return Place(f"sqlite:///{path}", f"sqlite:///{path}", path, ())
+
+
+def _server(url: str) -> Place:
+    parts = urlsplit(url)
+    quoted = parts.netloc.rpartition("@")[0].partition(":")[2]
+    # libpq takes a password among the options, too.
+    hidden = [value for name, value in parse_qsl(parts.query) if "pass" in name.lower()]
+    secrets = [text for text in (quoted, unquote(quoted), *hidden) if text]
+    shown = url
+    if quoted:
+        shown = shown.replace(f":{quoted}@", ":***@", 1)
+    for text in hidden:
+        shown = shown.replace(text, "***")
+    return Place(url, shown, None, tuple(dict.fromkeys(secrets)))
+
+
+def _require(module: str, extra: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        msg = (
+            f"A ledger there needs {module}. "
+            f"Run: pip install 'langchain-cerebras-ext[{extra}]'"
+        )
+        raise MissingExtraError(msg)

@@ -1,0 +1,223 @@
+"""Rows go in, records come out: what is done in one transaction."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+from sqlalchemy import select
+
+from langchain_cerebras_ext.costs._ledger import schema
+from langchain_cerebras_ext.costs._ledger.codec import (
+    COLUMNS,
+    NAMES,
+    Words,
+    checked_record,
+    empty_words,
+    encode,
+    read_price,
+    words_of,
+)
+from langchain_cerebras_ext.costs._ledger.engine import READ
+from langchain_cerebras_ext.costs._ledger.migrations import (
+    add_rollups,
+    prepare,
+    read_version,
+)
+from langchain_cerebras_ext.costs._ledger.tables import (
+    add_rows,
+    add_words,
+    chunks,
+    find_numbers,
+    find_texts,
+)
+from langchain_cerebras_ext.errors import LedgerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Connection, Engine
+
+    from langchain_cerebras_ext.costs._ledger.place import Place
+    from langchain_cerebras_ext.costs.records import UsageRecord
+
+__all__ = ["Appended", "Store"]
+
+_KNOWN: Final = 200_000
+
+
+class Appended(NamedTuple):
+    """What became of a batch.
+
+    Attributes:
+        new: How many records were written; the others were there already.
+        rejected: Records that no row can hold, and why.
+    """
+
+    new: int
+    rejected: list[tuple[UsageRecord, str]]
+
+
+class Store:
+    """A ledger's tables.
+
+    Args:
+        engine: The database.
+        place: For messages.
+    """
+
+    def __init__(self, engine: Engine, place: Place) -> None:
+        self.engine = engine
+        self.place = place
+        self._lock = threading.Lock()
+        self._known = empty_words()
+
+    def open(self, *, create: bool) -> None:
+        """Create or migrate the tables where needed.
+
+        Raises:
+            LedgerError: The database is not a ledger.
+        """
+        # Most often all is well, and nobody need wait for those that write.
+        with self.reading() as connection:
+            version = read_version(connection, self.place)
+        if version != schema.VERSION:
+            with self.engine.begin() as connection:
+                prepare(connection, self.place, create=create)
+
+    def forget(self) -> None:
+        """Forget what was known of the database: it may be another."""
+        self._known = empty_words()
+
+    # -------------------------------------------------------------------- writing
+
+    def append(self, records: Sequence[UsageRecord]) -> Appended:
+        """Write those records that are not there yet.
+
+        All of them or none; the same record a second time changes nothing.
+        """
+        good: dict[str, UsageRecord] = {}
+        rejected: list[tuple[UsageRecord, str]] = []
+        for one in records:
+            try:
+                fit = checked_record(one, nul=self.place.is_sqlite)
+                encode(fit, _NO_WORDS)
+            except (TypeError, ValueError, ArithmeticError) as error:
+                rejected.append((one, f"{type(error).__name__}: {error}"[:300]))
+            else:
+                good.setdefault(fit.record_id, fit)
+        if not good:
+            return Appended(0, rejected)
+        with self.engine.begin() as connection:
+            self._lock_tables(connection)
+            fresh = self._fresh(connection, good)
+            words = self._number(connection, words_of(fresh))
+            rows = [encode(one, words) for one in fresh]
+            add_rows(connection, schema.records, COLUMNS, rows)
+            free = {n for word, n in words.states.items() if "cache_hit" in word}
+            add_rollups(connection, rows, free)
+        self._learn(words)
+        return Appended(len(fresh), rejected)
+
+    def _lock_tables(self, connection: Connection) -> None:
+        """Count the change; on a server, whoever comes next waits here."""
+        ledger = schema.ledger
+        counted = connection.execute(
+            ledger.update()
+            .values(revision=ledger.c.revision + 1)
+            .where(ledger.c.version == schema.VERSION)
+        )
+        if counted.rowcount != 1:
+            read_version(connection, self.place)
+            msg = f"The tables at {self.place.shown} were changed by another program."
+            raise LedgerError(msg)
+
+    def _fresh(
+        self, connection: Connection, by_id: dict[str, UsageRecord]
+    ) -> list[UsageRecord]:
+        column = schema.records.c.record_id
+        there: set[str] = set()
+        for part in chunks(list(by_id)):
+            query = select(column).where(column.in_(part))
+            there.update(connection.execute(query).scalars())
+        return [one for name, one in by_id.items() if name not in there]
+
+    def _number(self, connection: Connection, words: Words) -> Words:
+        """Return the words with their numbers; new ones are added."""
+        numbered: list[dict[Any, Any]] = []
+        for known, wanted, table in zip(self._known, words, _TABLES, strict=True):
+            got = {word: known[word] for word in wanted if word in known}
+            missing = [word for word in wanted if word not in got]
+            got |= find_numbers(connection, table, missing)
+            absent = [word for word in missing if word not in got]
+            if absent:
+                add_words(connection, table, absent)
+                added = find_numbers(connection, table, absent)
+                got |= added
+                if table is schema.tagsets:
+                    names = numbered[0]
+                    rows = [
+                        (number, position, names[tag])
+                        for word, number in added.items()
+                        for position, tag in enumerate(msgspec.json.decode(word))
+                    ]
+                    columns = ("tagset_id", "position", "tag_id")
+                    add_rows(connection, schema.tags, columns, rows)
+            numbered.append(got)
+        return Words(*numbered)
+
+    def _learn(self, words: Words) -> None:
+        # Only what is committed: a number of a transaction undone may be another's.
+        with self._lock:
+            for known, more in zip(self._known, words, strict=True):
+                if len(known) > _KNOWN:
+                    known.clear()
+                known.update(more)
+
+    # -------------------------------------------------------------------- reading
+
+    def revision(self) -> int:
+        """Return how many changes there were."""
+        with self.reading() as connection:
+            found = connection.execute(select(schema.ledger.c.revision)).scalar_one()
+        return int(found)
+
+    def words(self, connection: Connection, rows: Iterable[Any]) -> Words:
+        """Return the texts of the numbers in rows of `cerebras_records`."""
+        rows = list(rows)
+        names = find_texts(
+            connection, schema.names, (row[name] for row in rows for name in NAMES)
+        )
+        lists = (
+            {
+                number: tuple(msgspec.json.decode(word))
+                for number, word in find_texts(
+                    connection, table, (row[column] for row in rows)
+                ).items()
+            }
+            for table, column in (
+                (schema.tagsets, "tagset_id"),
+                (schema.states, "state_id"),
+            )
+        )
+        prices = find_texts(
+            connection, schema.prices, (row["price_id"] for row in rows)
+        )
+        return Words(names, *lists, {n: read_price(word) for n, word in prices.items()})
+
+    def reading(self) -> Connection:
+        """Return a connection that sees one state of the database and waits for nobody."""
+        options: dict[str, Any] = {READ: True}
+        if not self.place.is_sqlite:
+            options["isolation_level"] = "REPEATABLE READ"
+        return self.engine.connect().execution_options(**options)
+
+
+class _Anything(dict[Any, int]):
+    def __missing__(self, _: object) -> int:
+        return 1
+
+
+_NO_WORDS: Final = Words(_Anything(), _Anything(), _Anything(), _Anything())
+_TABLES: Final = (schema.names, schema.tagsets, schema.states, schema.prices)

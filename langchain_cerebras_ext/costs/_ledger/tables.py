@@ -1,0 +1,94 @@
+"""Statements that both databases understand, each in the way that it does fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import BigInteger, Double, Integer, SmallInteger, insert, select
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Table
+
+__all__ = ["add_rows", "add_totals", "chunks", "find_numbers", "find_texts"]
+
+_CHUNK: Final = 5_000
+
+
+def chunks(values: Sequence[Any], size: int = _CHUNK) -> Iterable[Sequence[Any]]:
+    """Return parts of a sequence that one statement can take."""
+    return (values[at : at + size] for at in range(0, len(values), size))
+
+
+def add_rows(
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[Any]
+) -> None:
+    """Insert rows; each has the columns that are named, in their order."""
+    _insert(connection, table, names, rows, "")
+
+
+def add_totals(connection: Connection, table: Table, rows: Sequence[Any]) -> None:
+    """Add rows to those that have the same keys, or insert them."""
+    keys = [column.name for column in table.primary_key]
+    rest = [column.name for column in table.columns if column.name not in keys]
+    sums = ", ".join(f"{name} = {table.name}.{name} + excluded.{name}" for name in rest)
+    conflict = f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {sums}"
+    _insert(connection, table, [*keys, *rest], rows, conflict)
+
+
+def _insert(
+    connection: Connection,
+    table: Table,
+    names: Sequence[str],
+    rows: Sequence[Any],
+    conflict: str,
+) -> None:
+    if not rows:
+        return
+    into = f"INSERT INTO {table.name} ({', '.join(names)})"
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(names))
+        connection.exec_driver_sql(f"{into} VALUES ({marks}){conflict}", list(rows))
+        return
+    # One statement for all rows: a list for each column.
+    types = (_type_of(table, name) for name in names)
+    lists = ", ".join(f"%s::{kind}[]" for kind in types)
+    columns = tuple(list(column) for column in zip(*rows, strict=True))
+    connection.exec_driver_sql(
+        f"{into} SELECT * FROM unnest({lists}){conflict}",  # noqa: S608 - our own names
+        columns,
+    )
+
+
+def _type_of(table: Table, name: str) -> str:
+    kind = table.columns[name].type
+    if isinstance(kind, (BigInteger, Integer, SmallInteger)):
+        return "bigint"
+    return "double precision" if isinstance(kind, Double) else "text"
+
+
+def add_words(connection: Connection, table: Table, words: Sequence[str]) -> None:
+    """Insert words; the database numbers them."""
+    connection.execute(insert(table), [{"value": word} for word in words])
+
+
+def find_numbers(
+    connection: Connection, table: Table, words: Sequence[str]
+) -> dict[str, int]:
+    """Return the numbers of those words that are there."""
+    found: dict[str, int] = {}
+    for part in chunks(words):
+        query = select(table.c.value, table.c.id).where(table.c.value.in_(part))
+        found.update((value, number) for value, number in connection.execute(query))
+    return found
+
+
+def find_texts(
+    connection: Connection, table: Table, numbers: Iterable[int]
+) -> dict[int, str]:
+    """Return the words of numbers; 0 has none."""
+    found: dict[int, str] = {}
+    for part in chunks(sorted({number for number in numbers if number})):
+        query = select(table.c.id, table.c.value).where(table.c.id.in_(part))
+        found.update((number, value) for number, value in connection.execute(query))
+    return found

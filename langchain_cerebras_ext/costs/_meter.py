@@ -1,0 +1,430 @@
+"""Meters one call of this package's models: from the first request to its end.
+
+Whatever way a call ends, the client tells of it once; here that becomes records and
+the settlement of what budgets had reserved.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metadata
+from langchain_cerebras_ext.catalog import find_model
+from langchain_cerebras_ext.costs._context import merge_context
+from langchain_cerebras_ext.costs.budget import CallScope
+from langchain_cerebras_ext.costs.prices import list_prices
+from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of
+from langchain_cerebras_ext.costs.records import UsageRecord
+from langchain_cerebras_ext.errors import CerebrasError, UnknownPriceError
+from langchain_cerebras_ext.rate_limiter import RESERVATION_CAP
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from langchain_core.messages import AIMessage
+    from langchain_core.messages.ai import UsageMetadata
+
+    from langchain_cerebras_ext._client import Call
+    from langchain_cerebras_ext._observe import CallRecord
+    from langchain_cerebras_ext.costs._context import Context
+    from langchain_cerebras_ext.costs.budget import Budget, Hold
+    from langchain_cerebras_ext.costs.pricing import PriceRow
+    from langchain_cerebras_ext.costs.records import Flag, Outcome
+    from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
+    from langchain_cerebras_ext.errors import FailedAttempt
+
+__all__ = [
+    "CallMeter",
+    "Tokens",
+    "count_output",
+    "deliver",
+    "find_price",
+    "highest_cost",
+    "priced",
+]
+
+_ZERO = Decimal(0)
+_log = logging.getLogger("langchain_cerebras_ext.costs")
+
+
+def deliver(record: UsageRecord, trackers: Iterable[CostTracker]) -> None:
+    """Hand a record to trackers, and once to each of their sinks."""
+    told: set[int] = set()
+    for tracker in trackers:
+        tracker.take(record)
+        for sink in tracker.sinks:
+            if id(sink) in told:
+                continue
+            told.add(id(sink))
+            try:
+                sink(record)
+            except Exception:  # noqa: BLE001 - a sink must not cost an answer
+                _log.exception("a sink of cost records failed")
+
+
+class Tokens:
+    """Counts of one call, and what is not certain of them."""
+
+    __slots__ = ("flags", "usage")
+
+    def __init__(
+        self, usage: Mapping[str, Any] | None, flags: tuple[Flag, ...] = ()
+    ) -> None:
+        self.usage = usage
+        self.flags = flags
+
+    @classmethod
+    def none(cls) -> Tokens:
+        """Return the counts of a call that was never billed."""
+        return cls({"input_tokens": 0, "output_tokens": 0})
+
+    @classmethod
+    def estimated(cls, input_tokens: int, output_tokens: int) -> Tokens:
+        """Return counts that were made here."""
+        return cls(
+            {"input_tokens": input_tokens, "output_tokens": output_tokens},
+            ("estimated", "no_usage"),
+        )
+
+
+def priced(
+    tokens: Tokens, row: PriceRow | None
+) -> tuple[dict[str, Any], Cost | None, tuple[Flag, ...]]:
+    """Return the counts as a record names them, their cost, and the flags of both."""
+    usage = tokens.usage
+    if usage is None:
+        return {}, None, (*tokens.flags, "unpriced") if row is None else tokens.flags
+    inputs: Mapping[str, int] = usage.get("input_token_details") or {}
+    outputs: Mapping[str, int] = usage.get("output_token_details") or {}
+    read, written = inputs.get("cache_read"), inputs.get("cache_creation")
+    image, reasoning = inputs.get("image"), outputs.get("reasoning")
+    prompt: int = usage["input_tokens"]
+    completion: int = usage["output_tokens"]
+    counts: dict[str, Any] = {
+        "input_tokens": prompt,
+        "cached_input_tokens": read,
+        "cache_write_tokens": written,
+        "image_tokens": image,
+        "output_tokens": completion,
+        "reasoning_tokens": reasoning,
+        "accepted_prediction_tokens": outputs.get("accepted_prediction"),
+        "rejected_prediction_tokens": outputs.get("rejected_prediction"),
+    }
+    if not prompt and not completion:
+        return counts, Cost(price=row), tokens.flags  # nothing costs nothing
+    cost = None
+    if row is not None:
+        with suppress(UnknownPriceError):
+            cost = cost_of(
+                row,
+                prompt,
+                read or 0,
+                written or 0,
+                image or 0,
+                completion,
+                reasoning or 0,
+            )
+    return counts, cost, (*tokens.flags, "unpriced") if cost is None else tokens.flags
+
+
+def find_price(
+    provider: str,
+    model: str,
+    when: datetime,
+    trackers: Sequence[CostTracker],
+    *,
+    input_tokens: int | None = None,
+    service_tier: str | None = None,
+) -> PriceRow | None:
+    """Return the rates of a model at a time, by the first tracker's own prices."""
+    book = next((held.prices for held in trackers if held.prices is not None), None)
+    return (book or list_prices()).find(
+        provider,
+        model,
+        when.date(),
+        input_tokens=input_tokens,
+        service_tier=service_tier,
+    )
+
+
+class CallMeter:
+    """One call's meter, for all trackers that want to know of it.
+
+    It is a `Meter` of `_metering`: the client asks it before each request, and tells
+    it of each failed try and of the end.
+    """
+
+    __slots__ = (
+        "_began",
+        "_context",
+        "_count",
+        "_holds",
+        "_infos",
+        "_model",
+        "_row",
+        "_sent",
+        "_spent",
+        "_trackers",
+    )
+
+    def __init__(
+        self, infos: Sequence[RunInfo], trackers: Sequence[CostTracker]
+    ) -> None:
+        self._infos = infos
+        self._trackers = trackers
+        self._context: Context | None = None
+        self._count: Callable[[], int] | None = None
+        self._holds: list[Hold] = []
+        self._spent: Decimal | None = None
+        self._row: PriceRow | None = None
+        self._sent = False
+
+    @property
+    def cost_usd(self) -> str | None:
+        """What the call has cost, as a decimal, once it has ended and if known."""
+        return None if self._spent is None else f"{self._spent.normalize():f}"
+
+    # -------------------------------------------------------------------- budgets
+
+    def _asks(self, call: Call) -> tuple[list[Budget], CallScope, Decimal | None]:
+        self._count = call.count_input
+        budgets: list[Budget] = []
+        for tracker in self._trackers:
+            budgets += [held for held in tracker.budgets if held not in budgets]
+        if not budgets:
+            return budgets, _NOBODY, None
+        payload = call.payload or {}
+        context, info = self._who(), self._infos[0]
+        scope = CallScope(
+            model=self._model,
+            provider=PROVIDER,
+            user=context.user,
+            session=context.session,
+            tags=context.tags,
+            run=info.trace,
+        )
+        most = payload.get("max_completion_tokens") or payload.get("max_tokens")
+        amount = highest_cost(
+            self._row,
+            model=self._model,
+            input_tokens=self._input_tokens(),
+            max_output_tokens=most if isinstance(most, int) and most > 0 else None,
+            n=max(payload.get("n") or 1, payload.get("best_of") or 1),
+        )
+        return budgets, scope, amount
+
+    def admit(self, call: Call) -> None:
+        """Reserve what the next request may cost.
+
+        Raises:
+            BudgetExceeded: A budget does not allow it.
+        """
+        budgets, scope, amount = self._asks(call)
+        try:
+            for budget in budgets:
+                hold = budget.reserve(scope, amount)
+                if hold is not None:
+                    self._holds.append(hold)
+        except BaseException:
+            self._release()
+            raise
+        self._sent = True
+
+    async def aadmit(self, call: Call) -> None:
+        """As `admit`, without blocking the event loop.
+
+        Raises:
+            BudgetExceeded: A budget does not allow it.
+        """
+        budgets, scope, amount = self._asks(call)
+        try:
+            for budget in budgets:
+                hold = await budget.areserve(scope, amount)
+                if hold is not None:
+                    self._holds.append(hold)
+        except BaseException:
+            self._release()
+            raise
+        self._sent = True
+
+    def _release(self) -> None:
+        holds, self._holds = self._holds, []
+        for hold in holds:
+            hold.release()
+
+    def _settle(self, cost: Cost | None) -> None:
+        holds, self._holds = self._holds, []
+        for hold in holds:
+            hold.settle(None if cost is None else cost.total)
+
+    # ------------------------------------------------------------- what is told
+
+    def started(self, record: CallRecord) -> None:
+        """Note when the call began and at which price."""
+        self._began = datetime.now(UTC)
+        self._model = record.model or ""
+        self._row = find_price(PROVIDER, self._model, self._began, self._trackers)
+
+    def retried(self, state: object, record: CallRecord, failed: FailedAttempt) -> None:
+        """Record a try that failed, if it may have been billed."""
+        del state
+        sent, self._sent = self._sent, False
+        if not sent or failed.billed is False:
+            self._release()
+            return
+        tokens = (
+            Tokens(failed.usage)
+            if failed.usage
+            else Tokens.estimated(self._input_tokens(), 0)
+        )
+        self._write(
+            record,
+            tokens,
+            "retried",
+            error_type=failed.error_type,
+            attempts=len(record.failed),
+            duration_s=failed.elapsed_s,
+        )
+
+    def ended(self, state: object, record: CallRecord) -> None:
+        """Record the call, whatever its end was."""
+        del state
+        error = record.error
+        outcome: Outcome = (
+            "ok" if error is None else "aborted" if record.abandoned else "failed"
+        )
+        usage = to_usage_metadata(record.usage)
+        if usage is None and isinstance(error, CerebrasError):
+            usage = error.partial_usage
+        tokens = self._tokens(record, usage, error)
+        timings = measured(
+            elapsed_s=record.elapsed_s,
+            first_token_s=record.first_token_s,
+            output_tokens=None if usage is None else usage["output_tokens"],
+        )
+        queued = (record.time_info or {}).get("queue_time")
+        self._write(
+            record,
+            tokens,
+            outcome,
+            error_type=None if error is None else type(error).__name__,
+            attempts=max(record.attempts, 1),
+            duration_s=record.elapsed_s,
+            ttft_s=record.first_token_s,
+            output_tokens_per_s=timings.get("output_tokens_per_s"),
+            queue_time_s=float(queued) if isinstance(queued, (int, float)) else None,
+            model_served=record.response_model,
+            request_id=record.request_id or record.response_id,
+            service_tier=record.service_tier,
+        )
+        for info in self._infos:
+            info.tracker.forget(info)
+
+    def _tokens(
+        self,
+        record: CallRecord,
+        usage: UsageMetadata | None,
+        error: BaseException | None,
+    ) -> Tokens:
+        """Return what the call used, as the service says or as was seen here."""
+        if usage is not None:
+            return Tokens(usage)
+        if not self._sent:
+            return Tokens.none()
+        if isinstance(error, CerebrasError) and error.billed is False:
+            return Tokens.none()
+        arrived = error.partial_message if isinstance(error, CerebrasError) else None
+        if arrived is None and record.message is not None:
+            arrived = record.message()
+        return Tokens.estimated(
+            self._input_tokens(), count_output(arrived, self._model)
+        )
+
+    def _input_tokens(self) -> int:
+        return self._count() if self._count is not None else 0
+
+    def _who(self) -> Context:
+        if self._context is None:
+            info = self._infos[0]
+            scopes = [tracker.scope for tracker in self._trackers]
+            self._context = merge_context(info.tags, info.metadata, scopes)
+        return self._context
+
+    def _write(
+        self, record: CallRecord, tokens: Tokens, outcome: Outcome, **more: Any
+    ) -> None:
+        counts, cost, flags = priced(tokens, self._row)
+        if cost is not None:
+            self._spent = add_usd(self._spent or _ZERO, cost.total)
+        self._settle(cost)
+        info, context = self._infos[0], self._who()
+        row = UsageRecord(
+            started_at=self._began,
+            model=self._model,
+            operation=record.operation,
+            stream=record.stream,
+            run_id=info.run,
+            parent_run_id=info.parent,
+            trace_id=info.trace,
+            tags=context.tags,
+            user=context.user,
+            session=context.session,
+            node=context.node,
+            arm=context.arm,
+            outcome=outcome,
+            cost=cost,
+            flags=flags,
+            **counts,
+            **more,
+        )
+        deliver(row, self._trackers)
+
+
+def highest_cost(
+    row: PriceRow | None,
+    *,
+    model: str,
+    input_tokens: int,
+    max_output_tokens: int | None,
+    n: int,
+) -> Decimal | None:
+    """Return the most that a call may cost, in USD; `None` without a price.
+
+    Without a limit of its own an answer may be as long as the model's longest, or, of
+    a model that the catalog does not know, as what the service reserves for it.
+    """
+    if row is None:
+        return None
+    card = find_model(model) if max_output_tokens is None else None
+    longest = card.limits("developer").max_output_tokens if card else None
+    output = max_output_tokens or longest or RESERVATION_CAP
+    with suppress(UnknownPriceError):
+        return cost_of(row, input=input_tokens, output=output * max(n, 1)).total
+    return None
+
+
+def count_output(message: AIMessage | None, model: str) -> int:
+    """Return about how many tokens a message is that came so far."""
+    if message is None:
+        return 0
+    from langchain_cerebras_ext._tokens import count_text_tokens
+
+    texts: list[str] = [message.text]
+    reasoning = message.additional_kwargs.get("reasoning_content")
+    if isinstance(reasoning, str):
+        texts.append(reasoning)
+    for call in (*message.tool_calls, *message.invalid_tool_calls):
+        args: Any = call["args"]
+        texts.append(call["name"] or "")
+        texts.append(args if isinstance(args, str) else json.dumps(args))
+    return sum(count_text_tokens(text, model) for text in texts if text)
+
+
+_NOBODY = CallScope(
+    model="", provider=PROVIDER, user=None, session=None, tags=(), run=None
+)

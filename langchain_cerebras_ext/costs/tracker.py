@@ -1,0 +1,708 @@
+"""`CostTracker` and `track_costs`: what calls cost, as LangChain runs them.
+
+Calls of this package's models are metered where they are sent (`_meter`): retries,
+cut streams and cancelled calls are known there alone. Other providers' calls are read
+from LangChain's callbacks. The tracker has no hook for tokens: a streamed chunk costs
+no more than LangChain's own loop over its handlers.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections import deque
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.tracers.context import register_configure_hook
+from msgspec.structs import replace
+
+from langchain_cerebras_ext import _metering
+from langchain_cerebras_ext.costs._callback_call import CallbackCall, is_ours
+from langchain_cerebras_ext.costs._context import Scope
+from langchain_cerebras_ext.costs._meter import CallMeter
+from langchain_cerebras_ext.costs.report import READERS, Totals
+from langchain_cerebras_ext.errors import BudgetExceeded, CerebrasConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from datetime import date, datetime
+    from decimal import Decimal
+    from uuid import UUID
+
+    from langchain_core.messages import BaseMessage
+    from langchain_core.outputs import LLMResult
+
+    from langchain_cerebras_ext._metering import Announcement
+    from langchain_cerebras_ext.costs.budget import Budget
+    from langchain_cerebras_ext.costs.ledger import Ledger
+    from langchain_cerebras_ext.costs.prices import PriceBook
+    from langchain_cerebras_ext.costs.records import UsageRecord
+    from langchain_cerebras_ext.costs.report import Dimension
+
+__all__ = ["CostTracker", "RunInfo", "track_costs"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_scope: ContextVar[CostTracker | None] = ContextVar(
+    "langchain_cerebras_ext_costs", default=None
+)
+register_configure_hook(_scope, inheritable=True)
+
+_MOST_OPEN = 10_000
+"""Runs that are remembered until their end; past it the oldest count as abandoned."""
+
+_FOLD = 512
+"""Records that are added up at once, when nobody has asked before."""
+
+
+class RunInfo:
+    """One run of a model, for one tracker, from its start to its end."""
+
+    __slots__ = (
+        "is_ours",
+        "metadata",
+        "parent",
+        "run",
+        "run_id",
+        "shared",
+        "tags",
+        "trace",
+        "tracker",
+    )
+
+    def __init__(
+        self,
+        tracker: CostTracker,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Sequence[str] | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> None:
+        self.tracker = tracker
+        self.run_id = run_id
+        self.run = str(run_id)
+        self.parent = None if parent_run_id is None else str(parent_run_id)
+        self.trace = str(tracker.root_of(run_id, parent_run_id))
+        self.tags = tags
+        self.metadata = metadata
+        self.is_ours = is_ours(metadata)
+        self.shared: Announcement | None = None
+
+    def open(self, run: Announcement) -> CallMeter:
+        """Meter the run's call, for the other trackers of the run as well."""
+        infos = [info for info in run.meters if isinstance(info, RunInfo)]
+        return CallMeter(infos, lineages(infos))
+
+
+def lineages(infos: Iterable[RunInfo]) -> list[CostTracker]:
+    """Return the trackers of a run and their parents, once each."""
+    found: list[CostTracker] = []
+    for info in infos:
+        found += [held for held in info.tracker.lineage if held not in found]
+    return found
+
+
+class CostTracker(BaseCallbackHandler):
+    """Knows what every call of a model has cost. Safe for threads and tasks.
+
+    Give it to a call, `config={"callbacks": [tracker]}`, or to a model,
+    `ChatCerebras(callbacks=[tracker])`; or use `track_costs`, which needs neither.
+    One tracker may serve any number of models, threads and event loops.
+
+    Other providers' models are tracked too, as far as LangChain tells: their calls
+    are priced by your `prices`, or by the extra `prices`.
+
+    Args:
+        prices: Your own prices and discounts; they win over the catalog.
+        budgets: Are asked before a call and told after it.
+        ledger: A database to keep the records in, or its URL.
+        tags: Go on every record, beside those of the run.
+        user: Whom the calls are for, where their metadata name no `user_id`.
+        session: Their conversation, where the metadata name no `session_id` or
+            `thread_id`.
+        arm: The arm of an experiment, where the metadata name no `experiment_arm`.
+        sinks: Functions that are called with each record, in the thread of the call:
+            they should be quick.
+        max_records: How many records to keep in `records`; totals are of all.
+        of_model: Belongs to a model with `track_costs=True`.
+        parent: A tracker that is told of each record as well, and whose budgets hold
+            here too.
+
+    Raises:
+        CerebrasConfigurationError: An argument is wrong.
+
+    Example:
+        ```python
+        from langchain_cerebras_ext import ChatCerebras, CostTracker
+
+        tracker = CostTracker()
+        model = ChatCerebras(model="gpt-oss-120b")
+        model.invoke("Why is the sky blue?", config={"callbacks": [tracker]})
+        print(tracker.get_total_cost(), tracker.by_model)
+        ```
+    """
+
+    # Short and locked, so that they may run in the event loop; what is raised stops
+    # the call, and only `BudgetExceeded` is.
+    run_inline = True
+    raise_error = True
+
+    def __init__(
+        self,
+        *,
+        prices: PriceBook | None = None,
+        budgets: Budget | Iterable[Budget] = (),
+        ledger: Ledger | str | None = None,
+        tags: Iterable[str] = (),
+        user: str | None = None,
+        session: str | None = None,
+        arm: str | None = None,
+        sinks: Iterable[Callable[[UsageRecord], object]] = (),
+        max_records: int = 100_000,
+        of_model: bool = False,
+        parent: CostTracker | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(tags, str):
+            msg = f"tags={tags!r} is one text; pass a list of tags."
+            raise CerebrasConfigurationError(msg)
+        if max_records < 0:
+            msg = f"max_records={max_records} must be 0 or more."
+            raise CerebrasConfigurationError(msg)
+        self.prices = prices
+        self.scope = Scope(tuple(tags), user, session, arm)
+        self.ledger = _ledger_of(ledger)
+        self.budgets: tuple[Budget, ...] = _several(budgets)
+        self.sinks: tuple[Callable[[UsageRecord], object], ...] = tuple(sinks)
+        if self.ledger is not None:
+            self.sinks = (*self.sinks, self.ledger.add)
+        self.of_model = of_model
+        self.parent = parent
+        self.lineage: tuple[CostTracker, ...] = (
+            self,
+            *(parent.lineage if parent is not None else ()),
+        )
+        self._lock = threading.Lock()
+        self._fresh: list[UsageRecord] = []
+        self._records: deque[UsageRecord] = deque(maxlen=max_records)
+        self._totals = Totals()
+        self._by: dict[str, dict[str | None, Totals]] = {name: {} for name in _BY}
+        self._last: UsageRecord | None = None
+        self._open: dict[UUID, RunInfo] = {}
+        self._roots: dict[UUID, UUID] = {}
+
+    # ------------------------------------------------------------------- identity
+
+    def __deepcopy__(self, memo: object) -> CostTracker:
+        """Return the tracker itself: a copy would lose what it is told."""
+        return self
+
+    __copy__ = __deepcopy__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process empty: what is tracked there stays there.
+
+        A ledger or a shared budget brings the processes together.
+        """
+        return (_revive, (self._settings(),))
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "prices": self.prices,
+            "budgets": self.budgets,
+            "ledger": self.ledger,
+            "max_records": self._records.maxlen,
+            "of_model": self.of_model,
+            **self.scope._asdict(),
+        }
+
+    # -------------------------------------------------------------------- results
+
+    @property
+    def records(self) -> tuple[UsageRecord, ...]:
+        """The newest records, oldest first; at most `max_records`."""
+        with self._lock:
+            self._fold()
+            return tuple(self._records)
+
+    @property
+    def totals(self) -> Totals:
+        """What all calls used and cost, with what is uncertain of it."""
+        with self._lock:
+            self._fold()
+            return replace(self._totals)
+
+    def get_total_cost(self) -> Decimal:
+        """Return what all calls cost, in USD, as far as it is known.
+
+        It is all of it only if `unpriced_calls` and `calls_without_usage` are 0, and
+        exact if `estimated_calls` is 0 as well; `totals` has everything at once.
+        """
+        return self.totals.cost
+
+    def get_last_cost(self) -> Decimal | None:
+        """Return what the call that ended last cost, in USD.
+
+        Returns:
+            The cost, or `None` where no call has ended or its price is not known.
+        """
+        last = self._last
+        return None if last is None else last.cost_usd
+
+    @property
+    def last_record(self) -> UsageRecord | None:
+        """The record that was written last."""
+        return self._last
+
+    @property
+    def unpriced_calls(self) -> int:
+        """Calls whose cost is not known, and not in the total."""
+        return self.totals.unpriced_calls
+
+    @property
+    def calls_without_usage(self) -> int:
+        """Calls whose tokens the service did not count."""
+        return self.totals.calls_without_usage
+
+    @property
+    def estimated_calls(self) -> int:
+        """Calls whose tokens were counted here, from what was sent and came."""
+        return self.totals.estimated_calls
+
+    @property
+    def open_calls(self) -> int:
+        """Calls under way, and those whose end LangChain never told."""
+        return len(self._open)
+
+    def by(self, dimension: Dimension) -> dict[str | None, Totals]:
+        """Return totals for each model, provider, user, session, tag, node or arm.
+
+        Raises:
+            CerebrasConfigurationError: It is none of these.
+        """
+        if dimension not in _BY:
+            msg = f"by({dimension!r}) is unknown; take one of {', '.join(_BY)}."
+            raise CerebrasConfigurationError(msg)
+        with self._lock:
+            self._fold()
+            held = self._by[dimension]
+            return {key: replace(held[key]) for key in held}
+
+    @property
+    def by_model(self) -> dict[str | None, Totals]:
+        """Totals for each model that served."""
+        return self.by("model")
+
+    @property
+    def by_tag(self) -> dict[str | None, Totals]:
+        """Totals for each tag; calls without a tag are under `None`."""
+        return self.by("tag")
+
+    @property
+    def by_user(self) -> dict[str | None, Totals]:
+        """Totals for each user; calls for nobody known are under `None`."""
+        return self.by("user")
+
+    @property
+    def by_node(self) -> dict[str | None, Totals]:
+        """Totals for each node of a LangGraph; other calls are under `None`."""
+        return self.by("node")
+
+    def reprice(self, *, on: date | None = None, model: str | None = None) -> Totals:
+        """Return what the kept records would have cost otherwise.
+
+        Args:
+            on: At the prices of this day (UTC), instead of each call's own.
+            model: On this model, with the same tokens.
+
+        Returns:
+            Totals of their own; nothing is changed. Calls that have no price there
+            are counted in `unpriced_calls`.
+        """
+        from langchain_cerebras_ext.costs.estimate import reprice_records
+
+        totals = Totals()
+        for record in reprice_records(
+            self.records, on=on, model=model, prices=self.prices
+        ):
+            totals.add(record)
+        return totals
+
+    def _fold(self) -> None:
+        """Add up what is new; the lock is held."""
+        fresh, self._fresh = self._fresh, []
+        for record in fresh:
+            self._records.append(record)
+            self._totals.add(record)
+            for name, held in self._by.items():
+                for key in READERS[name](record):
+                    totals = held.get(key)
+                    if totals is None:
+                        totals = held[key] = Totals()
+                    totals.add(record)
+
+    # ---------------------------------------------------------------- what is told
+
+    def take(self, record: UsageRecord) -> None:
+        """Take a record in, such as one that was made by hand."""
+        with self._lock:
+            self._fresh.append(record)
+            self._last = record
+            if len(self._fresh) >= _FOLD:
+                self._fold()
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Write what the ledger holds back.
+
+        Returns:
+            Whether all is written; also without a ledger.
+        """
+        return self.ledger is None or self.ledger.flush(timeout_s)
+
+    def settle_open_calls(self) -> int:
+        """Record the calls whose end was never told, as aborted and estimated.
+
+        LangChain says nothing when an `ainvoke` of another provider's model is
+        cancelled. Call this when nothing is under way any more.
+
+        Returns:
+            How many there were.
+        """
+        infos = list(self._open.values())
+        for info in infos:
+            self._abandon(info)
+        return len(infos)
+
+    def wrap(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Return a function whose calls of models are tracked, in whatever thread.
+
+        LangChain carries a `track_costs` scope into its own threads and tasks; a bare
+        `threading.Thread` or executor starts with none.
+
+        Example:
+            ```python
+            with track_costs() as costs:
+                Thread(target=costs.wrap(work)).start()
+            ```
+        """
+
+        @functools.wraps(function)
+        def tracked(*args: P.args, **kwargs: P.kwargs) -> T:
+            with _inside(self):
+                return function(*args, **kwargs)
+
+        return tracked
+
+    # ------------------------------------------------------------------- callbacks
+
+    @property
+    def ignore_agent(self) -> bool:
+        """Of no interest here."""
+        return True
+
+    @property
+    def ignore_retry(self) -> bool:
+        """Of no interest here: the retries of a call are in its records."""
+        return True
+
+    @property
+    def ignore_custom_event(self) -> bool:
+        """Of no interest here."""
+        return True
+
+    def root_of(self, run_id: UUID, parent_run_id: UUID | None) -> UUID:
+        """Return the outermost run above a run, as far as it was told."""
+        if parent_run_id is None:
+            return run_id
+        for tracker in self.lineage:
+            root = tracker._roots.get(parent_run_id)  # noqa: SLF001 - of this class
+            if root is not None:
+                return root
+        return parent_run_id
+
+    def forget(self, info: RunInfo) -> None:
+        """Take note that a run has been recorded."""
+        self._open.pop(info.run_id, None)
+
+    def _enter(self, info: RunInfo, *, prompt: str | None, size: int) -> CallbackCall:
+        """Note a run's beginning, and return what reads its callbacks."""
+        shared = _metering.announce(info.run_id, info, prompt=prompt, size=size)
+        info.shared = shared
+        if shared.state is None:
+            shared.state = CallbackCall(info)
+        self._open[info.run_id] = info
+        if len(self._open) > _MOST_OPEN:
+            with suppress(StopIteration, KeyError, RuntimeError):
+                self._abandon(self._open[next(iter(self._open))])
+        return cast("CallbackCall", shared.state)
+
+    def _abandon(self, info: RunInfo) -> None:
+        self._finish(info, lambda call, trackers: call.abandoned(trackers))
+
+    def _finish(
+        self,
+        info: RunInfo | None,
+        end: Callable[[CallbackCall, list[CostTracker]], None],
+    ) -> None:
+        """Let a run be recorded, by the first of its trackers that is told."""
+        if info is None or info.shared is None:
+            return
+        shared = info.shared
+        infos = [held for held in shared.meters if isinstance(held, RunInfo)]
+        for held in infos:
+            held.tracker.forget(held)
+        if not shared.taken:
+            shared.taken = True
+            end(shared.state, lineages(infos))
+
+    def _start(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: list[str] | None,
+        metadata: dict[str, Any] | None,
+        messages: Sequence[BaseMessage] | str,
+        more: Mapping[str, Any],
+    ) -> None:
+        info = RunInfo(self, run_id, parent_run_id, tags, metadata)
+        prompt = messages if isinstance(messages, str) else None
+        call = self._enter(info, prompt=prompt, size=more.get("batch_size") or 1)
+        if info.is_ours:
+            return  # metered where it is sent
+        call.started(messages, more)
+        try:
+            call.reserve(info.tracker.lineage)
+        except BudgetExceeded as error:
+            refused = error
+            self._finish(info, lambda call, held: call.failed(held, refused, None))
+            raise
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note the beginning of a chat model's run.
+
+        Raises:
+            BudgetExceeded: A budget does not allow the call (other providers' models;
+                this package's ask when they send).
+        """
+        more = {**kwargs, "serialized": serialized}
+        self._start(run_id, parent_run_id, tags, metadata, messages[0], more)
+
+    def on_llm_start(
+        self,
+        serialized: dict[str, Any],
+        prompts: list[str],
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Note the beginning of a text-completion model's run.
+
+        Raises:
+            BudgetExceeded: As for `on_chat_model_start`.
+        """
+        more = {**kwargs, "serialized": serialized}
+        self._start(run_id, parent_run_id, tags, metadata, prompts[0], more)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        """Record a run that has its answer, unless that was done where it was sent."""
+        del kwargs
+        self._finish(
+            self._open.get(run_id), lambda call, held: call.ended(held, response)
+        )
+
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, **kwargs: Any
+    ) -> None:
+        """Record a run that has failed, unless that was done where it was sent."""
+        response = kwargs.get("response")
+        self._finish(
+            self._open.get(run_id),
+            lambda call, held: call.failed(held, error, response),
+        )
+
+    def _above(self, run_id: UUID, parent_run_id: UUID | None) -> None:
+        self._roots[run_id] = self.root_of(run_id, parent_run_id)
+        if len(self._roots) > _MOST_OPEN:
+            with suppress(StopIteration, KeyError, RuntimeError):
+                del self._roots[next(iter(self._roots))]
+
+    def on_chain_start(
+        self, *args: Any, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """Note whose run is above whose, for `trace_id`."""
+        del args, kwargs
+        self._above(run_id, parent_run_id)
+
+    def on_chain_end(self, *args: Any, run_id: UUID, **kwargs: Any) -> None:
+        """Forget a run."""
+        del args, kwargs
+        self._roots.pop(run_id, None)
+
+    on_tool_start = on_retriever_start = on_chain_start
+    on_chain_error = on_tool_end = on_tool_error = on_chain_end
+    on_retriever_end = on_retriever_error = on_chain_end
+
+    # --------------------------------------------------------------------- display
+
+    def __repr__(self) -> str:
+        """Return the totals as a small table."""
+        from langchain_cerebras_ext.costs._display import tracker_text
+
+        return tracker_text(self.totals, self.by_model)
+
+    def _repr_html_(self) -> str:
+        from langchain_cerebras_ext.costs._display import tracker_html
+
+        return tracker_html(self.totals, self.by_model, self._series())
+
+    def _series(self) -> list[tuple[datetime, Decimal]]:
+        return [
+            (record.started_at, record.cost.total)
+            for record in self.records
+            if record.cost is not None
+        ]
+
+    def plot(self, by: Dimension = "model") -> Any:
+        """Return a chart of the spending, as a Matplotlib figure.
+
+        Raises:
+            MissingExtraError: The extra `plot` is not installed.
+        """
+        from langchain_cerebras_ext.costs._plot import plot_costs
+
+        return plot_costs(self.records, by=by)
+
+
+_BY: tuple[str, ...] = ("model", "provider", "user", "session", "tag", "node", "arm")
+
+
+def attach_tracker(model: Any) -> None:
+    """Put a tracker of its own among the callbacks of a model."""
+    tracker = CostTracker(of_model=True)
+    held = model.callbacks
+    if isinstance(held, BaseCallbackManager):
+        held = held.copy()
+        held.add_handler(tracker)
+        model.callbacks = held
+    else:
+        model.callbacks = [*(held or ()), tracker]
+
+
+def _ledger_of(ledger: Any) -> Ledger | None:
+    if ledger is None or hasattr(ledger, "add"):
+        return cast("Ledger | None", ledger)
+    from langchain_cerebras_ext.costs.ledger import Ledger
+
+    return Ledger(ledger)
+
+
+def _several(budgets: Any) -> tuple[Budget, ...]:
+    if budgets is None:
+        return ()
+    found = (budgets,) if hasattr(budgets, "reserve") else tuple(budgets)
+    for budget in found:
+        if not hasattr(budget, "reserve"):
+            msg = f"budgets holds a {type(budget).__name__}; pass Budget(limit=...)."
+            raise CerebrasConfigurationError(msg)
+    return found
+
+
+def _revive(settings: dict[str, Any]) -> CostTracker:
+    return CostTracker(**settings)
+
+
+@contextmanager
+def _inside(tracker: CostTracker) -> Generator[None]:
+    outer = _scope.get()
+    token = _scope.set(tracker)
+    try:
+        yield
+    finally:
+        try:
+            _scope.reset(token)
+        except ValueError:
+            # Left in another context than entered, as generators may be.
+            if _scope.get() is tracker:
+                _scope.set(outer)
+
+
+@contextmanager
+def track_costs(
+    *,
+    tags: Iterable[str] = (),
+    user: str | None = None,
+    session: str | None = None,
+    arm: str | None = None,
+    budget: Budget | Iterable[Budget] = (),
+    ledger: Ledger | str | None = None,
+    prices: PriceBook | None = None,
+    sinks: Iterable[Callable[[UsageRecord], object]] = (),
+) -> Generator[CostTracker]:
+    """Track all calls of models that are made within a `with` block.
+
+    It reaches chains, agents, `batch`, LangGraph and the tasks and threads that
+    LangChain starts; bare threads need `CostTracker.wrap`. Scopes within one another
+    add up: the outer one sees the calls of the inner one, and its tags and budgets
+    hold there too.
+
+    Args:
+        tags: Go on every record.
+        user: Whom the calls are for.
+        session: Their conversation or job.
+        arm: The arm of an experiment.
+        budget: One budget or several; a call that exceeds one is not sent.
+        ledger: A database to keep the records in, or its URL.
+        prices: Your own prices and discounts.
+        sinks: Functions that are called with each record.
+
+    Yields:
+        The scope's tracker; it can be read during the block and after it.
+
+    Raises:
+        CerebrasConfigurationError: An argument is wrong.
+
+    Example:
+        ```python
+        with track_costs(user="alice", tags=["summaries"]) as costs:
+            chain.invoke(text)
+        print(costs.get_total_cost(), costs.by_model)
+        ```
+    """
+    outer = _scope.get()
+    tracker = CostTracker(
+        tags=tags,
+        user=user,
+        session=session,
+        arm=arm,
+        budgets=budget,
+        ledger=ledger,
+        prices=prices if prices is not None or outer is None else outer.prices,
+        sinks=sinks,
+        parent=outer,
+    )
+    try:
+        with _inside(tracker):
+            yield tracker
+    finally:
+        tracker.flush(_FLUSH_S)
+
+
+_FLUSH_S = 5.0
+"""How long the end of a block waits for its ledger; what is left is written later."""

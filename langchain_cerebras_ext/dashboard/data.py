@@ -1,0 +1,550 @@
+"""What the page shows: a ledger's answers as JSON has them.
+
+Money is decimal text throughout. Nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from langchain_cerebras_ext.costs.report import Totals
+from langchain_cerebras_ext.dashboard.arms import (
+    ENOUGH,
+    Mean,
+    Share,
+    compare_costs,
+    compare_shares,
+)
+from langchain_cerebras_ext.dashboard.query import RANGES, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import date
+
+    from langchain_cerebras_ext.costs.ledger import Ledger
+    from langchain_cerebras_ext.costs.prices import PriceBook
+    from langchain_cerebras_ext.costs.records import UsageRecord
+    from langchain_cerebras_ext.costs.report import Filter, Group
+
+__all__ = ["Reader"]
+
+TIMINGS: Final = ("ttft_s", "duration_s", "output_tokens_per_s")
+LAYERS: Final = 7
+"""Colours that can be told apart; what is more is one layer of others."""
+
+ARMS_MAX: Final = 8
+SAMPLE: Final = 1_000
+_COUNTS: Final = tuple(
+    name for name in Totals.__struct_fields__ if name not in {"cost", "cache_savings"}
+)
+_BUCKETS_MAX: Final = 2_000
+
+
+class Reader:
+    """Answers the page's questions from a ledger.
+
+    Args:
+        ledger: Where the records are.
+        prices: For other models; the catalog's and the library's if not given.
+    """
+
+    def __init__(self, ledger: Ledger, prices: PriceBook | None = None) -> None:
+        self.ledger = ledger
+        self._prices = prices
+
+    # --------------------------------------------------------------------- totals
+
+    def overview(self, view: View) -> dict[str, Any]:
+        """Totals, those of the time before, and where the records begin and end."""
+        before = view.before
+        first, last = self._edges()
+        return {
+            "range": view.range,
+            "period": RANGES[view.range].removeprefix("last ") if before else None,
+            "since": _iso(view.since),
+            "until": _iso(view.until),
+            "first": _iso(first),
+            "last": _iso(last),
+            "ledger": self.ledger.url,
+            "totals": totals_json(self.ledger.totals(view.filter)),
+            "before": totals_json(self.ledger.totals(before)) if before else None,
+        }
+
+    def _edges(self) -> tuple[datetime | None, datetime | None]:
+        """Return the times of the first and of the newest record."""
+        ends = [
+            next(iter(self.ledger.records(limit=1, newest_first=newest)), None)
+            for newest in (False, True)
+        ]
+        first, last = (None if one is None else one.started_at for one in ends)
+        return first, last
+
+    def groups(self, view: View) -> dict[str, Any]:
+        """Totals by one dimension: the top ones, and all others together."""
+        by, options = view.options.by, view.options
+        groups = _sorted(self.ledger.report((by,), view.filter), options.sort)
+        totals = self.ledger.totals(view.filter)
+        shown = groups[: options.limit]
+        rest = groups[options.limit :]
+        return {
+            "by": by,
+            "rows": [_group_json(group) for group in shown],
+            "others": totals_json(add_up(group.totals for group in rest))
+            if rest
+            else None,
+            "groups": len(groups),
+            "totals": totals_json(totals),
+        }
+
+    def values(self, view: View) -> dict[str, Any]:
+        """What can be chosen in one dimension, under the filter's other parts."""
+        by, options = view.options.by, view.options
+        others = msgspec.structs.replace(view.filter, **{by: ()})
+        wanted = options.find.casefold()
+        found = [
+            {"key": key, "calls": calls}
+            for key, calls in self.ledger.values(by, others)
+            if wanted in (key or "").casefold()
+        ]
+        return {"by": by, "rows": found[: options.limit], "more": len(found) > options.limit}
+
+    # ----------------------------------------------------------------- over time
+
+    def series(self, view: View) -> dict[str, Any]:
+        """Totals in each hour, day or month, split by one dimension."""
+        by = view.options.by
+        first, last = self._edges()
+        bucket = view.bucket(first, last)
+        whole = {
+            group.keys[0]: group.totals
+            for group in self.ledger.report((bucket,), view.filter)
+        }
+        names = _bucket_names(view, bucket, whole)
+        top = self.ledger.report((by,), view.filter, limit=LAYERS + 1)
+        keys = [group.keys[0] for group in top][:LAYERS]
+        split = self._split(view, bucket, keys) if keys else {}
+        rows = [
+            {"key": key, **_layer([split.get((name, key)) for name in names])}
+            for key in keys
+        ]
+        return {
+            "by": by,
+            "bucket": bucket,
+            "times": [_bucket_time(name, bucket) for name in names],
+            "rows": rows,
+            "others": self._others(view, names, whole, split, len(top)),
+            "all": _all_json([whole.get(name, Totals()) for name in names]),
+        }
+
+    def _split(
+        self, view: View, bucket: str, keys: list[str | None]
+    ) -> dict[tuple[str | None, str | None], Totals]:
+        by = view.options.by
+        narrow = view.filter
+        if by != "tag" or not view.filter.tag:
+            # With many values the database need not add up what is not shown.
+            narrow = msgspec.structs.replace(view.filter, **{by: tuple(keys)})
+        return {
+            (group.keys[0], group.keys[1]): group.totals
+            for group in self.ledger.report((bucket, by), narrow)
+            if group.keys[1] in keys
+        }
+
+    def _others(
+        self,
+        view: View,
+        names: list[str],
+        whole: dict[str | None, Totals],
+        split: dict[tuple[str | None, str | None], Totals],
+        found: int,
+    ) -> dict[str, Any] | None:
+        # A call counts under each of its tags: what is left over is not known.
+        if found <= LAYERS or view.options.by == "tag":
+            return None
+        shown: dict[str | None, list[Totals]] = {}
+        for (name, _), totals in split.items():
+            shown.setdefault(name, []).append(totals)
+        return _layer(
+            [
+                subtract(whole[name], add_up(shown.get(name, ())))
+                if name in whole
+                else None
+                for name in names
+            ]
+        )
+
+    # -------------------------------------------------------------------- timings
+
+    def latency(self, view: View) -> dict[str, Any]:
+        """Percentiles of what was timed, by model or by arm; the most called first."""
+        found = self._timings(view.filter, view.options.by)
+        rows = [{"key": key, **timings} for key, timings in found.items()]
+        rows.sort(key=lambda row: (-row["duration_s"]["calls"], row["key"] or ""))
+        return {"by": view.options.by, "rows": rows[: view.options.limit]}
+
+    def _timings(self, wanted: Filter, by: str) -> dict[str | None, dict[str, Any]]:
+        found: dict[str | None, dict[str, Any]] = {}
+        for field in TIMINGS:
+            for group in self.ledger.percentiles(field, (by,), wanted):
+                values = dict(zip(("p50", "p95", "p99"), group.values, strict=True))
+                of_key = found.setdefault(
+                    group.keys[0], {name: _UNTIMED for name in TIMINGS}
+                )
+                of_key[field] = {"calls": group.count, **values}
+        return found
+
+    # ----------------------------------------------------------------------- arms
+
+    def arms(self, view: View) -> dict[str, Any]:
+        """Arms of experiments: what a call costs, how long it takes, how often fails."""
+        groups = [
+            group
+            for group in self.ledger.report(("arm",), view.filter)
+            if group.keys[0] is not None
+        ]
+        groups.sort(key=lambda group: (-group.totals.calls, group.keys[0] or ""))
+        shown = groups[:ARMS_MAX]
+        timings = self._timings(view.filter, "arm") if shown else {}
+        means = [self._mean(view.filter, group) for group in shown]
+        rows = [
+            _arm_json(group, mean, timings.get(group.keys[0]))
+            for group, mean in zip(shown, means, strict=True)
+        ]
+        return {"rows": rows, "words": _arm_words(shown, means, len(groups))}
+
+    def _mean(self, wanted: Filter, group: Group) -> Mean:
+        """Return the mean of an arm's newest calls whose cost is known."""
+        mine = msgspec.structs.replace(wanted, arm=group.keys)
+        records = self.ledger.records(mine, limit=SAMPLE, newest_first=True)
+        return Mean.of(
+            [
+                record.cost_usd
+                for record in records
+                if record.cost_usd is not None and record.outcome != "retried"
+            ]
+        )
+
+    # -------------------------------------------------------------------- records
+
+    def records(self, view: View) -> dict[str, Any]:
+        """The newest calls, a page of them."""
+        start, size = view.options.offset, view.options.limit
+        found = self.ledger.records(
+            view.filter, limit=start + size + 1, newest_first=True
+        )
+        rows = list(itertools.islice(found, start, None))
+        return {
+            "rows": [_record_json(record) for record in rows[:size]],
+            "offset": start,
+            "more": len(rows) > size,
+        }
+
+    # -------------------------------------------------------------------- what if
+
+    def whatif(self, view: View) -> dict[str, Any]:
+        """What the same tokens would cost on other models, at today's prices."""
+        totals = self.ledger.totals(view.filter)
+        ids, served = _catalog_ids(view.now.date())
+        wanted = [*dict.fromkeys((*view.options.on, *served))]
+        rows = [self._priced(name, totals, view.now.date()) for name in wanted]
+        rows.sort(key=lambda row: (row["cost"] is None, Decimal(row["cost"] or 0)))
+        return {
+            "actual": {"cost": money(totals.cost), "note": _doubt(totals)},
+            "rows": rows,
+            "models": ids,
+            "words": _whatif_words(totals),
+        }
+
+    def _priced(self, name: str, totals: Totals, on: date) -> dict[str, Any]:
+        from langchain_cerebras_ext.costs.pricing import price_usage
+        from langchain_cerebras_ext.errors import InvalidUsageError, UnknownPriceError
+
+        provider, _, model = name.rpartition("::")
+        usage = {
+            "input_tokens": totals.input_tokens,
+            "output_tokens": totals.output_tokens,
+            "total_tokens": totals.total_tokens,
+            "input_token_details": {"cache_read": totals.cached_input_tokens},
+            "output_token_details": {"reasoning": totals.reasoning_tokens},
+        }
+        try:
+            cost = price_usage(
+                usage, model, on=on, provider=provider or None, prices=self._prices
+            )
+        except (UnknownPriceError, InvalidUsageError) as error:
+            return {"model": name, "cost": None, "note": str(error)}
+        return {"model": name, "cost": money(cost.total), "note": ""}
+
+    # -------------------------------------------------------------------- budgets
+
+    def budgets(self) -> dict[str, Any]:
+        """The budgets that are kept in this ledger, the fullest first."""
+        from langchain_cerebras_ext.costs import budget
+
+        read: Any = getattr(budget, "read_budgets", None)
+        rows = [_budget_json(status) for status in read(self.ledger)] if read else []
+        rows.sort(key=lambda row: (-row["percent"], row["name"], row["key"] or ""))
+        return {"rows": rows}
+
+
+# ------------------------------------------------------------------------------ JSON
+
+_UNTIMED: Final = {"calls": 0, "p50": None, "p95": None, "p99": None}
+
+
+def money(amount: Decimal) -> str:
+    """Return an amount as plain decimal text, never with an exponent."""
+    return format(amount, "f")
+
+
+def totals_json(totals: Totals) -> dict[str, Any]:
+    """Return totals with money as text."""
+    found: dict[str, Any] = {name: getattr(totals, name) for name in _COUNTS}
+    found["cost"] = money(totals.cost)
+    found["cache_savings"] = money(totals.cache_savings)
+    return found
+
+
+def add_up(several: Iterable[Totals]) -> Totals:
+    """Return the sum of totals."""
+    whole = Totals()
+    for totals in several:
+        whole.merge(totals)
+    return whole
+
+
+def subtract(whole: Totals, part: Totals) -> Totals:
+    """Return what is left of totals without a part of them."""
+    return Totals(
+        **{
+            name: getattr(whole, name) - getattr(part, name)
+            for name in Totals.__struct_fields__
+        }
+    )
+
+
+def _sorted(groups: list[Group], sort: str) -> list[Group]:
+    if sort == "cost":
+        return groups  # as they come
+    name = "total_tokens" if sort == "tokens" else sort
+    return sorted(groups, key=lambda group: -getattr(group.totals, name))
+
+
+def _group_json(group: Group) -> dict[str, Any]:
+    return {"key": group.keys[0], **totals_json(group.totals)}
+
+
+def _layer(several: Sequence[Totals | None]) -> dict[str, list[Any]]:
+    """Return what one layer of the chart needs, bucket by bucket."""
+    return {
+        "cost": ["0" if one is None else money(one.cost) for one in several],
+        "calls": [0 if one is None else one.calls for one in several],
+        "tokens": [0 if one is None else one.total_tokens for one in several],
+    }
+
+
+def _all_json(several: Sequence[Totals]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = _layer(several)
+    for name in _COUNTS:
+        found[name] = [getattr(one, name) for one in several]
+    return found
+
+
+def _record_json(record: UsageRecord) -> dict[str, Any]:
+    return {
+        "record_id": record.record_id,
+        "started_at": _iso(record.started_at),
+        "model": record.served,
+        "provider": record.provider,
+        "user": record.user,
+        "session": record.session,
+        "tags": record.tags,
+        "node": record.node,
+        "arm": record.arm,
+        "stream": record.stream,
+        "service_tier": record.service_tier,
+        "outcome": record.outcome,
+        "error_type": record.error_type,
+        "attempts": record.attempts,
+        "input_tokens": record.input_tokens,
+        "cached_input_tokens": record.cached_input_tokens,
+        "output_tokens": record.output_tokens,
+        "reasoning_tokens": record.reasoning_tokens,
+        "ttft_s": record.ttft_s,
+        "duration_s": record.duration_s,
+        "cost": None if record.cost_usd is None else money(record.cost_usd),
+        "flags": record.flags,
+    }
+
+
+def _budget_json(status: Any) -> dict[str, Any]:
+    limit, spent, reserved = status.limit, status.spent, status.reserved
+    share = 100 * spent / limit if limit else Decimal(100)
+    held = 100 * reserved / limit if limit else Decimal(0)
+    return {
+        "name": status.name,
+        "per": status.per,
+        "key": status.key,
+        "window": str(status.window),
+        "window_start": _iso(status.window_start),
+        "window_end": _iso(status.window_end),
+        "limit": money(limit),
+        "spent": money(spent),
+        "reserved": money(reserved),
+        "remaining": money(status.remaining),
+        "action": status.action,
+        "percent": round(float(share), 1),
+        "reserved_percent": round(float(held), 1),
+        "state": "over" if share >= 100 else "near" if share >= 80 else "fine",  # noqa: PLR2004 - percent
+    }
+
+
+def _iso(time: datetime | None) -> str | None:
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# --------------------------------------------------------------------------- buckets
+
+
+def _bucket_names(
+    view: View, bucket: str, found: dict[str | None, Totals]
+) -> list[str]:
+    """Return all buckets from the first to the last, empty ones too."""
+    there = sorted(name for name in found if name is not None)
+    if not there:
+        return []
+    start = _bucket_start(there[0], bucket)
+    end = _bucket_start(there[-1], bucket)
+    if view.range not in {"all", "custom"} and view.since is not None:
+        # A range of days shows all its days, whenever the calls were.
+        start = min(start, view.since)
+        end = max(end, view.now)
+    names = []
+    time = start
+    while time <= end and len(names) < _BUCKETS_MAX:
+        names.append(_bucket_name(time, bucket))
+        time = _next_bucket(_bucket_start(names[-1], bucket), bucket)
+    return names
+
+
+def _bucket_name(time: datetime, bucket: str) -> str:
+    if bucket == "hour":
+        return time.strftime("%Y-%m-%dT%H:00Z")
+    return time.date().isoformat()[: 10 if bucket == "day" else 7]
+
+
+def _bucket_start(name: str, bucket: str) -> datetime:
+    text = f"{name}-01" if bucket == "month" else name
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _bucket_time(name: str, bucket: str) -> str:
+    return _bucket_start(name, bucket).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _next_bucket(start: datetime, bucket: str) -> datetime:
+    if bucket == "hour":
+        return start + timedelta(hours=1)
+    if bucket == "day":
+        return start + timedelta(days=1)
+    return (start + timedelta(days=31)).replace(day=1)
+
+
+# ------------------------------------------------------------------------------ arms
+
+
+def _arm_json(
+    group: Group, mean: Mean, timings: dict[str, Any] | None
+) -> dict[str, Any]:
+    totals = group.totals
+    between = mean.interval
+    failed = Share(totals.failed, totals.calls).interval
+    timed = timings or {name: _UNTIMED for name in TIMINGS}
+    return {
+        "arm": group.keys[0],
+        **totals_json(totals),
+        "mean": None if mean.mean is None else money(mean.mean),
+        "mean_of": mean.count,
+        "low": None if between is None else money(between[0]),
+        "high": None if between is None else money(between[1]),
+        "failed_low": None if failed is None else f"{100 * failed[0]:.1f}",
+        "failed_high": None if failed is None else f"{100 * failed[1]:.1f}",
+        **timed,
+    }
+
+
+def _arm_words(shown: list[Group], means: list[Mean], found: int) -> list[str]:
+    """Compare each arm with the one that has the most calls, in words."""
+    if not shown:
+        return []
+    words = []
+    names = [f"'{group.keys[0]}'" for group in shown]
+    shares = [Share(group.totals.failed, group.totals.calls) for group in shown]
+    if len(shown) == 1:
+        words.append("There is one arm only: nothing to compare it with.")
+    for at in range(1, len(shown)):
+        words.append(compare_costs(names[at], means[at], names[0], means[0]))
+        words.append(compare_shares(names[at], shares[at], names[0], shares[0]))
+    if any(group.totals.calls > SAMPLE for group in shown):
+        words.append(
+            f"Mean costs and their intervals are of the newest {SAMPLE:,} calls of each "
+            "arm whose cost is known."
+        )
+    else:
+        words.append("Mean costs are of the calls whose cost is known.")
+    words.append(
+        f"Intervals take calls as independent of each other, and need {ENOUGH} of them."
+    )
+    if found > len(shown):
+        words.append(f"{found - len(shown)} arms with fewer calls are not shown.")
+    return words
+
+
+# --------------------------------------------------------------------------- what if
+
+
+def _catalog_ids(day: date) -> tuple[list[str], list[str]]:
+    """Return all ids of the catalog, and those served on a day."""
+    from langchain_cerebras_ext.catalog import list_models
+
+    cards = list_models(as_of=day)
+    served = [card.id for card in cards if card.status == "active" and card.price(day)]
+    return [card.id for card in cards], served
+
+
+def _doubt(totals: Totals) -> str:
+    parts = [
+        f"{number:,} {words}"
+        for number, words in (
+            (totals.unpriced_calls, "without a known price"),
+            (totals.calls_without_usage, "without usage"),
+            (totals.estimated_calls, "estimated"),
+        )
+        if number
+    ]
+    return f"calls: {', '.join(parts)}" if parts else ""
+
+
+def _whatif_words(totals: Totals) -> list[str]:
+    words = [
+        "The same token counts at today's list prices. Another model would count and "
+        "write other tokens, and may not cache the same prompts."
+    ]
+    if totals.unpriced_calls:
+        words.append(
+            f"The tokens of {totals.unpriced_calls:,} calls without a known price are "
+            "priced here, and are not in what was billed: the difference is too high."
+        )
+    if totals.calls_without_usage:
+        words.append(
+            f"{totals.calls_without_usage:,} calls came without usage; what was not "
+            "estimated of them is in neither amount."
+        )
+    return words
