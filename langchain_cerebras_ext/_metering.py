@@ -11,15 +11,27 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakValueDictionary, ref
 
 from langchain_cerebras_ext._observe import Observer
 
 if TYPE_CHECKING:
+    from types import FrameType
     from uuid import UUID
 
     from langchain_cerebras_ext._client import Call
 
-__all__ = ["Announcement", "Meter", "RunMeter", "announce", "open_meter"]
+__all__ = [
+    "Announcement",
+    "Meter",
+    "RunMeter",
+    "announce",
+    "calling_manager",
+    "calling_managers",
+    "follow",
+    "hush",
+    "open_meter",
+]
 
 
 class Meter(Observer, Protocol):
@@ -56,86 +68,128 @@ class Announcement:
 
     Attributes:
         run_id: LangChain's id.
-        prompt: Of a text completion.
-        meters: Who wants to know, in the order of the handlers.
-        taken: Whether the model has opened a meter.
+        meters: Who wants to know, in the order of the handlers; they keep it alive.
+        taken: Whether the model has opened a meter, or the run has ended without.
         state: What the handlers share about the run; theirs to use.
     """
 
-    __slots__ = ("meters", "prompt", "run_id", "state", "taken")
+    __slots__ = ("__weakref__", "meters", "run_id", "state", "taken")
 
-    def __init__(self, run_id: UUID, prompt: str | None) -> None:
+    def __init__(self, run_id: UUID) -> None:
         self.run_id = run_id
-        self.prompt = prompt
         self.meters: list[RunMeter] = []
         self.taken = False
         self.state: Any = None
 
 
-class _Announced:
-    """The runs of one call of LangChain's `generate`, in their order."""
+# All runs that a handler still remembers. Where LangChain tells the model which run it
+# is for, it is found here: its handlers may have been told in another context, since
+# `agenerate` of text completions starts each run in a task of its own.
+_runs: WeakValueDictionary[UUID, Announcement] = WeakValueDictionary()
 
-    __slots__ = ("runs", "size")
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.runs: list[Announcement] = []
-
-    def find(self, run_id: UUID) -> Announcement | None:
-        return next((run for run in self.runs if run.run_id == run_id), None)
-
-
-_announced: ContextVar[_Announced | None] = ContextVar(
+# The run that a stream in this context is for: of streams LangChain tells no run.
+_latest: ContextVar[ref[Announcement] | None] = ContextVar(
     "langchain_cerebras_ext_announced", default=None
 )
 
 
-def announce(
-    run_id: UUID, meter: RunMeter, *, prompt: str | None = None, size: int = 1
-) -> Announcement:
+def announce(run_id: UUID, meter: RunMeter, *, is_ours: bool) -> Announcement:
     """Tell the model, which is about to be called in this context, who meters it.
 
     Args:
         run_id: LangChain's id of the run.
         meter: Is asked when the request is sent.
-        prompt: The prompt of a text completion, which tells several of them apart.
-        size: How many runs start together.
+        is_ours: Whether the model will ask; others share their runs' state only.
 
     Returns:
-        What all handlers of the run share.
+        What all handlers of the run share; it is forgotten when nobody keeps it.
     """
-    held = _announced.get()
-    run = held.find(run_id) if held else None
+    run = _runs.get(run_id)
     if run is None:
-        if held is None or held.size != size or len(held.runs) >= size:
-            held = _Announced(size)
-            _announced.set(held)
-        run = Announcement(run_id, prompt)
-        held.runs.append(run)
+        run = _runs[run_id] = Announcement(run_id)
+        if is_ours:
+            _latest.set(ref(run))
     run.meters.append(meter)
     return run
 
 
-def open_meter(run_id: UUID | None, prompt: str | None = None) -> Meter | None:
+def open_meter(run_id: UUID | None) -> Meter | None:
     """Return what meters the call that is about to be sent, if anybody does.
 
     Args:
-        run_id: LangChain's id of the run, where it is known; otherwise the first run
-            is taken that was announced in this context and not taken yet.
-        prompt: The prompt of a text completion: several of them come with the id of
-            the first.
+        run_id: LangChain's id of the run; where it is not known, the run is taken that
+            was announced last in this context, unless it was taken before.
     """
-    held = _announced.get()
-    if held is None:
+    if run_id is not None:
+        run = _runs.get(run_id)
+    else:
+        held = _latest.get()
+        run = None if held is None else held()
+    if run is None or run.taken:
         return None
-    for run in held.runs:
-        if run.taken:
-            continue
-        if prompt is not None:
-            if run.prompt != prompt:
-                continue
-        elif run_id is not None and run.run_id != run_id:
-            continue
-        run.taken = True
-        return run.meters[0].open(run)
-    return None
+    run.taken = True
+    return run.meters[0].open(run)
+
+
+def follow(manager: Any) -> None:
+    """Let the stream that begins in this context belong to a manager's run alone.
+
+    Otherwise one whose handlers do not meter would be taken for the run that was
+    announced before it, if another handler has refused that one: it has no end.
+
+    Args:
+        manager: The run's manager, if it is known.
+    """
+    if manager is not None:
+        run = _runs.get(manager.run_id)
+        _latest.set(None if run is None else ref(run))
+
+
+def hush(manager: Any) -> None:
+    """Spare a run its loop over handlers, where all of them meter and nothing else.
+
+    The meter of the call tells them of its end, and tokens mean nothing to them. In an
+    event loop LangChain's own loop costs 4 to 6 us for each token, even if the one
+    handler does nothing with it.
+
+    Args:
+        manager: The run's manager; its meter is open.
+    """
+    handlers = getattr(manager, "handlers", None)
+    if handlers and all(getattr(one, "is_meter_only", False) for one in handlers):
+        manager.handlers = []
+
+
+def calling_manager(frame: FrameType | None) -> Any:
+    """Return the run manager of LangChain's `stream`, which does not hand it over.
+
+    Args:
+        frame: That of the caller of the model's `_stream` or `_astream`.
+
+    Returns:
+        The manager; `None` where the caller is another one, or of another version: the
+        handlers are then told of tokens, and nothing else is different.
+    """
+    if frame is None or frame.f_code.co_name not in {"stream", "astream"}:
+        return None
+    return frame.f_locals.get("run_manager")
+
+
+def calling_managers(frame: FrameType | None, first: Any, size: int) -> list[Any]:
+    """Return the run managers of several prompts; LangChain hands over the first.
+
+    Args:
+        frame: That of the caller of the model's `_generate` or `_agenerate`.
+        first: The first prompt's manager.
+        size: How many prompts there are.
+
+    Returns:
+        A manager for each prompt; the first one's for all where the caller is another
+        one, or of another version.
+    """
+    names = {"_generate_helper", "_agenerate_helper"}
+    if size > 1 and frame is not None and frame.f_code.co_name in names:
+        found = frame.f_locals.get("run_managers") or ()
+        if len(found) == size:
+            return list(found)
+    return [first] * size

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 # `with_fallbacks` reads the hints of public methods, so their names are real imports.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
@@ -30,7 +32,12 @@ from langchain_cerebras_ext._messages_out import (
     parts_of_message,
 )
 from langchain_cerebras_ext._metadata import PROVIDER, measured, tries
-from langchain_cerebras_ext._metering import open_meter
+from langchain_cerebras_ext._metering import (
+    calling_manager,
+    follow,
+    hush,
+    open_meter,
+)
 from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import (
     build_payload,
@@ -475,6 +482,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         stop: list[str] | None,
         run_manager: CallbackManagerForLLMRun | None,
         kwargs: Any,
+        manager: Any = None,
     ) -> Generator[_Part]:
         """Yield the deltas of each network read, then the ending."""
         if self._must_be_whole(kwargs):
@@ -485,6 +493,8 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             messages, stop, kwargs, stream=True, run_manager=run_manager
         )
         stream = open_stream(self._transport(), call)
+        if call.meter is not None:
+            hush(run_manager or manager)
         facts = stream.reader.facts
         with closing(stream.batches()) as batches:
             for deltas in batches:
@@ -497,6 +507,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         stop: list[str] | None,
         run_manager: AsyncCallbackManagerForLLMRun | None,
         kwargs: Any,
+        manager: Any = None,
     ) -> AsyncGenerator[_Part]:
         """Yield the deltas of each network read, then the ending."""
         if self._must_be_whole(kwargs):
@@ -508,6 +519,8 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             messages, stop, kwargs, stream=True, run_manager=run_manager
         )
         stream = await aopen_stream(self._atransport(), call)
+        if call.meter is not None:
+            hush(run_manager or manager)
         facts = stream.reader.facts
         async with aclosing(stream.batches()) as batches:
             async for deltas in batches:
@@ -531,7 +544,10 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        with closing(self._parts(messages, stop, run_manager, kwargs)) as parts:
+        manager = run_manager or calling_manager(sys._getframe(1))  # noqa: SLF001
+        follow(manager)
+        run = self._parts(messages, stop, run_manager, kwargs, manager)
+        with closing(run) as parts:
             for part in parts:
                 for chunk in part.chunks():
                     if run_manager:
@@ -545,7 +561,10 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async with aclosing(self._aparts(messages, stop, run_manager, kwargs)) as parts:
+        manager = run_manager or calling_manager(sys._getframe(1))  # noqa: SLF001
+        follow(manager)
+        run = self._aparts(messages, stop, run_manager, kwargs, manager)
+        async with aclosing(run) as parts:
             async for part in parts:
                 for chunk in part.chunks():
                     if run_manager:
@@ -561,12 +580,11 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     ) -> Iterator[MessagesData]:
         """Produce the events of LangChain's `version="v3"` without its bridge."""
         writer = EventWriter()
-        heard = run_manager is not None and bool(run_manager.handlers)
         with closing(self._parts(messages, stop, run_manager, kwargs)) as parts:
             for part in parts:
-                if heard:
+                if run_manager is not None and run_manager.handlers:
                     for chunk in part.chunks():
-                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)  # type: ignore[union-attr]
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield from part.events(writer)
 
     async def _astream_chat_model_events(
@@ -578,12 +596,11 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     ) -> AsyncIterator[MessagesData]:
         """Produce the events of LangChain's `version="v3"` without its bridge."""
         writer = EventWriter()
-        heard = run_manager is not None and bool(run_manager.handlers)
         async with aclosing(self._aparts(messages, stop, run_manager, kwargs)) as parts:
             async for part in parts:
-                if heard:
+                if run_manager is not None and run_manager.handlers:
                     for chunk in part.chunks():
-                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)  # type: ignore[union-attr]
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 for event in part.events(writer):
                     yield event
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
@@ -21,7 +22,7 @@ from langchain_cerebras_ext._metadata import (
     to_usage_metadata,
     tries,
 )
-from langchain_cerebras_ext._metering import open_meter
+from langchain_cerebras_ext._metering import calling_managers, open_meter
 from langchain_cerebras_ext._params import COMPLETION_PARAMS
 from langchain_cerebras_ext._request import build_payload
 from langchain_cerebras_ext._status import rate_limits
@@ -199,7 +200,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             headers=options.headers,
             heard=run_manager.on_retry if run_manager else None,
             input_tokens=lambda: count_text_tokens(prompt, payload["model"]),
-            meter=open_meter(run_manager.run_id if run_manager else None, prompt),
+            meter=open_meter(run_manager.run_id) if run_manager else None,
         )
 
     def _generate(
@@ -209,15 +210,16 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
+        runs = calling_managers(sys._getframe(1), run_manager, len(prompts))  # noqa: SLF001
         if self._streams(kwargs):
             chunks = [
-                list(self._stream(prompt, stop, run_manager, **kwargs))
-                for prompt in prompts
+                list(self._stream(prompt, stop, run, **kwargs))
+                for prompt, run in zip(prompts, runs, strict=True)
             ]
             return _joined([_sum(parts) for parts in chunks])
         calls = [
-            self._request(p, stop, kwargs, stream=False, run_manager=run_manager)
-            for p in prompts
+            self._request(prompt, stop, kwargs, stream=False, run_manager=run)
+            for prompt, run in zip(prompts, runs, strict=True)
         ]
         transport = self._transport()
         if len(calls) == 1:
@@ -234,17 +236,18 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> LLMResult:
+        runs = calling_managers(sys._getframe(1), run_manager, len(prompts))  # noqa: SLF001
         if self._streams(kwargs):
             chunks = [
-                [chunk async for chunk in self._astream(p, stop, run_manager, **kwargs)]
-                for p in prompts
+                [chunk async for chunk in self._astream(prompt, stop, run, **kwargs)]
+                for prompt, run in zip(prompts, runs, strict=True)
             ]
             return _joined([_sum(parts) for parts in chunks])
         import asyncio
 
         calls = [
-            self._request(p, stop, kwargs, stream=False, run_manager=run_manager)
-            for p in prompts
+            self._request(prompt, stop, kwargs, stream=False, run_manager=run)
+            for prompt, run in zip(prompts, runs, strict=True)
         ]
         answers = await asyncio.gather(
             *(asend(self._atransport(), call) for call in calls)

@@ -1,4 +1,4 @@
-"""`show`: a stream as live Markdown in Jupyter, as plain text anywhere else.
+"""`show` and `show_costs`: streams and sums, drawn in Jupyter, as text anywhere else.
 
 Example:
     >>> from langchain_cerebras_ext.notebook import show
@@ -32,8 +32,15 @@ from langchain_cerebras_ext._live import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
+    from decimal import Decimal
 
-__all__ = ["ashow", "show"]
+    from langchain_cerebras_ext.costs.ledger import Ledger
+    from langchain_cerebras_ext.costs.records import UsageRecord
+    from langchain_cerebras_ext.costs.report import Filter, Group, Totals
+    from langchain_cerebras_ext.costs.tracker import CostTracker
+
+__all__ = ["ashow", "show", "show_costs"]
 
 _REFRESH_S: Final = 0.1
 _MOST_BUSY: Final = 0.2
@@ -321,3 +328,82 @@ def _markdown() -> Callable[[str], str] | None:
     parser.disable("image")
     render: Callable[[str], str] = parser.render
     return render
+
+
+# ---------------------------------------------------------------------------- costs
+
+
+def show_costs(
+    costs: CostTracker | Ledger | Iterable[UsageRecord],
+    by: str | Iterable[str] = "model",
+    *,
+    filter: Filter | None = None,  # noqa: A002 - as the ledger names it
+) -> None:
+    """Show what calls cost: the sum with its doubts, a small chart, and a table.
+
+    In Jupyter as HTML in which every name is text, elsewhere as text. A tracker that
+    ends a cell shows itself by model; this splits by anything, and takes ledgers.
+
+    Args:
+        costs: A tracker, a ledger, or records.
+        by: A dimension, or several, as `["user", "day"]`.
+        filter: Which calls.
+
+    Raises:
+        CerebrasConfigurationError: There is no such dimension.
+        LedgerError: The ledger cannot be read.
+
+    Example:
+        >>> from langchain_cerebras_ext.costs import CostTracker
+        >>> show_costs(CostTracker(), by="user")
+        $0 in 0 calls; 0 tokens in, 0 out
+    """
+    from langchain_cerebras_ext.costs._display import groups_html, groups_text
+    from langchain_cerebras_ext.costs.report import check_dimensions
+
+    wanted = check_dimensions([by] if isinstance(by, str) else by)
+    groups, totals, series = _sums(costs, wanted, filter)
+    text = groups_text(groups, wanted, totals=totals)
+    if not _in_jupyter():
+        sys.stdout.write(f"{text}\n")
+        return
+    ipython: Any = importlib.import_module("IPython.display")
+    page = groups_html(groups, wanted, totals=totals, series=series)
+    ipython.display({"text/html": page, "text/plain": text}, raw=True)
+
+
+def _sums(
+    costs: Any, by: tuple[str, ...], wanted: Filter | None
+) -> tuple[list[Group], Totals, list[tuple[datetime, Decimal | None]]]:
+    """Return groups, the whole, and what was spent when."""
+    from langchain_cerebras_ext.costs.report import Filter, Totals, group_records
+
+    wanted = wanted or Filter()
+    if hasattr(costs, "report"):
+        # A ledger may hold millions of calls: its hours are enough for a chart.
+        return (
+            costs.report(by, wanted),
+            costs.totals(wanted),
+            _hours(costs.report(("hour",), wanted)),
+        )
+    records = [one for one in getattr(costs, "records", costs) if wanted.takes(one)]
+    whole = group_records(records)
+    return (
+        group_records(records, by),
+        whole[0].totals if whole else Totals(),
+        [(one.started_at, one.cost_usd) for one in records],
+    )
+
+
+def _hours(groups: Iterable[Group]) -> list[tuple[datetime, Decimal | None]]:
+    from datetime import datetime
+
+    from langchain_cerebras_ext.costs._display import UNKNOWN, format_total
+
+    return [
+        (
+            datetime.fromisoformat(str(hour)),
+            None if format_total(totals) == UNKNOWN else totals.cost,
+        )
+        for (hour,), totals in groups
+    ]

@@ -33,6 +33,12 @@ call with all its tries and waits, and a stream until its end. It has what was a
 - `cerebras.request.id`, `cerebras.request.service_tier`,
   `cerebras.response.service_tier`, `cerebras.usage.*_prediction_tokens`,
   `http.response.status_code`;
+- `cerebras.cost.usd`: what the call cost at the prices of its day, all its tries
+  together, and of that `cerebras.cost.input_usd`, `.cached_input_usd`, `.image_usd`,
+  `.output_usd` (with `.reasoning_usd`) and `.retries_usd`; beside it
+  `.cache_savings_usd`. What is not known is left out, never 0, and
+  `cerebras.cost.unpriced` is true then, also if only a part is not known. The
+  conventions have no attribute for costs; a draft (`gen_ai.usage.cost.*`) is open;
 - `cerebras.stream.abandoned`: the reader closed a stream early. That is no error.
 
 A call that fails has the status ERROR, its message without secrets, and in `error.type`
@@ -43,7 +49,9 @@ Metrics, with the buckets that the conventions recommend:
 `gen_ai.client.operation.duration`, `gen_ai.client.token.usage`, and for streams
 `gen_ai.client.operation.time_to_first_chunk` and
 `gen_ai.client.operation.time_per_output_chunk` (a chunk is what one read of the network
-brought).
+brought). Beside them `cerebras.client.operation.cost`, in USD, and
+`cerebras.client.operation.unpriced`, which counts the calls whose cost is missing
+there.
 
 Prompts and answers are recorded only if asked for, by `capture_content=True` or the
 environment variable `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` (`true`,

@@ -35,7 +35,13 @@ class CerebrasInstrumentor(BaseInstrumentor):  # type: ignore[misc]
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:
-        wanted = ("tracer_provider", "meter_provider", "capture_content")
+        wanted = (
+            "tracer_provider",
+            "meter_provider",
+            "capture_content",
+            "costs",
+            "prices",
+        )
         instrument(**{name: kwargs[name] for name in wanted if name in kwargs})
 
     def _uninstrument(self, **_: Any) -> None:

@@ -57,6 +57,7 @@ ABANDONED: Final = "cerebras.stream.abandoned"
 ACCEPTED_TOKENS: Final = "cerebras.usage.accepted_prediction_tokens"
 ATTEMPT: Final = "cerebras.attempt"
 ATTEMPTS: Final = "cerebras.attempts"
+COST: Final = "cerebras.cost."
 LIMITER_WAIT: Final = "cerebras.rate_limiter.wait"
 RATE_LIMIT: Final = "cerebras.rate_limit."
 REJECTED_TOKENS: Final = "cerebras.usage.rejected_prediction_tokens"
@@ -72,6 +73,8 @@ TOKEN_USAGE: Final = "gen_ai.client.token.usage"  # noqa: S105 - not that kind
 DURATION: Final = "gen_ai.client.operation.duration"
 TIME_TO_FIRST_CHUNK: Final = "gen_ai.client.operation.time_to_first_chunk"
 TIME_PER_OUTPUT_CHUNK: Final = "gen_ai.client.operation.time_per_output_chunk"
+COST_METRIC: Final = "cerebras.client.operation.cost"
+UNPRICED_METRIC: Final = "cerebras.client.operation.unpriced"
 TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - not that kind
 
 # The bounds that the conventions recommend: powers of 4, and 10 ms doubled.

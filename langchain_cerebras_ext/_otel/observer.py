@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from opentelemetry import context, metrics, trace
@@ -24,6 +25,7 @@ from langchain_cerebras_ext._otel.attributes import (
     token_counts,
 )
 from langchain_cerebras_ext._otel.content import content_attributes
+from langchain_cerebras_ext._otel.cost import CallCost, call_cost
 from langchain_cerebras_ext._version import __version__
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
     from langchain_cerebras_ext._observe import CallRecord
+    from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.errors import FailedAttempt
 
 __all__ = ["CallTelemetry"]
@@ -53,6 +56,7 @@ class _Open:
     called: dict[str, Any]
     within: Context
     token: Token[Context] | None
+    began: datetime
     arrived_at: float | None = None
 
 
@@ -70,7 +74,10 @@ class CallTelemetry:
         tracer_provider: TracerProvider | None = None,
         meter_provider: MeterProvider | None = None,
         capture_content: bool = False,
+        costs: bool = False,
+        prices: PriceBook | None = None,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._tracer = trace.get_tracer(
             names.SCOPE, __version__, tracer_provider, names.SCHEMA_URL
@@ -93,8 +100,21 @@ class CallTelemetry:
         self._per_chunk = _seconds(
             meter, names.TIME_PER_OUTPUT_CHUNK, "Between two arrivals of a stream"
         )
+        self._cost = meter.create_counter(
+            names.COST_METRIC,
+            unit="{USD}",
+            description="What calls cost, as far as their prices are known",
+        )
+        self._unpriced = meter.create_counter(
+            names.UNPRICED_METRIC,
+            unit="{call}",
+            description="Calls whose cost is not known, or not all of it",
+        )
         self._capture_content = capture_content
+        self._costs = costs
+        self._prices = prices
         self._clock = clock
+        self._now = now
 
     def started(self, record: CallRecord) -> _Open | None:
         """Begin a span."""
@@ -108,7 +128,8 @@ class CallTelemetry:
         )
         within = trace.set_span_in_context(span)
         real = span.get_span_context().is_valid
-        return _Open(span, called, within, context.attach(within) if real else None)
+        token = context.attach(within) if real else None
+        return _Open(span, called, within, token, self._now())
 
     def retried(
         self, state: _Open | None, record: CallRecord, failed: FailedAttempt
@@ -140,18 +161,28 @@ class CallTelemetry:
             return
         try:
             _step_back(state)
-            self._measure(state, record)
+            cost = (
+                call_cost(record, state.began, self._prices)
+                if self._costs
+                else CallCost()
+            )
+            self._measure(state, record, cost)
             if state.span.is_recording():
                 self._describe(state.span, record)
+                state.span.set_attributes(cost.attributes())
         finally:
             state.span.end()
 
-    def _measure(self, state: _Open, record: CallRecord) -> None:
+    def _measure(self, state: _Open, record: CallRecord, cost: CallCost) -> None:
         found = measured_attributes(record, state.called)
         for kind, count in token_counts(record).items():
             self._tokens.record(
                 count, {**found, names.TOKEN_TYPE: kind}, context=state.within
             )
+        if cost.total is not None:
+            self._cost.add(float(cost.total), found, context=state.within)
+        if cost.is_partial:
+            self._unpriced.add(1, found, context=state.within)
         if record.first_token_s is not None:
             self._to_first.record(record.first_token_s, found, context=state.within)
         failure = error_type(record)

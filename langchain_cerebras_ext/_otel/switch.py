@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from langchain_cerebras_ext._observe import Observer
+    from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.errors import MissingExtraError
 
 __all__ = ["instrument", "missing", "uninstrument"]
@@ -30,6 +31,8 @@ def instrument(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
     capture_content: bool | None = None,
+    costs: bool = True,
+    prices: PriceBook | None = None,
 ) -> None:
     """Tell OpenTelemetry of every call from now on, of all models in this process.
 
@@ -42,6 +45,8 @@ def instrument(
         capture_content: Whether prompts, tools and answers become part of spans. By
             default as `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` says, and
             if that is not set, not.
+        costs: Whether to tell what calls cost.
+        prices: Your own prices and discounts; they win over the catalog.
 
     Raises:
         MissingExtraError: The extra `otel` is not installed.
@@ -59,6 +64,8 @@ def instrument(
         tracer_provider=tracer_provider,
         meter_provider=meter_provider,
         capture_content=capture_content,
+        costs=costs,
+        prices=prices,
     )
     with _one_at_a_time:
         _remove_all(CallTelemetry)

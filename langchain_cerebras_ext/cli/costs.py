@@ -146,7 +146,8 @@ def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
         raise CommandError(msg)
     with open_ledger(options.ledger) as ledger:
         totals = ledger.totals(wanted)
-        groups = _in_order(ledger.report(by, wanted), by)[: options.limit]
+        found = _in_order(ledger.report(by, wanted), by)
+        groups = found[: options.limit]
         if options.as_csv:
             print(csv_text(by, groups), end="")  # noqa: T201
         elif options.as_json:
@@ -161,6 +162,9 @@ def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
             )
         else:
             _print_report(groups, by, totals)
+            if len(groups) < len(found):
+                more = len(found) - len(groups)
+                say(error_console(), f"{more:,} more: give a higher --limit.", "dim")
             say_basis(ledger, wanted, is_empty=is_empty(totals))
     return 0
 
@@ -184,7 +188,9 @@ def _print_report(
     if is_empty(totals):
         return
     console = output_console()
-    print_table(console, groups_sheets(groups if by else (), by, totals))
+    print_table(
+        console, groups_sheets(groups if by else (), by, totals, with_total=True)
+    )
     print_doubts(console, totals)
     if "tag" in by:
         say(
@@ -228,7 +234,7 @@ def run_top(options: TopOptions, *, now: datetime | None = None) -> int:
         if by:
             groups = ledger.report(by, wanted, limit=options.count)
             told |= {"by": list(by), "groups": [group_as_json(g, by) for g in groups]}
-            sheets = groups_sheets(groups, by, totals)
+            sheets = groups_sheets(groups, by, totals, with_total=True)
         else:
             calls = dearest_calls(ledger, wanted, options.count)
             told["calls"] = [record_as_json(one) for one in calls]

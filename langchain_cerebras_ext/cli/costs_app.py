@@ -48,7 +48,8 @@ REPORT_HELP = (
     f"{_WHEN}\n\n"
     f"--json prints one object: ledger, filter, by, total and groups. A total has "
     f"{_TOTALS}; a group has keys (an object; null is 'none') and the same. --csv "
-    "prints the groups, a line each, in that order; an unknown cost is empty.\n\n"
+    "prints the groups, a line each, in that order; an unknown cost is empty, and text "
+    "that a spreadsheet would take for a formula has a ' before it.\n\n"
     f"{_CODES}"
 )
 TOP_HELP = (

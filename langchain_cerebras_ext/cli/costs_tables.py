@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 DOUBTFUL: Final = "yellow"
+_FORMULA: Final = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 _SECONDS_OF_DAY: Final = "%Y-%m-%d %H:%M:%S"
 
 
@@ -59,8 +60,8 @@ def shown_time(moment: datetime) -> str:
 
 
 def decimal_text(amount: Decimal) -> str:
-    """Return an amount exactly, without an exponent."""
-    return format(amount, "f")
+    """Return an amount exactly, without an exponent or zeros at its end."""
+    return format(amount.normalize(), "f")
 
 
 # ------------------------------------------------------------------------------ JSON
@@ -122,7 +123,8 @@ def record_as_json(record: UsageRecord) -> dict[str, Any]:
 def csv_text(by: Sequence[str], groups: Iterable[Group]) -> str:
     """Return groups as CSV: a column for each dimension, then the totals.
 
-    An unknown cost is empty, and so is a value that calls do not have.
+    An unknown cost is empty, and so is a value that calls do not have. Names may be
+    anybody's: a spreadsheet must not take them for formulas.
     """
     to = io.StringIO()
     writer = csv.writer(to, lineterminator="\n")
@@ -130,24 +132,33 @@ def csv_text(by: Sequence[str], groups: Iterable[Group]) -> str:
     writer.writerow([*by, *names])
     for group in groups:
         row = totals_as_json(group.totals)
-        keys = ("" if key is None else key for key in group.keys)
+        keys = ("" if key is None else _no_formula(key) for key in group.keys)
         cells = ("" if row[name] is None else row[name] for name in names)
         writer.writerow([*keys, *cells])
     return to.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
 
 
 # ---------------------------------------------------------------------------- tables
 
 
 def groups_sheets(
-    groups: Sequence[Group], by: Sequence[str], totals: Totals | None
+    groups: Sequence[Group],
+    by: Sequence[str],
+    totals: Totals,
+    *,
+    with_total: bool = False,
 ) -> tuple[Sheet, ...]:
     """Return groups as tables, from the widest to the narrowest.
 
     Args:
         groups: The rows.
         by: The dimensions that they are split by.
-        totals: The whole, as the last row; `None` leaves it out.
+        totals: The whole, of which rows are a share.
+        with_total: Whether it is the last row.
     """
     rows: list[tuple[Sequence[str], Totals, str]] = [
         (
@@ -157,11 +168,11 @@ def groups_sheets(
         )
         for one in groups
     ]
-    if totals is not None:
+    if with_total:
         names = ["total", *("" for _ in by[1:])] if by else ["total"]
         rows.append((names, totals, "bold"))
     titles = list(by) or [""]
-    whole = totals.cost if totals is not None else None
+    whole = totals.cost
     return tuple(
         Sheet(
             [
@@ -186,9 +197,7 @@ _FORMS: Final = (
 _WIDE: Final = 6
 
 
-def _figures(
-    totals: Totals, wanted: Sequence[str], whole: Decimal | None
-) -> list[str | None]:
+def _figures(totals: Totals, wanted: Sequence[str], whole: Decimal) -> list[str | None]:
     saved = totals.cache_savings
     known: Mapping[str, str | None] = {
         "cost": format_total(totals),
@@ -224,6 +233,7 @@ _CALL_FORMS: Final = (
         *("tokens in", "cached", "out", "seconds"),
     ),
     ("time (UTC)", "cost", "model", "user", "outcome", "tokens in", "out", "seconds"),
+    ("time (UTC)", "cost", "model", "user", "tokens in", "out"),
     ("time (UTC)", "cost", "model", "tokens in", "out"),
     ("cost", "model", "tokens in", "out"),
 )

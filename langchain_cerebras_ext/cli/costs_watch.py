@@ -32,6 +32,7 @@ from langchain_cerebras_ext.costs._display import (
     doubts,
     format_total,
     format_usd,
+    total_line,
     tracker_line,
 )
 from langchain_cerebras_ext.costs.records import utc_now
@@ -226,12 +227,12 @@ def _draw(board: Board, looks: Looks, seen: Picture) -> None:
     """Draw what is seen at a terminal."""
     totals = seen.totals
     parts: list[Line | Sequence[Sheet]] = [
-        Line(f"Spent {tracker_line(totals)}{_since(seen)}", "bold"),
+        Line(f"Spent {total_line(totals)}{_since(seen)}", "bold"),
         Line(f"In the {_rate(seen)}"),
         *(Line(f"! {told}", DOUBTFUL) for told in doubts(totals)),
     ]
     if seen.models:
-        parts += [Line(""), groups_sheets(seen.models, ("model",), None)]
+        parts += [Line(""), groups_sheets(seen.models, ("model",), totals)]
     if seen.newest:
         parts += [Line(""), calls_sheets(seen.newest)]
     if looks.error is not None:

@@ -21,7 +21,6 @@ from langchain_cerebras_ext.costs._meter import (
     highest_cost,
     priced,
 )
-from langchain_cerebras_ext.costs.budget import CallScope
 from langchain_cerebras_ext.costs.pricing import Cost
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.errors import BudgetExceeded
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-    from langchain_cerebras_ext.costs.budget import Hold
+    from langchain_cerebras_ext.costs.budget import CallScope, Hold
     from langchain_cerebras_ext.costs.pricing import PriceRow
     from langchain_cerebras_ext.costs.records import Outcome
     from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
@@ -43,10 +42,14 @@ _PACKAGE = "langchain-cerebras-ext"
 
 
 def is_ours(metadata: Mapping[str, Any] | None) -> bool:
-    """Whether a run's model is one of this package, which meters itself."""
+    """Whether a run's model is one of this package, which meters itself.
+
+    A text completion's `generate` does not name its provider.
+    """
     found = metadata or {}
-    versions = found.get("lc_versions")
-    return found.get("ls_provider") == PROVIDER and _PACKAGE in (versions or ())
+    if _PACKAGE not in (found.get("lc_versions") or ()):
+        return False
+    return found.get("ls_provider") in {PROVIDER, None}
 
 
 class CallbackCall:
@@ -104,6 +107,8 @@ class CallbackCall:
                     self._holds.append(hold)
 
     def _scope(self, trackers: Sequence[CostTracker]) -> CallScope:
+        from langchain_cerebras_ext.costs.budget import CallScope
+
         info = self._info
         context = merge_context(
             info.tags, info.metadata, [tracker.scope for tracker in trackers]

@@ -34,6 +34,7 @@ __all__ = [
     "is_lower_bound",
     "key_label",
     "spend_curve",
+    "total_line",
     "tracker_html",
     "tracker_line",
     "tracker_text",
@@ -170,9 +171,14 @@ def _tokens(totals: Totals) -> str:
 # ------------------------------------------------------------------------------ text
 
 
+def total_line(totals: Totals) -> str:
+    """Return totals on a line: `$1.23 in 12 calls, 1 failed; 345 tokens in, 67 out`."""
+    return f"{format_total(totals)} in {_outcomes(totals)}; {_tokens(totals)}"
+
+
 def tracker_line(totals: Totals) -> str:
     """Return totals on a line, with what is uncertain: for a `repr`."""
-    told = [f"{format_total(totals)} in {_outcomes(totals)}", _tokens(totals)]
+    told = [total_line(totals)]
     counts = {
         "unpriced": totals.unpriced_calls,
         "without usage": totals.calls_without_usage,
@@ -211,9 +217,7 @@ def groups_text(
     if totals is not None:
         saved = totals.cache_savings
         more = f"; cache saved {format_usd(saved)}" if saved else ""
-        lines.append(
-            f"{format_total(totals)} in {_outcomes(totals)}; {_tokens(totals)}{more}"
-        )
+        lines.append(total_line(totals) + more)
     if groups and by:
         rows, rest = _shortened(groups, by)
         table = [_head(by), *(_cells(one, by) for one in rows)]

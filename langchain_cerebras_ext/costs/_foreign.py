@@ -45,12 +45,11 @@ class ForeignUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
         input_tokens: Prompt tokens, with those of the cache.
         cached_input_tokens: Of them, read from the prompt cache.
         cache_write_tokens: Of them, written to the prompt cache.
-        cache_write_1h_tokens: Of those, the ones that are kept for an hour, which
-            cost more than `PriceRow.cache_write` says.
+        cache_write_1h_tokens: Of those, what is kept for an hour, and costs more.
         image_tokens: Of the prompt tokens, images.
-        audio_tokens: Prompt and completion tokens that are sound; no `PriceRow` has a
-            rate for them.
+        audio_tokens: Of the prompt tokens, sound.
         output_tokens: Completion tokens of all answers together, with reasoning.
+        audio_output_tokens: Of them, sound.
         reasoning_tokens: Of them, reasoning.
         accepted_prediction_tokens: Of them, predicted rightly.
         rejected_prediction_tokens: Of them, predicted wrongly.
@@ -70,6 +69,7 @@ class ForeignUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     image_tokens: int | None = None
     audio_tokens: int | None = None
     output_tokens: int | None = None
+    audio_output_tokens: int | None = None
     reasoning_tokens: int | None = None
     accepted_prediction_tokens: int | None = None
     rejected_prediction_tokens: int | None = None
@@ -89,16 +89,22 @@ class ForeignUsage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @property
     def usage(self) -> dict[str, Any] | None:
-        """The tokens as LangChain's `UsageMetadata`; `None` where not known."""
+        """The tokens as LangChain's `UsageMetadata`; `None` where not known.
+
+        In it too, parts are in their whole, and no tier is in the names.
+        """
         if self.input_tokens is None:
             return None
         output = self.output_tokens or 0
         inputs = {
             "cache_read": self.cached_input_tokens,
             "cache_creation": self.cache_write_tokens,
+            _WRITTEN[1]: self.cache_write_1h_tokens,
             "image": self.image_tokens,
+            "audio": self.audio_tokens,
         }
         outputs = {
+            "audio": self.audio_output_tokens,
             "reasoning": self.reasoning_tokens,
             "accepted_prediction": self.accepted_prediction_tokens,
             "rejected_prediction": self.rejected_prediction_tokens,
@@ -266,15 +272,15 @@ def _counts(usage: Mapping[str, Any] | None) -> dict[str, int | None] | None:
         _Side(whole_in, (cached or 0) + (written or 0)),
         _Side(whole_out, reasoning or 0),
     )
-    sound = [_part(ins, "audio"), _part(outs, "audio")]
     return {
         "input_tokens": whole_in + beside_in,
         "cached_input_tokens": cached,
         "cache_write_tokens": written,
         "cache_write_1h_tokens": _part(ins, _WRITTEN[1]),
         "image_tokens": _part(ins, "image"),
-        "audio_tokens": _added(sound),
+        "audio_tokens": _part(ins, "audio"),
         "output_tokens": whole_out + beside_out,
+        "audio_output_tokens": _part(outs, "audio"),
         "reasoning_tokens": reasoning,
         "accepted_prediction_tokens": _part(outs, "accepted_prediction"),
         "rejected_prediction_tokens": _part(outs, "rejected_prediction"),

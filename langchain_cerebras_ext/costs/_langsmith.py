@@ -17,10 +17,11 @@ import logging
 import sys
 import threading
 from collections import OrderedDict
-from decimal import Decimal
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
+
+from langchain_cerebras_ext.costs.pricing import add_usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -215,5 +216,4 @@ _DETAILS: Final = {
 
 
 def _sum(costs: Iterable[Cost], *kinds: str) -> float:
-    amounts = (getattr(cost, kind) for cost in costs for kind in kinds)
-    return float(sum(amounts, Decimal(0)))
+    return float(add_usd(*(getattr(cost, kind) for cost in costs for kind in kinds)))

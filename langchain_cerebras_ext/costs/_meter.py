@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metadata
 from langchain_cerebras_ext.catalog import find_model
 from langchain_cerebras_ext.costs._context import merge_context
-from langchain_cerebras_ext.costs.budget import CallScope
 from langchain_cerebras_ext.costs.prices import list_prices
 from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of
 from langchain_cerebras_ext.costs.records import UsageRecord
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._client import Call
     from langchain_cerebras_ext._observe import CallRecord
     from langchain_cerebras_ext.costs._context import Context
-    from langchain_cerebras_ext.costs.budget import Budget, Hold
+    from langchain_cerebras_ext.costs.budget import Budget, CallScope, Hold
     from langchain_cerebras_ext.costs.pricing import PriceRow
     from langchain_cerebras_ext.costs.records import Flag, Outcome
     from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
@@ -191,22 +190,25 @@ class CallMeter:
 
     # -------------------------------------------------------------------- budgets
 
-    def _asks(self, call: Call) -> tuple[list[Budget], CallScope, Decimal | None]:
+    def _ask(self, call: Call) -> tuple[list[Budget], CallScope, Decimal | None] | None:
+        """Return whom to ask for how much on whose behalf, if there is anybody."""
         self._count = call.count_input
         budgets: list[Budget] = []
         for tracker in self._trackers:
             budgets += [held for held in tracker.budgets if held not in budgets]
         if not budgets:
-            return budgets, _NOBODY, None
+            return None
+        from langchain_cerebras_ext.costs.budget import CallScope
+
         payload = call.payload or {}
-        context, info = self._who(), self._infos[0]
+        context = self._who()
         scope = CallScope(
             model=self._model,
             provider=PROVIDER,
             user=context.user,
             session=context.session,
             tags=context.tags,
-            run=info.trace,
+            run=self._infos[0].trace,
         )
         most = payload.get("max_completion_tokens") or payload.get("max_tokens")
         amount = highest_cost(
@@ -224,15 +226,14 @@ class CallMeter:
         Raises:
             BudgetExceeded: A budget does not allow it.
         """
-        budgets, scope, amount = self._asks(call)
-        try:
-            for budget in budgets:
-                hold = budget.reserve(scope, amount)
-                if hold is not None:
-                    self._holds.append(hold)
-        except BaseException:
-            self._release()
-            raise
+        if ask := self._ask(call):
+            budgets, scope, amount = ask
+            try:
+                for budget in budgets:
+                    self._hold(budget.reserve(scope, amount))
+            except BaseException:
+                self._release()
+                raise
         self._sent = True
 
     async def aadmit(self, call: Call) -> None:
@@ -241,16 +242,19 @@ class CallMeter:
         Raises:
             BudgetExceeded: A budget does not allow it.
         """
-        budgets, scope, amount = self._asks(call)
-        try:
-            for budget in budgets:
-                hold = await budget.areserve(scope, amount)
-                if hold is not None:
-                    self._holds.append(hold)
-        except BaseException:
-            self._release()
-            raise
+        if ask := self._ask(call):
+            budgets, scope, amount = ask
+            try:
+                for budget in budgets:
+                    self._hold(await budget.areserve(scope, amount))
+            except BaseException:
+                self._release()
+                raise
         self._sent = True
+
+    def _hold(self, hold: Hold | None) -> None:
+        if hold is not None:
+            self._holds.append(hold)
 
     def _release(self) -> None:
         holds, self._holds = self._holds, []
@@ -423,8 +427,3 @@ def count_output(message: AIMessage | None, model: str) -> int:
         texts.append(call["name"] or "")
         texts.append(args if isinstance(args, str) else json.dumps(args))
     return sum(count_text_tokens(text, model) for text in texts if text)
-
-
-_NOBODY = CallScope(
-    model="", provider=PROVIDER, user=None, session=None, tags=(), run=None
-)

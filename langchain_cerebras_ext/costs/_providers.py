@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 import sys
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_cerebras_ext.costs.pricing import (
     EXACT,
@@ -22,6 +21,9 @@ from langchain_cerebras_ext.costs.pricing import (
     Rates,
     Step,
 )
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 __all__ = [
     "find_rates",

@@ -14,6 +14,7 @@ MIXED_TIERS: Final = "mixed"
 """The tier of counts that were added up from several tiers; nobody prices it."""
 
 _TIERS: Final = ("flex", "priority")
+_UNSET: Final[Any] = object()
 _DEPTH: Final = 4  # an answer, its usage, the object in it, its dict
 
 
@@ -56,10 +57,12 @@ def read_counts(usage: Any) -> Counts:
     Raises:
         InvalidUsageError: There are no counts, or they contradict themselves.
     """
-    given = usage if type(usage) is dict else _mapping_in(usage)
+    given: Mapping[str, Any] = usage if type(usage) is dict else _mapping_in(usage)
+    if given.keys() <= _LANGCHAIN:
+        return _read_langchain(given)
     if "prompt_tokens" in given or "completion_tokens" in given:
         return _read_chat(given)
-    if "input_tokens" in given or "output_tokens" in given:
+    if not _LANGCHAIN_COUNTS.isdisjoint(given):
         if "cache_read_input_tokens" in given or "cache_creation_input_tokens" in given:
             return _read_anthropic(given)
         if "input_tokens_details" in given or "output_tokens_details" in given:
@@ -109,11 +112,24 @@ def _mapping_in(usage: Any) -> Mapping[str, Any]:
 # ---------------------------------------------------------------------------- shapes
 
 
+_LANGCHAIN_COUNTS: Final = frozenset({"input_tokens", "output_tokens"})
+_LANGCHAIN: Final = frozenset(
+    {
+        *_LANGCHAIN_COUNTS,
+        "total_tokens",
+        "input_token_details",
+        "output_token_details",
+    }
+)
+
+
 def _read_langchain(given: Mapping[str, Any]) -> Counts:
     inputs = given.get("input_token_details")
     outputs = given.get("output_token_details")
     whole, answer = _sides(given, "input_tokens", "output_tokens")
     if not inputs and not outputs:
+        if given.get("total_tokens", _UNSET) == whole + answer:
+            return Counts(whole, 0, 0, 0, answer)  # most calls
         return _checked(given, Counts(whole, output=answer))
     found: dict[str, int] = {}
     tiers: set[str | None] = set()
@@ -169,15 +185,18 @@ def _collect(
     if not isinstance(details, Mapping):
         _refuse(where, details, "must be a mapping of counts")
     for key, value in details.items():
-        if not value and value is not False:  # nothing, or not told
-            if value is not None:
-                check_whole(value, f"{where}.{key}")
+        if value is None:  # not told
             continue
-        count = check_whole(value, f"{where}.{key}")
-        name, tier = _split_tier(str(key))
-        if name in _DETAILS:
-            found[side + name] = found.get(side + name, 0) + count
-        if name in _DETAILS or tier is not None:
+        if type(value) is not int or value < 0:
+            value = check_whole(value, f"{where}.{key}")  # noqa: PLW2901
+        if not value:
+            continue
+        name, tier = (key, None) if key in _DETAILS else _split_tier(str(key))
+        if name:
+            place = side + name
+            found[place] = found.get(place, 0) + value
+            tiers.add(tier)
+        elif tier is not None:
             tiers.add(tier)
 
 
@@ -185,15 +204,14 @@ def _split_tier(key: str) -> tuple[str, str | None]:
     """Return a detail's plain name, and the service tier that stands before it.
 
     `flex_cache_read` is `cache_read` of the tier `flex`; `flex` alone counts the rest.
+    What is no detail of ours has no name: it is priced as the rest of its side.
     """
-    if key in _DETAILS:
-        return key, None
     if key in _TIERS:
         return "", key
     for name in _DETAILS:
         if key.endswith(f"_{name}"):
             return name, key[: -len(name) - 1]
-    return key, None
+    return "", None
 
 
 def _one_tier(tiers: set[str | None]) -> str | None:
@@ -287,6 +305,8 @@ def _tier_named(given: Mapping[str, Any]) -> str | None:
 def _sides(given: Mapping[str, Any], whole: str, answer: str) -> tuple[int, int]:
     """Return prompt and completion; one that is left out is the rest of the total."""
     first, second = given.get(whole), given.get(answer)
+    if type(first) is int and type(second) is int and first >= 0 and second >= 0:
+        return first, second
     if first is not None and second is not None:
         return check_whole(first, whole), check_whole(second, answer)
     total = given.get("total_tokens")
@@ -336,7 +356,7 @@ def check_whole(value: Any, name: str) -> int:
         if value < 0:
             _refuse(name, value, "must not be negative")
         return value
-    if isinstance(value, bool) or isinstance(value, float):
+    if isinstance(value, (bool, float)):
         _refuse(name, value, "must be a whole number, an int")
     try:
         return check_whole(index(value), name)  # numpy's integers, and their like

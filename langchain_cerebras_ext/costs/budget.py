@@ -18,44 +18,55 @@ import time
 import uuid
 import weakref
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
 from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.costs._budgets._account import (
     Action,
     Ask,
+    Book,
     BudgetStatus,
     Clock,
     Lost,
     Per,
     Reply,
-    Terms,
 )
 from langchain_cerebras_ext.costs._budgets._hold import Hold
 from langchain_cerebras_ext.costs._budgets._memory import MemoryBook
-from langchain_cerebras_ext.costs._budgets._money import (
-    read_amount,
-    show,
-    to_count,
-    to_usd,
+from langchain_cerebras_ext.costs._budgets._messages import exceeded, unpriced_call
+from langchain_cerebras_ext.costs._budgets._money import read_cost, read_share, show
+from langchain_cerebras_ext.costs._budgets._options import (
+    check_options,
+    read_only,
+    read_terms,
 )
-from langchain_cerebras_ext.costs._budgets._windows import Window, WindowName
 from langchain_cerebras_ext.errors import (
-    BudgetExceeded,
     CerebrasConfigurationError,
     CerebrasCostWarning,
+    LedgerError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
     from datetime import timedelta
 
-__all__ = ["Budget", "BudgetStatus", "CallScope", "Hold"]
+    from langchain_cerebras_ext.costs._budgets._windows import WindowName
+    from langchain_cerebras_ext.costs.ledger import Ledger
+
+__all__ = [
+    "Budget",
+    "BudgetStatus",
+    "CallScope",
+    "Hold",
+    "read_budgets",
+    "read_redis_budgets",
+]
 
 _log = logging.getLogger("langchain_cerebras_ext.budget")
 
 LEASE_S: Final = 900.0
 THRESHOLDS: Final = (Decimal("0.5"), Decimal("0.8"), Decimal(1))
+_WARNED_MOST: Final = 10_000
 
 # Budgets of this process by their identity, so that a copy made by pickle here is its
 # original: a second one would allow everything once more.
@@ -83,169 +94,423 @@ class CallScope(NamedTuple):
 
 
 class Budget:
+    """A limit in USD, for everybody or for each user, tag, session, model or run.
+
+    What a call may cost at most is reserved before it is sent, and what it has cost
+    counts when it has ended. Calls that run at once therefore cannot go beyond the
+    limit by more than what they cost above their reservations.
+
+    Give it to `CostTracker(budgets=...)` or `track_costs(budget=...)`; one object may
+    serve many. It lives in this process, or with `redis` or `ledger` in a store that
+    processes and hosts share: budgets of one name in one store are one budget, atomic
+    there and on the store's clock.
+
+    A reservation whose end never comes (a process that was killed, another provider's
+    call that was cancelled unseen) is given up after `lease_s` and counts as spent,
+    since it was probably billed; `BudgetStatus.assumed` says how much of `spent` is
+    such a guess. If the end comes after all, it replaces the guess.
+
+    A call belongs to the window in which it reserved. Windows are those of the calendar
+    in UTC; a week begins on Monday.
+
+    Args:
+        limit: What each account may spend in a window.
+        per: What has an account of its own: each `user`, `tag`, `session`, `model`,
+            `provider` or `run` (a trace), or `all` calls together one. Calls without a
+            user or the like share one. A call with several tags counts in full under
+            each of them, and all must have room.
+        window: `minute`, `hour`, `day`, `week`, `month`, `run` (each trace begins
+            anew) or `total`, which never does; or a `timedelta`, counted off from
+            1970-01-01 00:00 UTC. The accounts of runs are forgotten when they were not
+            used for a day.
+        action: What happens to a call that would go beyond the limit. `raise` refuses
+            it with `errors.BudgetExceeded`. `warn` lets it pass and gives one
+            `errors.CerebrasCostWarning` for each account and window. `call` asks
+            `on_exceeded`; a function given here is that one.
+        name: What messages call it, and under which it is shared. By default made of
+            `per`, `window`, `only` and `action`, such as `user/day`; so that a change
+            of the limit is one of the same budget.
+        only: Which calls it concerns, as `{"model": "gpt-oss-120b", "user": ["ada",
+            "bob"]}`; all of it must fit. By default every call.
+        limits: Limits of some accounts, as `{"ada": "20.00"}`.
+        thresholds: Shares of the limit at which `on_threshold` is called.
+        on_threshold: Called with the account's `BudgetStatus` and the share when what
+            was spent reaches it, and for the share 1 also when a call finds too little;
+            once for each account, window and share, by all processes together where
+            they share a store. Not under a lock, in the thread that ends the call or,
+            with a shared store, in one of its own. What it raises is logged.
+        on_exceeded: For `action="call"`: called with the account's `BudgetStatus`,
+            whose `estimate` is what the call may cost, each time. If it returns, the
+            call passes; what it raises stops the call.
+        unpriced: Calls whose price is not known: `refuse` them (`BudgetExceeded`), or
+            `allow` and count them in `BudgetStatus.unpriced_calls`. By default
+            `refuse` with `action="raise"`, else `allow`.
+        lease_s: For how long a reservation is held if the call's end does not come;
+            by the monotonic clock, in a shared store by the store's.
+        lost: What then becomes of it: `spent`, or `released`.
+        redis: `redis://:password@host:6379/0`, `rediss://...` or `unix://...`; Valkey
+            is as good. Needs the extra `redis`.
+        ledger: A `Ledger`, or the URL of its database: SQLite for the processes of a
+            host, PostgreSQL for several. Needs the extra `ledger` or `postgres`.
+        namespace: Begins the names of all keys in Redis.
+        on_store_error: What happens to a call while the shared store cannot be
+            reached: `raise` refuses it with `errors.LedgerError`, `allow` lets it pass
+            unchecked, warns once each time that the store goes away, and counts it
+            when it is back. By default `raise` with `action="raise"`, else `allow`.
+        clock: Where time comes from; for tests.
+
+    Raises:
+        CerebrasConfigurationError: An argument is out of range, or two do not go
+            together.
+        MissingExtraError: The shared store's extra is not installed.
+
+    Example:
+        ```python
+        from langchain_cerebras_ext.costs import Budget, track_costs
+
+        budget = Budget("5.00", per="user", window="day")
+        with track_costs(user="ada", budget=budget):
+            model.invoke("Hello")
+        print(budget.status())
+        ```
+    """
+
     def __init__(
         self,
         limit: Decimal | int | str,
         *,
         per: Per = "all",
         window: WindowName | timedelta = "day",
-        action: Action = "raise",
+        action: Action | Callable[[BudgetStatus], object] = "raise",
         name: str | None = None,
+        only: Mapping[str, str | Iterable[str]] | None = None,
         limits: Mapping[str, Decimal | int | str] | None = None,
-        thresholds: Iterable[Decimal | int | str] = THRESHOLDS,
+        thresholds: Iterable[Decimal | float | str] = THRESHOLDS,
         on_threshold: Callable[[BudgetStatus, Decimal], object] | None = None,
         on_exceeded: Callable[[BudgetStatus], object] | None = None,
-        unpriced: str | None = None,
+        unpriced: Literal["refuse", "allow"] | None = None,
         lease_s: float = LEASE_S,
         lost: Lost = "spent",
+        redis: str | None = None,
+        ledger: Ledger | str | None = None,
+        namespace: str = "cerebras",
+        on_store_error: Literal["raise", "allow"] | None = None,
         clock: Clock | None = None,
     ) -> None:
+        if callable(action):
+            if on_exceeded is not None:
+                msg = (
+                    "Budget: give the function as action=... or on_exceeded=..., once."
+                )
+                raise CerebrasConfigurationError(msg)
+            action, on_exceeded = "call", action
+        strict = action == "raise"
         self._options: dict[str, Any] = {
             "limit": limit,
             "per": per,
             "window": window,
             "action": action,
             "name": name,
-            "limits": limits,
-            "thresholds": thresholds,
+            "only": read_only(only),
+            "limits": dict(limits or {}),
+            "thresholds": tuple(thresholds),
             "on_threshold": on_threshold,
             "on_exceeded": on_exceeded,
-            "unpriced": unpriced,
+            "unpriced": unpriced or ("refuse" if strict else "allow"),
             "lease_s": lease_s,
             "lost": lost,
+            "redis": redis,
+            "ledger": ledger,
+            "namespace": namespace,
+            "on_store_error": on_store_error or ("raise" if strict else "allow"),
             "clock": clock,
         }
-        cut = Window(window)
-        self.name = name or f"{per}/{cut.name}"
-        self._action = action
-        self._unpriced = unpriced or ("refuse" if action == "raise" else "allow")
-        self._on_threshold = on_threshold
-        self._on_exceeded = on_exceeded
-        shares = tuple(sorted(read_amount(share, "thresholds") for share in thresholds))
-        self._terms = Terms(
-            name=self.name,
-            per=per,
-            window=cut,
-            limit=read_amount(limit, "limit"),
-            limits={
-                key: read_amount(one, f"limits[{key!r}]")
-                for key, one in (limits or {}).items()
-            },
-            action=action,
-            lease_s=lease_s,
-            lost=lost,
-            thresholds=shares if on_threshold else (),
-        )
-        self._warned: set[Any] = set()
-        self._book = MemoryBook(self._terms, clock or time, self._tell)
+        check_options(self._options)
+        self._terms = read_terms(self._options)
+        self._only: dict[str, frozenset[str]] = self._options["only"]
+        self._shares = {
+            read_share(one, "thresholds"): Decimal(str(one))
+            for one in self._options["thresholds"]
+        }
+        self._warned: dict[Any, None] = {}
+        self._book = self._open()
         self._identity = uuid.uuid4().hex
         _here[self._identity] = self
 
+    def _open(self) -> Book:
+        options, clock = self._options, self._options["clock"]
+        if options["redis"] is None and options["ledger"] is None:
+            return MemoryBook(self._terms, clock or time, self._tell)
+        from langchain_cerebras_ext.costs._budgets._shared import open_shared
+
+        return open_shared(
+            self._terms,
+            redis=options["redis"],
+            ledger=options["ledger"],
+            namespace=options["namespace"],
+            clock=clock,
+            tell=self._tell,
+        )
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._terms.name
+
+    # ---------------------------------------------------------------------- calls
+
     def reserve(self, scope: CallScope, amount: Decimal | None) -> Hold | None:
+        """Set aside what a call may cost, before it is sent.
+
+        Args:
+            scope: Whom it is for.
+            amount: What it may cost at most, in USD; `None` where no price is known.
+
+        Returns:
+            What is set aside, to be settled when the call has ended; `None` if the
+            budget does not concern the call.
+
+        Raises:
+            BudgetExceeded: The call must not be sent.
+            LedgerError: The shared store cannot be used, so nobody knows.
+        """
         steps = self._steps(scope, amount)
-        reply: Reply | None = None
         try:
             ask = next(steps)
             while True:
-                reply = self._book.reserve(ask)
-                ask = steps.send(reply)
+                try:
+                    reply = self._book.reserve(ask)
+                except LedgerError as error:
+                    ask = steps.throw(error)
+                else:
+                    ask = steps.send(reply)
         except StopIteration as done:
-            return done.value
+            return done.value  # type: ignore[no-any-return] # as `_steps` returns
 
     async def areserve(self, scope: CallScope, amount: Decimal | None) -> Hold | None:
+        """Do what `reserve` does, without blocking the event loop."""
         steps = self._steps(scope, amount)
         try:
             ask = next(steps)
             while True:
-                reply = await self._book.areserve(ask)
-                ask = steps.send(reply)
+                try:
+                    reply = await self._book.areserve(ask)
+                except LedgerError as error:
+                    ask = steps.throw(error)
+                else:
+                    ask = steps.send(reply)
         except StopIteration as done:
-            return done.value
+            return done.value  # type: ignore[no-any-return] # as `_steps` returns
 
     def status(self) -> list[BudgetStatus]:
+        """Return the accounts of the windows that are now, by key; one at least.
+
+        What this process has settled is in it.
+
+        Raises:
+            LedgerError: The shared store cannot be used.
+        """
         return self._book.status()
 
     async def astatus(self) -> list[BudgetStatus]:
+        """Do what `status` does, without blocking the event loop."""
         return await self._book.astatus()
 
-    def _keys(self, scope: CallScope) -> tuple[str | None, ...]:
-        per = self._terms.per
-        if per == "all":
-            return (None,)
-        if per == "tag":
-            return tuple(dict.fromkeys(scope.tags)) or (None,)
-        return (getattr(scope, per),)
+    def close(self) -> None:
+        """Tell the shared store what has ended, and let go of it until the next call.
+
+        Done at the program's end, too.
+        """
+        self._book.close()
+
+    # --------------------------------------------------------------------- inside
 
     def _steps(
         self, scope: CallScope, amount: Decimal | None
     ) -> Generator[Ask, Reply, Hold | None]:
+        """Reserve: yields what to ask, is sent the answers or thrown an error."""
         keys = self._keys(scope)
-        if amount is None and self._unpriced == "refuse":
-            raise BudgetExceeded(
-                f"Budget {self.name!r} cannot hold a call of model {scope.model!r}: "
-                "no price of it is known.",
-                budget=self.name,
-                limit=to_usd(self._terms.limit),
-            )
-        known = amount is not None
-        count = to_count(amount, up=True) if amount is not None else 0
-        ask = Ask(keys, scope.run, count, known, self._action == "warn")
-        reply = yield ask
-        if reply.short is None:
-            return reply.hold
-        if self._action == "raise":
-            raise self._exceeded(reply.short)
-        if self._action == "call":
-            if self._on_exceeded is not None:
-                self._on_exceeded(reply.short)
-            reply = yield ask._replace(force=True)
-            return reply.hold
-        seen = (reply.short.key, reply.short.window_start, reply.short.run)
-        if seen not in self._warned:
-            self._warned.add(seen)
-            warn_user(str(self._exceeded(reply.short)), CerebrasCostWarning)
+        if not keys:
+            return None
+        if amount is None and self._options["unpriced"] == "refuse":
+            raise unpriced_call(self._terms, scope.model)
+        ask = _ask(keys, scope.run, amount)
+        action = self._terms.action
+        if action == "warn":
+            ask = ask._replace(force=True)
+        reply = yield from self._answer(ask)
+        if reply.short is not None:
+            if action == "raise":
+                raise exceeded(self._terms, reply.short)
+            if action == "warn":
+                self._warn(reply.hold, reply.short)
+            else:
+                self._options["on_exceeded"](reply.short)
+                reply = yield from self._answer(ask._replace(force=True))
         return reply.hold
 
-    def _exceeded(self, status: BudgetStatus) -> BudgetExceeded:
-        msg = (
-            f"Budget {self.name!r} allows {show(to_count(status.limit))}: "
-            f"{show(to_count(status.spent))} spent, {show(to_count(status.reserved))} "
-            f"reserved."
-        )
-        return BudgetExceeded(
-            msg,
-            budget=self.name,
-            limit=status.limit,
-            spent=status.spent,
-            reserved=status.reserved,
-            estimate=status.estimate,
-        )
+    def _answer(self, ask: Ask) -> Generator[Ask, Reply, Reply]:
+        """Ask; if the store cannot be used, do as was agreed."""
+        try:
+            return (yield ask)
+        except LedgerError as error:
+            if self._options["on_store_error"] == "raise":
+                raise
+            if self._is_news(("outage", getattr(error, "outage", None))):
+                warn_user(
+                    f"{error} Until it is back calls pass unchecked, and are counted "
+                    "then.",
+                    CerebrasCostWarning,
+                )
+            return Reply(self._book.unreserved(ask))
 
-    def _tell(self, status: BudgetStatus, share: int) -> None:
-        if self._on_threshold is None:
+    def _keys(self, scope: CallScope) -> tuple[str | None, ...]:
+        """Return the accounts that must pay for a call; none if it is no concern."""
+        per, only = self._terms.per, self._only
+        if only and not _fits(scope, only):
+            return ()
+        if per == "all":
+            return _EVERYBODY
+        if per == "tag":
+            wanted = only.get("tag")
+            tags = [tag for tag in scope.tags if wanted is None or tag in wanted]
+            return tuple(dict.fromkeys(tags)) or _EVERYBODY
+        return (getattr(scope, per),)
+
+    def _warn(self, hold: Hold | None, short: BudgetStatus) -> None:
+        """Warn of an account once in a window."""
+        if not self._is_news((short.key, short.window_start, short.run)):
             return
         try:
-            self._on_threshold(status, to_usd(share))
-        except Exception:
-            _log.exception("on_threshold of budget %r failed.", self.name)
+            warn_user(str(exceeded(self._terms, short)), CerebrasCostWarning)
+        except BaseException:  # where warnings are errors the call is not sent
+            if hold is not None:
+                hold.release()
+            raise
+
+    def _is_news(self, what: Any) -> bool:
+        warned = self._warned
+        if what in warned:
+            return False
+        while len(warned) >= _WARNED_MOST:
+            warned.pop(next(iter(warned)), None)
+        warned[what] = None
+        return True
+
+    def _tell(self, status: BudgetStatus, share: int) -> None:
+        try:
+            self._options["on_threshold"](status, self._shares[share])
+        except Exception:  # noqa: BLE001 - whatever it raises, the call has ended
+            _log.exception("on_threshold of budget %r has failed.", self.name)
+
+    # ------------------------------------------------------------------ life cycle
+
+    def __eq__(self, other: object) -> bool:
+        """Compare: budgets of one name in one shared store are one budget."""
+        if not isinstance(other, Budget):
+            return NotImplemented
+        return self is other or (
+            self._book.place is not None and self._sameness() == other._sameness()
+        )
+
+    def __hash__(self) -> int:
+        """Hash as `==` compares."""
+        return hash(self._sameness()) if self._book.place else id(self)
+
+    def _sameness(self) -> tuple[Any, ...]:
+        terms = self._terms
+        return self._book.place, terms.name, terms.per, terms.window.name
 
     def __copy__(self) -> Self:
+        """Return this budget: a copy would allow everything a second time."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Return this budget: a copy would allow everything a second time."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the configuration; in the same process it remains this budget.
+
+        In another process it begins with nothing spent, unless its store is shared.
+        """
         return (_restore, (type(self), self._identity, self._options))
+
+    def __repr__(self) -> str:
+        """Name what was given, without passwords."""
+        terms = self._terms
+        shared = f", shared={self._book.place!r}" if self._book.place else ""
+        return (
+            f"Budget({terms.name!r}, limit={show(terms.limit)}, per={terms.per!r}, "
+            f"window={terms.window.name!r}, action={terms.action!r}{shared})"
+        )
+
+
+def read_budgets(ledger: Ledger | str) -> list[BudgetStatus]:
+    """Return the budgets that are kept in a ledger's database, by name and key.
+
+    Only the accounts of the windows that are now; nothing is created or changed.
+
+    Args:
+        ledger: A `Ledger`, or the URL of its database.
+
+    Raises:
+        CerebrasConfigurationError: The URL is none of a ledger.
+        MissingExtraError: What the database needs is not installed.
+        LedgerError: It cannot be read.
+    """
+    from langchain_cerebras_ext.costs._budgets._shared import read_ledger
+
+    return read_ledger(ledger)
+
+
+def read_redis_budgets(url: str, *, namespace: str = "cerebras") -> list[BudgetStatus]:
+    """Return the budgets that are kept in Redis, by name and key.
+
+    Args:
+        url: The server's, as `Budget` takes it.
+        namespace: Of the budgets.
+
+    Raises:
+        CerebrasConfigurationError: The URL is none of Redis.
+        MissingExtraError: The extra `redis` is not installed.
+        LedgerError: The server cannot be reached.
+    """
+    from langchain_cerebras_ext.costs._budgets._shared import read_redis
+
+    return read_redis(url, namespace)
+
+
+_EVERYBODY: Final[tuple[str | None, ...]] = (None,)
+
+
+def _ask(keys: tuple[str | None, ...], run: str | None, amount: Decimal | None) -> Ask:
+    if amount is None:
+        return Ask(keys, run, 0, known=False)
+    count = read_cost(amount, up=True)
+    if count is None:
+        msg = f"Budget.reserve(amount={amount!r}) must be a Decimal in USD, 0 or more."
+        raise CerebrasConfigurationError(msg)
+    return Ask(keys, run, count, known=True)
+
+
+def _fits(scope: CallScope, only: Mapping[str, frozenset[str]]) -> bool:
+    """Tell whether a budget concerns a call."""
+    for name, values in only.items():
+        if name == "tag":
+            if values.isdisjoint(scope.tags):
+                return False
+        elif getattr(scope, name) not in values:
+            return False
+    return True
 
 
 def _restore(cls: type[Budget], identity: str, options: dict[str, Any]) -> Budget:
+    """Return the budget of this identity in this process, made if need be."""
     known = _here.get(identity)
     if known is not None:
         return known
-    limit = options["limit"]
-    rest = {name: value for name, value in options.items() if name != "limit"}
-    budget = cls(limit, **rest)
+    budget = cls(**options)
     budget._identity = identity
     _here[identity] = budget
     return budget
@@ -253,10 +518,8 @@ def _restore(cls: type[Budget], identity: str, options: dict[str, Any]) -> Budge
 
 def _after_fork() -> None:
     for budget in list(_here.values()):
-        budget._book.after_fork()
+        budget._book.after_fork()  # noqa: SLF001 - nobody else's business
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-_ = CerebrasConfigurationError

@@ -5,23 +5,26 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from langchain_cerebras_ext.costs._ledger.place import find_place
-from langchain_cerebras_ext.costs.report import Filter, Group, Totals, group_records
+from langchain_cerebras_ext.costs.report import Filter, Group, Totals
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from decimal import Decimal
 
     from sqlalchemy import Engine
 
+    from langchain_cerebras_ext.costs._ledger.queries import Asked
     from langchain_cerebras_ext.costs.records import UsageRecord
 
 __all__ = ["KindsGroup", "Ledger", "LedgerStatus", "PercentileGroup"]
 
+T = TypeVar("T")
 _ALL = Filter()
 
 
@@ -188,8 +191,22 @@ class Ledger:
         *,
         limit: int | None = None,
     ) -> list[Group]:
-        """Return totals for each combination of values that occurs, dearest first."""
-        return group_records(self.records(filter), by)[:limit]
+        """Return totals for each combination of values that occurs, dearest first.
+
+        The same as `report.group_records` of the same records, from totals that are
+        kept; what those do not tell, such as parts of an hour, comes from the rows.
+
+        Args:
+            by: Dimensions, as in `report.DIMENSIONS`; none gives one group of all.
+            filter: Which records to look at.
+            limit: How many groups at most.
+
+        Raises:
+            CerebrasConfigurationError: There is no such dimension, or a time of the
+                filter has no zone.
+            LedgerError: The database cannot be read.
+        """
+        return self._ask(lambda: self._asked(by, filter).groups(limit))
 
     def records(
         self,
@@ -198,27 +215,29 @@ class Ledger:
         limit: int | None = None,
         newest_first: bool = False,
     ) -> Iterator[UsageRecord]:
-        """Yield records in the order of their times."""
-        from sqlalchemy import select
+        """Yield records in the order of time; so many are in memory as fit on a page.
 
-        from langchain_cerebras_ext.costs._ledger import schema
-        from langchain_cerebras_ext.costs._ledger.codec import decode
+        Records that are written meanwhile may be among them or not; none comes twice.
+        Rows that were pruned do not come.
 
-        self.flush()
-        table = schema.records
-        keys = (table.c.started_us, table.c.record_id)
-        order = [key.desc() if newest_first else key for key in keys]
-        with self._store.reading() as connection:
-            rows = connection.execute(select(table).order_by(*order)).mappings().all()
-            words = self._store.words(connection, rows)
-        given = 0
-        for row in rows:
-            record = decode(row, words)
-            if filter.takes(record):
-                if limit is not None and given >= limit:
-                    return
-                given += 1
-                yield record
+        Args:
+            filter: Which records.
+            limit: How many at most.
+            newest_first: Whether to begin at the end.
+
+        Raises:
+            CerebrasConfigurationError: A time of the filter has no zone.
+            LedgerError: The database cannot be read.
+        """
+        asked = self._asked((), filter)
+        pages = self._ask(
+            lambda: asked.records(limit=limit, newest_first=newest_first)
+        )
+        while True:
+            record = self._ask(lambda: next(pages, None), flush=False)
+            if record is None:
+                return
+            yield record
 
     def percentiles(
         self,
@@ -226,53 +245,79 @@ class Ledger:
         by: Iterable[str] = (),
         filter: Filter = _ALL,  # noqa: A002
         *,
-        at: tuple[float, ...] = (0.5, 0.95, 0.99),
+        at: Sequence[float] = (0.5, 0.95, 0.99),
     ) -> list[PercentileGroup]:
-        """Return percentiles of `ttft_s`, `duration_s`, `output_tokens_per_s`, ..."""
-        found = []
-        keep: dict[tuple[str | None, ...], list[float]] = {}
-        for record in self.records(filter):
-            value = getattr(record, field)
-            if value is not None:
-                for group in group_records([record], by):
-                    keep.setdefault(group.keys, []).append(value)
-        for keys, values in keep.items():
-            values.sort()
-            last = len(values) - 1
-            found.append(
-                PercentileGroup(
-                    keys, len(values), tuple(values[round(last * q)] for q in at)
-                )
-            )
-        return found
+        """Return percentiles of a latency, those of the most records first.
+
+        The nearest rank: always the value of a record. Exact where they are taken from
+        rows; at most 2 % off where more than 5,000 values are counted in bins, that is
+        with no other dimensions than model, provider, arm, day and month.
+
+        Args:
+            field: `ttft_s`, `duration_s`, `queue_time_s` or `output_tokens_per_s`.
+            by: Dimensions, as in `report.DIMENSIONS`.
+            filter: Which records to look at.
+            at: Which percentiles, from 0 to 1.
+
+        Raises:
+            CerebrasConfigurationError: There is no such field or dimension.
+            LedgerError: The database cannot be read.
+        """
+        from langchain_cerebras_ext.costs._ledger.codec import SECONDS
+
+        if field not in SECONDS:
+            msg = f"field={field!r} is unknown; take one of {', '.join(SECONDS)}."
+            raise CerebrasConfigurationError(msg)
+        wrong = [one for one in at if not 0 <= one <= 1]
+        if wrong:
+            msg = f"at has {wrong[0]}; percentiles go from 0 to 1."
+            raise CerebrasConfigurationError(msg)
+        found = self._ask(lambda: self._asked(by, filter).percentiles(field, at))
+        return [PercentileGroup(*one) for one in found]
 
     def values(
         self,
         dimension: str,
         filter: Filter = _ALL,  # noqa: A002
     ) -> list[tuple[str | None, int]]:
-        """Return what occurs in a dimension and how often, the most frequent first."""
-        groups = self.report((dimension,), filter)
-        found = [(g.keys[0], g.totals.calls + g.totals.retries) for g in groups]
-        return sorted(found, key=lambda pair: -pair[1])
+        """Return what occurs in a dimension and in how many rows, the most first.
+
+        Raises:
+            CerebrasConfigurationError: There is no such dimension.
+            LedgerError: The database cannot be read.
+        """
+        return self._ask(lambda: self._asked((dimension,), filter).counts())
 
     def costs_by_kind(
         self,
         by: Iterable[str] = (),
         filter: Filter = _ALL,  # noqa: A002
     ) -> list[KindsGroup]:
-        """Return USD by kind of token, dearest first."""
-        from decimal import Decimal
+        """Return USD by kind of token, dearest first.
 
-        kinds = KindsGroup._fields[1:]
-        sums: dict[tuple[str | None, ...], list[Decimal]] = {}
-        for record in self.records(filter):
-            for group in group_records([record], by):
-                have = sums.setdefault(group.keys, [Decimal(0)] * len(kinds))
-                if record.cost is not None:
-                    for at, kind in enumerate(kinds):
-                        have[at] += getattr(record.cost, kind)
-        return [KindsGroup(keys, *values) for keys, values in sums.items()]
+        Raises:
+            CerebrasConfigurationError: There is no such dimension.
+            LedgerError: The database cannot be read.
+        """
+        found = self._ask(lambda: self._asked(by, filter).kinds())
+        groups: list[KindsGroup] = []
+        for keys, (cost, savings, cached, write, image, output, request) in found:
+            rest = cost - cached - write - image - output - request
+            groups.append(
+                KindsGroup(keys, rest, cached, write, image, output, request, savings)
+            )
+        return groups
+
+    def _asked(self, by: Iterable[str], filter: Filter) -> Asked:  # noqa: A002
+        from langchain_cerebras_ext.costs._ledger.queries import Asked
+
+        return Asked(self._store, by, filter)
+
+    def _ask(self, question: Callable[[], T], *, flush: bool = True) -> T:
+        """Return an answer, with what was added so far."""
+        if flush:
+            self.flush()
+        return question()
 
     def revision(self) -> int:
         """Return a number that grows with every change."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.catalog.models import ModelCard
 from langchain_cerebras_ext.costs import _providers
@@ -351,12 +352,15 @@ class PriceBook:
         tier: str | None,
     ) -> Rates | None:
         """Return kept rates; what is kept is dropped when the tables have changed."""
+        if not isinstance(model, str) or not model:
+            msg = f"model={model!r} must be a model's id."
+            raise CerebrasConfigurationError(msg)
         day = call_day(on)
         known, table, stamp = self._known, registry.table(), _providers.stamp()
         if known.table is not table or known.stamp is not stamp:
             known = self._known = _Known(table, stamp)
         key = (provider, model, day, batch, tier)
-        found = known.rates.get(key, _NOT_YET)
+        found: Rates | None = known.rates.get(key, _NOT_YET)
         if found is _NOT_YET:
             found = self._search(provider, model, day, batch=batch, tier=tier)
             if len(known.rates) >= _MAX_KEPT:
@@ -375,11 +379,10 @@ class PriceBook:
         batch: bool,
         tier: str | None,
     ) -> Rates | None:
-        if not isinstance(model, str) or not model:
-            msg = f"model={model!r} must be a model's id."
-            raise CerebrasConfigurationError(msg)
         prefix, name = split_model(model)
         day = call_day(on)
+        if provider_name(prefix or provider) in {None, CEREBRAS}:
+            name = strip_provider(name)
         card = registry.table().by_name.get(name)
         whose = provider_name(prefix or provider) or self._guess(name, card)
         if whose == CEREBRAS:

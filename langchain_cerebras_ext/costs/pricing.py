@@ -6,11 +6,7 @@ for its own arithmetic changes nothing here.
 
 from __future__ import annotations
 
-from datetime import (
-    UTC,
-    date,  # noqa: TC003 - msgspec reads the hints
-    datetime,
-)
+from datetime import UTC, date, datetime
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
@@ -21,10 +17,17 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
+from langchain_cerebras_ext.costs._usage import (
+    Counts,
+    check_counts,
+    check_whole,
+    read_counts,
+)
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     UnknownPriceError,
@@ -32,7 +35,6 @@ from langchain_cerebras_ext.errors import (
 
 if TYPE_CHECKING:
     from langchain_cerebras_ext.catalog import ModelCard
-    from langchain_cerebras_ext.costs._usage import Counts
     from langchain_cerebras_ext.costs.prices import PriceBook
 
 __all__ = [
@@ -151,7 +153,9 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def to_dict(self) -> dict[str, Any]:
         """Return the kinds and the total as decimal strings, as JSON has them."""
         named = {name: getattr(self, name) for name in self.__struct_fields__}
-        return msgspec.to_builtins({**named, "total": self.total})
+        return cast(
+            "dict[str, Any]", msgspec.to_builtins({**named, "total": self.total})
+        )
 
 
 def add_usd(*amounts: Decimal) -> Decimal:
@@ -387,6 +391,14 @@ def call_day(on: date | None) -> date:
 # -------------------------------------------------------------------------- one call
 
 
+@cache
+def _list_prices() -> PriceBook:
+    """Return the prices that are not yours; they are in a file that needs this one."""
+    from langchain_cerebras_ext.costs.prices import list_prices
+
+    return list_prices()
+
+
 def price_usage(
     usage: Any,
     model: str | ModelCard | PriceRow,
@@ -435,20 +447,20 @@ def price_usage(
         >>> from datetime import date
         >>> usage = {"input_tokens": 1000, "output_tokens": 200, "total_tokens": 1200}
         >>> cost = price_usage(usage, "gpt-oss-120b", on=date(2026, 11, 21))
-        >>> cost.input, cost.output, cost.total
-        (Decimal('0.000350000000'), Decimal('0.000150000000'), Decimal('0.000500000000'))
+        >>> cost.input, cost.total
+        (Decimal('0.000350000000'), Decimal('0.000500000000'))
     """
-    from langchain_cerebras_ext.costs._usage import read_counts
-
     counts = read_counts(usage)
     if isinstance(model, PriceRow):
         return price_counts(Step(-1, model), counts)
     if prices is None:
-        from langchain_cerebras_ext.costs.prices import list_prices
-
-        prices = list_prices()
+        prices = _list_prices()
     rates = prices.rates(
-        provider, model, on, batch=batch, service_tier=service_tier or counts.service_tier
+        provider,
+        model,
+        on,
+        batch=batch,
+        service_tier=service_tier or counts.service_tier,
     )
     return price_counts(rates.of_size(counts.input), counts)
 
@@ -491,8 +503,6 @@ def price_totals(
         InvalidUsageError: A count is negative, or a part exceeds its whole.
         CerebrasConfigurationError: `on` is no day.
     """
-    from langchain_cerebras_ext.costs._usage import Counts, check_counts, check_whole
-
     check_whole(calls, "calls")
     counts = check_counts(
         Counts(
@@ -508,9 +518,7 @@ def price_totals(
         step = Step(-1, model)
     else:
         if prices is None:
-            from langchain_cerebras_ext.costs.prices import list_prices
-
-            prices = list_prices()
+            prices = _list_prices()
         rates = prices.rates(provider, model, on, batch=batch)
         step = rates.of_size(counts.input // (calls or 1))
     cost = price_counts(step, counts)

@@ -51,6 +51,7 @@ from bisect import bisect_left
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from langchain_cerebras_ext.costs.pricing import add_usd
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     MissingExtraError,
@@ -174,8 +175,8 @@ class _Series:
         for flag in record.flags:
             setattr(self, flag, getattr(self, flag) + 1)
         if record.cost is not None:
-            self.cost += record.cost.total
-            self.savings += record.cost.cache_savings
+            self.cost = add_usd(self.cost, record.cost.total)
+            self.savings = add_usd(self.savings, record.cost.cache_savings)
         if record.outcome == "cache_hit":
             return
         self.input += record.input_tokens or 0

@@ -150,6 +150,7 @@ class CostTracker(BaseCallbackHandler):
     # the call, and only `BudgetExceeded` is.
     run_inline = True
     raise_error = True
+    is_meter_only = True
 
     def __init__(
         self,
@@ -428,9 +429,9 @@ class CostTracker(BaseCallbackHandler):
         """Take note that a run has been recorded."""
         self._open.pop(info.run_id, None)
 
-    def _enter(self, info: RunInfo, *, prompt: str | None, size: int) -> CallbackCall:
+    def _enter(self, info: RunInfo) -> CallbackCall:
         """Note a run's beginning, and return what reads its callbacks."""
-        shared = _metering.announce(info.run_id, info, prompt=prompt, size=size)
+        shared = _metering.announce(info.run_id, info, is_ours=info.is_ours)
         info.shared = shared
         if shared.state is None:
             shared.state = CallbackCall(info)
@@ -469,8 +470,7 @@ class CostTracker(BaseCallbackHandler):
         more: Mapping[str, Any],
     ) -> None:
         info = RunInfo(self, run_id, parent_run_id, tags, metadata)
-        prompt = messages if isinstance(messages, str) else None
-        call = self._enter(info, prompt=prompt, size=more.get("batch_size") or 1)
+        call = self._enter(info)
         if info.is_ours:
             return  # metered where it is sent
         call.started(messages, more)

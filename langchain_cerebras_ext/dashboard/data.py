@@ -111,7 +111,11 @@ class Reader:
             for key, calls in self.ledger.values(by, others)
             if wanted in (key or "").casefold()
         ]
-        return {"by": by, "rows": found[: options.limit], "more": len(found) > options.limit}
+        return {
+            "by": by,
+            "rows": found[: options.limit],
+            "more": len(found) > options.limit,
+        }
 
     # ----------------------------------------------------------------- over time
 
@@ -407,7 +411,9 @@ def _budget_json(status: Any) -> dict[str, Any]:
 def _iso(time: datetime | None) -> str | None:
     if time is None:
         return None
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )
 
 
 # --------------------------------------------------------------------------- buckets

@@ -170,7 +170,11 @@ class Guard:
             )
             return self._refuse(421, msg, False)
         token, rest = _take_token(scope)
-        if token is not None and scope["path"] in {"", "/"} and self._gate.takes_token(token):
+        if (
+            token is not None
+            and scope["path"] in {"", "/"}
+            and self._gate.takes_token(token)
+        ):
             # A relative place: right behind a proxy too, and never another host.
             return _redirect(
                 f"?{rest}" if rest else "./",

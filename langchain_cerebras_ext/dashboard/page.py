@@ -11,7 +11,14 @@ from typing import Final, NamedTuple
 __all__ = ["Page", "load_page", "make_policy"]
 
 # In the order in which they need each other; one scope for all of them.
-_SCRIPTS: Final = ("format.js", "dom.js", "charts.js", "tables.js", "state.js", "page.js")
+_SCRIPTS: Final = (
+    "format.js",
+    "dom.js",
+    "charts.js",
+    "tables.js",
+    "state.js",
+    "page.js",
+)
 _NOTHING: Final = (
     "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable  # noqa: TC003 - msgspec reads the hints
+from collections.abc import Callable, Iterable
 from datetime import datetime  # noqa: TC003 - msgspec reads the hints
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from langchain_cerebras_ext.costs._budgets._hold import RELEASED, End, Hold
-from langchain_cerebras_ext.costs._budgets._money import ONE_USD, to_usd
+from langchain_cerebras_ext.costs._budgets._money import ONE_USD, to_count, to_usd
 from langchain_cerebras_ext.costs._budgets._windows import (
     Period,
     Window,
@@ -22,6 +22,7 @@ __all__ = [
     "Account",
     "Action",
     "Ask",
+    "Book",
     "BudgetStatus",
     "Clock",
     "Lost",
@@ -94,7 +95,8 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def remaining(self) -> Decimal:
         """What may still be spent; never below 0."""
-        return max(_ZERO, self.limit - self.spent - self.reserved)
+        used = to_count(self.spent) + to_count(self.reserved)
+        return to_usd(max(0, to_count(self.limit) - used))
 
     @property
     def share(self) -> Decimal | None:
@@ -169,6 +171,51 @@ class Reply(NamedTuple):
 
 Tell: TypeAlias = Callable[[BudgetStatus, int], None]
 """Is called with an account, and the threshold that it has reached."""
+
+
+class Book(Protocol):
+    """Where the accounts of one budget are kept."""
+
+    @property
+    def place(self) -> str | None:
+        """The shared store, without its password; `None` in this process."""
+        ...
+
+    def reserve(self, ask: Ask) -> Reply:
+        """Reserve in all accounts, or in none.
+
+        Raises:
+            LedgerError: The store cannot be used.
+        """
+        ...
+
+    async def areserve(self, ask: Ask) -> Reply:
+        """Do what `reserve` does, without blocking the event loop."""
+        ...
+
+    def unreserved(self, ask: Ask) -> Hold:
+        """Return what counts a call that nobody has checked."""
+        ...
+
+    def status(self) -> list[BudgetStatus]:
+        """Return the accounts of the windows that are now.
+
+        Raises:
+            LedgerError: The store cannot be used.
+        """
+        ...
+
+    async def astatus(self) -> list[BudgetStatus]:
+        """Do what `status` does, without blocking the event loop."""
+        ...
+
+    def after_fork(self) -> None:
+        """Go on in a forked child, where no other thread is."""
+        ...
+
+    def close(self) -> None:
+        """Write what is not written yet, and let go of the store."""
+        ...
 
 
 class Account:

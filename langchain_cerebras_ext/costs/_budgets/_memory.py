@@ -122,9 +122,7 @@ class MemoryBook:
         """Return the accounts of the windows that are now."""
         with self._lock:
             self._catch_up(self._clock.monotonic())
-            told = described(
-                self._terms, self._accounts.values(), self._clock.time()
-            )
+            told = described(self._terms, self._accounts.values(), self._clock.time())
         self._afterwards()
         return told
 

@@ -9,7 +9,9 @@ from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 __all__ = ["NAMES", "Period", "Window", "WindowName", "includes", "moment"]
 
-WindowName: TypeAlias = Literal["minute", "hour", "day", "week", "month", "run", "total"]
+WindowName: TypeAlias = Literal[
+    "minute", "hour", "day", "week", "month", "run", "total"
+]
 NAMES: Final[tuple[str, ...]] = get_args(WindowName)
 
 _DAY_S: Final = 86_400

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence  # noqa: TC003
+from collections.abc import Callable, Iterable, Mapping, Sequence  # noqa: TC003
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Final, NamedTuple
@@ -23,6 +23,7 @@ __all__ = [
     "from_line",
     "from_micros",
     "from_pico",
+    "number",
     "to_line",
     "to_micros",
     "words_of",
@@ -110,6 +111,11 @@ COLUMNS: Final = (
 )
 """What `encode` gives, in its order; all of the table but the row's number."""
 
+_NAMES: Final = tuple(COLUMNS.index(name) for name in NAMES)
+_TAGSET: Final = COLUMNS.index("tagset_id")
+_STATE: Final = COLUMNS.index("state_id")
+_PRICE: Final = COLUMNS.index("price_id")
+
 
 class Words(NamedTuple):
     """Texts and their numbers, or the other way round, table by table."""
@@ -162,6 +168,8 @@ def to_pico(amount: Decimal) -> int:
     Raises:
         ValueError: It is not finite, or does not fit into 64 bits.
     """
+    if not amount:
+        return 0
     if not amount.is_finite() or amount.adjusted() > _DIGITS:
         msg = f"A cost of {amount} USD is not what a row can hold."
         raise ValueError(msg)
@@ -240,52 +248,23 @@ def _washed(record: UsageRecord) -> UsageRecord:
     return washed
 
 
-def tags_word(record: UsageRecord) -> str | None:
+def _tags_word(record: UsageRecord) -> str | None:
     """Return the tags as JSON; `None` if there are none."""
     if not record.tags:
         return None
     return msgspec.json.encode(record.tags).decode()
 
 
-def state_word(record: UsageRecord) -> str:
+def _state_word(record: UsageRecord) -> str:
     """Return the outcome and the flags as JSON."""
     return msgspec.json.encode((record.outcome, *record.flags)).decode()
 
 
-def price_word(record: UsageRecord) -> str | None:
+def _price_word(record: UsageRecord) -> str | None:
     """Return the price row as JSON; `None` if there is none."""
     if record.cost is None or record.cost.price is None:
         return None
     return msgspec.json.encode(record.cost.price).decode()
-
-
-def words_of(records: Sequence[UsageRecord]) -> Words:
-    """Return all words of records as keys; values are not set."""
-    found = empty_words()
-    for one in records:
-        for text in (
-            one.served,
-            one.provider,
-            one.user,
-            one.session,
-            one.node,
-            one.arm,
-            one.error_type,
-            one.model,
-            one.model_served,
-            one.operation,
-            one.service_tier,
-            *one.tags,
-        ):
-            if text is not None:
-                found.names[text] = None
-        tags, price = tags_word(one), price_word(one)
-        if tags is not None:
-            found.tagsets[tags] = None
-        if price is not None:
-            found.prices[price] = None
-        found.states[state_word(one)] = None
-    return found
 
 
 def _seconds(value: float | None) -> float | None:
@@ -294,22 +273,13 @@ def _seconds(value: float | None) -> float | None:
     return float(value)
 
 
-def encode(record: UsageRecord, words: Words) -> tuple[Any, ...]:
-    """Return a record as a row.
-
-    Args:
-        record: The record.
-        words: The number of every word in it.
+def encode(record: UsageRecord) -> tuple[Any, ...]:
+    """Return a record as a row that has words where the table has their numbers.
 
     Raises:
         ValueError: A number is larger than a row can hold.
     """
-    number = words.names
-
-    def name(text: str | None) -> int:
-        return 0 if text is None else number[text]
-
-    tags, price, cost = tags_word(record), price_word(record), record.cost
+    cost = record.cost
     if cost is None:
         amounts: list[int | None] = [None] * (len(KINDS) + 1)
     else:
@@ -319,27 +289,55 @@ def encode(record: UsageRecord, words: Words) -> tuple[Any, ...]:
     return (
         record.record_id,
         to_micros(record.started_at),
-        name(record.served),
-        name(record.provider),
-        name(record.user),
-        name(record.session),
-        name(record.node),
-        name(record.arm),
-        0 if tags is None else words.tagsets[tags],
-        words.states[state_word(record)],
-        name(record.error_type),
-        name(record.model),
-        name(record.model_served),
-        name(record.operation),
-        name(record.service_tier),
-        0 if price is None else words.prices[price],
+        record.served,
+        record.provider,
+        record.user,
+        record.session,
+        record.node,
+        record.arm,
+        _tags_word(record),
+        _state_word(record),
+        record.error_type,
+        record.model,
+        record.model_served,
+        record.operation,
+        record.service_tier,
+        _price_word(record),
         int(record.stream),
         _count(record.attempts),
-        *(_count(getattr(record, field)) for field in TOKENS),
+        *[_count(getattr(record, field)) for field in TOKENS],
         *amounts,
-        *(_seconds(getattr(record, field)) for field in SECONDS),
-        *(getattr(record, field) for field in IDS),
+        *[_seconds(getattr(record, field)) for field in SECONDS],
+        *[getattr(record, field) for field in IDS],
     )
+
+
+def words_of(rows: Iterable[Sequence[Any]]) -> Words:
+    """Return the words in such rows, as keys without values."""
+    found = empty_words()
+    for row in rows:
+        found.tagsets[row[_TAGSET]] = found.states[row[_STATE]] = None
+        found.prices[row[_PRICE]] = None
+        for at in _NAMES:
+            found.names[row[at]] = None
+    for tagset in found.tagsets:
+        if tagset is not None:
+            found.names.update(dict.fromkeys(msgspec.json.decode(tagset)))
+    for words in found:
+        words.pop(None, None)
+    return found
+
+
+def number(row: Sequence[Any], words: Words) -> tuple[Any, ...]:
+    """Return such a row with the numbers of its words; that of `None` is 0."""
+    numbered = list(row)
+    name = words.names.get
+    for at in _NAMES:
+        numbered[at] = name(row[at], 0)
+    numbered[_TAGSET] = words.tagsets.get(row[_TAGSET], 0)
+    numbered[_STATE] = words.states[row[_STATE]]
+    numbered[_PRICE] = words.prices.get(row[_PRICE], 0)
+    return tuple(numbered)
 
 
 def decode(row: Mapping[str, Any], words: Words) -> UsageRecord:

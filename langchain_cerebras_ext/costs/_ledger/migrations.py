@@ -9,7 +9,7 @@ from sqlalchemy import inspect, select, text
 
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.codec import COLUMNS
-from langchain_cerebras_ext.costs._ledger.rollup import roll_up
+from langchain_cerebras_ext.costs._ledger.rollup import NEVER, roll_up
 from langchain_cerebras_ext.costs._ledger.tables import add_totals
 from langchain_cerebras_ext.errors import LedgerError
 
@@ -90,7 +90,7 @@ def prepare(connection: Connection, place: Place, *, create: bool) -> None:
             msg = f"There is no ledger at {place.shown}. Check the URL."
             raise LedgerError(msg)
         schema.metadata.create_all(connection)
-        row = {"id": 1, "version": schema.VERSION, "revision": 0, "pruned_us": 0}
+        row = {"id": 1, "version": schema.VERSION, "revision": 0, "pruned_us": NEVER}
         connection.execute(schema.ledger.insert(), row)
         return
     while version < schema.VERSION:

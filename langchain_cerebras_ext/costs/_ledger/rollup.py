@@ -8,12 +8,14 @@ from typing import Any, Final, NamedTuple
 from langchain_cerebras_ext.costs._ledger.bins import bin_of
 from langchain_cerebras_ext.costs._ledger.codec import COLUMNS, SECONDS
 
-__all__ = ["DAY", "FIRST_DAY", "HOUR", "Additions", "hour_of", "roll_up"]
+__all__ = ["DAY", "FIRST_DAY", "HOUR", "NEVER", "Additions", "hour_of", "roll_up"]
 
 HOUR: Final = 3_600_000_000
 DAY: Final = 24 * HOUR
 FIRST_DAY: Final = 719_162
 """Days from the year 1 to 1970."""
+NEVER: Final = -FIRST_DAY * DAY
+"""Microseconds since 1970 of the year 1: before it there is nothing to prune."""
 
 _AT: Final = {name: place for place, name in enumerate(COLUMNS)}
 _KEYS: Final = tuple(

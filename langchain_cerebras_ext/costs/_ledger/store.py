@@ -16,6 +16,7 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     checked_record,
     empty_words,
     encode,
+    number,
     read_price,
     words_of,
 )
@@ -97,23 +98,22 @@ class Store:
 
         All of them or none; the same record a second time changes nothing.
         """
-        good: dict[str, UsageRecord] = {}
+        good: dict[str, tuple[Any, ...]] = {}
         rejected: list[tuple[UsageRecord, str]] = []
         for one in records:
             try:
-                fit = checked_record(one, nul=self.place.is_sqlite)
-                encode(fit, _NO_WORDS)
+                row = encode(checked_record(one, nul=self.place.is_sqlite))
             except (TypeError, ValueError, ArithmeticError) as error:
                 rejected.append((one, f"{type(error).__name__}: {error}"[:300]))
             else:
-                good.setdefault(fit.record_id, fit)
+                good.setdefault(row[0], row)
         if not good:
             return Appended(0, rejected)
         with self.engine.begin() as connection:
             self._lock_tables(connection)
             fresh = self._fresh(connection, good)
             words = self._number(connection, words_of(fresh))
-            rows = [encode(one, words) for one in fresh]
+            rows = [number(row, words) for row in fresh]
             add_rows(connection, schema.records, COLUMNS, rows)
             free = {n for word, n in words.states.items() if "cache_hit" in word}
             add_rollups(connection, rows, free)
@@ -134,8 +134,8 @@ class Store:
             raise LedgerError(msg)
 
     def _fresh(
-        self, connection: Connection, by_id: dict[str, UsageRecord]
-    ) -> list[UsageRecord]:
+        self, connection: Connection, by_id: dict[str, tuple[Any, ...]]
+    ) -> list[tuple[Any, ...]]:
         column = schema.records.c.record_id
         there: set[str] = set()
         for part in chunks(list(by_id)):
@@ -158,8 +158,8 @@ class Store:
                 if table is schema.tagsets:
                     names = numbered[0]
                     rows = [
-                        (number, position, names[tag])
-                        for word, number in added.items()
+                        (tagset, position, names[tag])
+                        for word, tagset in added.items()
                         for position, tag in enumerate(msgspec.json.decode(word))
                     ]
                     columns = ("tagset_id", "position", "tag_id")
@@ -214,10 +214,4 @@ class Store:
         return self.engine.connect().execution_options(**options)
 
 
-class _Anything(dict[Any, int]):
-    def __missing__(self, _: object) -> int:
-        return 1
-
-
-_NO_WORDS: Final = Words(_Anything(), _Anything(), _Anything(), _Anything())
 _TABLES: Final = (schema.names, schema.tagsets, schema.states, schema.prices)

@@ -13,6 +13,7 @@ const palette = () => {
   };
 };
 const OTHERS = "var(--series-others)";
+const UNKNOWN_COLOR = "var(--series-unknown)";
 
 /** Round steps of an axis from 0 up to a largest value. */
 const steps = (largest, wanted = 4) => {
@@ -46,9 +47,9 @@ const stackedBars = (id, chart, width) => {
   const grid = marks.map((value) =>
     el(
       "g",
-      { class: "grid" },
+      { class: "rules" },
       el("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
-      el("text", { x: MARGIN.left - 8, y: y(value), dy: "0.32em", "text-anchor": "end" }, chart.axis(value)),
+      el("text", { x: MARGIN.left - 8, y: y(value), dy: "0.32em", "text-anchor": "end" }, chart.axis(value, marks[1] || 1)),
     ),
   );
   const every = Math.max(1, Math.ceil((bucket === "month" ? 58 : 46) / slot));
@@ -136,8 +137,9 @@ const barWords = (chart, at) => {
 };
 
 /** From the middle to the far end of what calls took, on a scale of the table's own. */
-const spread = (values, largest, color) => {
+const spread = (values, largest) => {
   const width = 120;
+  const color = "var(--series-0)";
   const x = (value) => 4 + (width - 8) * (largest ? value / largest : 0);
   const { p50, p95, p99 } = values;
   return el(

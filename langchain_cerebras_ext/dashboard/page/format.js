@@ -125,6 +125,24 @@ const doubts = (totals) => {
   return list(found);
 };
 
+/** The same in as few words as a row has room for. */
+const briefDoubts = (totals) =>
+  [
+    [totals.unpriced_calls, "unpriced"],
+    [totals.calls_without_usage, "without usage"],
+    [totals.estimated_calls, "estimated"],
+  ]
+    .filter(([number]) => number)
+    .map(([number, words]) => `${count(number)} ${words}`)
+    .join(", ");
+
+/** An amount on an axis: no more digits than the step between two lines needs. */
+const axisUsd = (value, step) => {
+  let places = 0;
+  while (places < SCALE && Math.abs(step * 10 ** places - Math.round(step * 10 ** places)) > 1e-6) places += 1;
+  return `$${fixed(toUnits(value.toFixed(SCALE)), places === 1 ? 2 : places)}`;
+};
+
 /** A total of money: never a plain zero where a price is missing. */
 const spend = (totals) => {
   const partial = totals.unpriced_calls || totals.calls_without_usage;

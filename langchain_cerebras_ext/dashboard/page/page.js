@@ -1,6 +1,6 @@
 // The panels, what they ask for, and what happens when somebody does something.
 
-const GROUPS = ["model", "provider", "user", "tag", "node", "arm", "session"];
+const GROUPS = ["model", "user", "tag", "node", "provider", "arm", "session"];
 const PAGE_ROWS = 25;
 const POLL_MS = 2000;
 const SLIDE_MS = 60_000; // ranges that end now move on, records or not
@@ -97,6 +97,7 @@ const compared = (now, before, period) => {
 const drawSummary = () => {
   const { totals, before, period } = data.overview;
   const words = doubts(totals);
+  const same = totals.cached_input_tokens > 0 && toUnits(totals.cache_savings) === 0n;
   const answered = totals.calls - totals.cache_hits;
   const each = answered > 0 ? usd(fromUnits(toUnits(totals.cost) / BigInt(answered))) : null;
   return [
@@ -113,14 +114,14 @@ const drawSummary = () => {
     tile("calls", "Calls", short(totals.calls), [each && `${each} each on average`, totals.retries && plural(totals.retries, "retried try", "retried tries")], count(totals.calls)),
     tile("tokens", "Tokens", short(tokensOf(totals)), [`${short(totals.input_tokens)} in, ${short(totals.output_tokens)} out`, totals.reasoning_tokens && `${percent(totals.reasoning_tokens, totals.output_tokens)} of output is reasoning`], count(tokensOf(totals))),
     tile("failed", "Failed", percent(totals.failed, totals.calls), [`${plural(totals.failed, "failed call")}`, totals.aborted && `${plural(totals.aborted, "call")} aborted by the caller`]),
-    tile("saved", "Prompt cache saved", usd(totals.cache_savings), [`${percent(totals.cached_input_tokens, totals.input_tokens)} of prompt tokens were cached`], exactUsd(totals.cache_savings)),
+    tile("saved", "Prompt cache saved", usd(totals.cache_savings), [`${percent(totals.cached_input_tokens, totals.input_tokens)} of prompt tokens were cached`, same && "they cost the same as others there"], exactUsd(totals.cache_savings)),
     tile("hits", "LangChain cache", percent(totals.cache_hits, totals.calls), [`${plural(totals.cache_hits, "call")} answered for nothing`]),
   ];
 };
 
 /** The measures of a bar: how values are drawn, told and added up. */
 const measures = {
-  cost: { number: Number, tell: (value) => usd(value), axis: (value) => (value ? usd(value.toFixed(SCALE)) : "$0") },
+  cost: { number: Number, tell: (value) => usd(value), axis: axisUsd },
   calls: { number: (value) => value, tell: count, axis: short },
   tokens: { number: (value) => value, tell: count, axis: short },
 };
@@ -134,9 +135,9 @@ const layersOf = (series, measure) => {
     tell: (at) => tell(values[at]),
   });
   const found = series.rows.map((row) =>
-    layer(nameOf(series.by, row.key), row.key === null ? OTHERS : color(`${series.by} ${row.key}`), row[measure]),
+    layer(nameOf(series.by, row.key), row.key === null ? UNKNOWN_COLOR : color(`${series.by} ${row.key}`), row[measure]),
   );
-  if (series.others) found.push(layer(plural(series.others.groups, "other"), OTHERS, series.others[measure]));
+  if (series.others) found.push(layer("all others", OTHERS, series.others[measure]));
   return found;
 };
 
@@ -279,7 +280,7 @@ const drawLatency = () => {
               { label: "p50", num: true, cell: (row) => tell(row[kind].p50) },
               { label: "p95", num: true, cell: (row) => tell(row[kind].p95) },
               { label: "p99", num: true, cell: (row) => tell(row[kind].p99) },
-              { label: "p50 to p99", cell: (row) => spread(row[kind], largest, color(`model ${row.key}`)) },
+              { label: "p50 to p99", extra: true, cell: (row) => spread(row[kind], largest) },
               { label: "Timed", num: true, cell: (row) => count(row[kind].calls) },
             ],
           })
@@ -445,16 +446,16 @@ const drawRecords = () => {
       rows,
       key: (row) => row.record_id,
       columns: [
-        { label: "Time (UTC)", cell: (row) => time(row.started_at) },
+{ label: "Time (UTC)", cell: (row) => time(row.started_at) },
         { label: "Model", cell: (row) => [pick("model", row.model), secondary(row.provider !== "cerebras" && row.provider, row.stream && "stream", row.service_tier)] },
-        { label: "For", cell: (row) => [row.user === null ? "" : pick("user", row.user), secondary(row.session && `session ${row.session}`)] },
-        { label: "Where", cell: (row) => [row.node === null ? "" : pick("node", row.node), row.tags.length > 0 && el("span", { class: "tags" }, row.tags.map((tag) => pick("tag", tag))), secondary(row.arm && `arm ${row.arm}`)] },
+        { label: "Cost", num: true, exact: (row) => row.cost && exactUsd(row.cost), cell: (row) => [row.cost === null ? (row.outcome === "cache_hit" ? "free" : "unknown") : `${row.flags.includes("estimated") ? "≈ " : ""}${usd(row.cost)}`, row.flags.length > 0 && el("small", { class: "doubt" }, row.flags.map((flag) => FLAG_WORDS[flag]).join(", "))] },
         { label: "Outcome", cell: (row) => [el("span", { class: `outcome ${row.outcome}` }, row.outcome.replace("_", " ")), secondary(row.error_type, row.attempts > 1 && `try ${row.attempts}`)] },
         { label: "Prompt", num: true, cell: (row) => [row.input_tokens === null ? "–" : count(row.input_tokens), secondary(row.cached_input_tokens && `${count(row.cached_input_tokens)} cached`)] },
         { label: "Output", num: true, cell: (row) => [row.output_tokens === null ? "–" : count(row.output_tokens), secondary(row.reasoning_tokens && `${count(row.reasoning_tokens)} reasoning`)] },
         { label: "First token", num: true, cell: (row) => seconds(row.ttft_s) },
         { label: "Duration", num: true, cell: (row) => seconds(row.duration_s) },
-        { label: "Cost", num: true, exact: (row) => row.cost && exactUsd(row.cost), cell: (row) => [row.cost === null ? "unknown" : `${row.flags.includes("estimated") ? "≈ " : ""}${usd(row.cost)}`, row.flags.length > 0 && el("small", { class: "doubt" }, row.flags.map((flag) => FLAG_WORDS[flag]).join(", "))] },
+        { label: "For", cell: (row) => [row.user === null ? "" : pick("user", row.user), secondary(row.session && `session ${row.session}`)] },
+        { label: "Where", cell: (row) => [row.node === null ? "" : pick("node", row.node), row.tags.length > 0 && el("span", { class: "tags" }, row.tags.map((tag) => pick("tag", tag))), secondary(row.arm && `arm ${row.arm}`)] },
       ],
     }),
     el(

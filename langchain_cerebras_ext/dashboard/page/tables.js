@@ -10,6 +10,8 @@ const csvLink = (path, extra, what) =>
     "CSV",
   );
 
+const classOf = (column) => [column.num && "num", column.extra && "extra"].filter(Boolean).join(" ") || null;
+
 const empty = (text) => el("p", { class: "empty" }, text);
 
 /**
@@ -34,7 +36,7 @@ const table = ({ caption, columns, rows, key, chosen, className }) =>
           columns.map((column) =>
             el(
               "th",
-              { scope: "col", class: column.num && "num", "aria-sort": column.sorted && "descending", title: column.title },
+              { scope: "col", class: classOf(column), "aria-sort": column.sorted && "descending", title: column.title },
               column.sort
                 ? button("sort", column.label, {
                     "data-table": column.table,
@@ -55,7 +57,7 @@ const table = ({ caption, columns, rows, key, chosen, className }) =>
             "tr",
             { "data-key": `row-${key(row)}`, class: chosen && chosen(row) && "chosen" },
             columns.map((column, index) =>
-              el(index ? "td" : "th", { class: column.num && "num", scope: index ? null : "row", title: column.exact && column.exact(row) }, column.cell(row)),
+              el(index ? "td" : "th", { class: classOf(column), scope: index ? null : "row", title: column.exact && column.exact(row) }, column.cell(row)),
             ),
           ),
         ),
@@ -80,8 +82,8 @@ const bar = (part, whole, color) =>
   el("span", { class: "meter", "aria-hidden": "true" }, el("span", { vars: { "--part": whole ? Math.min(1, part / whole) : 0, "--color": color } }));
 
 const doubtNote = (totals) => {
-  const words = doubts(totals);
-  return words && el("small", { class: "doubt" }, words);
+  const words = briefDoubts(totals);
+  return words && el("small", { class: "doubt", title: `Not certain: ${doubts(totals)}.` }, words);
 };
 
 const tokensOf = (totals) => totals.input_tokens + totals.output_tokens;
@@ -144,7 +146,7 @@ const groupCard = (split, data) => {
             column("Spend", "cost", { cell: spend, exact: (row) => exactUsd(row.cost) }),
             { label: "Share", num: true, cell: (row) => percent(Number(row.cost), cost) },
             column("Calls", "calls", { cell: (row) => count(row.calls), exact: (row) => percent(row.calls, whole.calls) }),
-            column("Tokens", "tokens", { cell: (row) => short(tokensOf(row)), exact: (row) => count(tokensOf(row)) }),
+            column("Tokens", "tokens", { extra: true, cell: (row) => short(tokensOf(row)), exact: (row) => count(tokensOf(row)) }),
           ],
         })
       : empty("No calls."),

@@ -1,0 +1,499 @@
+"""Answers from the tables, as `report` has them for records at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from sqlalchemy import func, select, tuple_
+
+from langchain_cerebras_ext.costs._ledger import schema
+from langchain_cerebras_ext.costs._ledger.bins import bin_of, from_bins, from_values
+from langchain_cerebras_ext.costs._ledger.codec import (
+    SECONDS,
+    decode,
+    from_pico,
+    to_micros,
+)
+from langchain_cerebras_ext.costs._ledger.plan import Span, choose
+from langchain_cerebras_ext.costs._ledger.rollup import DAY, FIRST_DAY, NEVER
+from langchain_cerebras_ext.costs._ledger.sources import (
+    COLUMNS,
+    Question,
+    conditions,
+    key_column,
+    latencies_query,
+    totals_query,
+)
+from langchain_cerebras_ext.costs._ledger.tables import find_numbers, find_texts
+from langchain_cerebras_ext.costs.report import (
+    Dimension,
+    Filter,
+    Group,
+    Totals,
+    check_dimensions,
+)
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from langchain_cerebras_ext.costs._ledger.store import Store
+    from langchain_cerebras_ext.costs.records import UsageRecord
+
+__all__ = ["Asked"]
+
+Keys = tuple[str | None, ...]
+Numbers = tuple[int, ...]
+
+_TIMES: Final = ("hour", "day", "month")
+_NOBODY: Final = -1
+_MOST_MONTHS: Final = 400
+_PAGE: Final = 2_000
+EXACT_COUNT: Final = 5_000
+"""Up to so many values percentiles are exact, whatever is kept of them."""
+
+_COUNTED: Final = schema.MEASURES[: len(schema.SUMS) + 4]  # tokens, cost and savings
+
+
+class Asked:
+    """One question to a ledger: what to look at, and what to split it by.
+
+    Args:
+        store: The tables.
+        by: Dimensions.
+        filter: Which records to look at.
+
+    Raises:
+        CerebrasConfigurationError: There is no such dimension, or a time has no zone.
+    """
+
+    def __init__(self, store: Store, by: Iterable[str], filter: Filter) -> None:  # noqa: A002
+        self._store = store
+        self._by = check_dimensions(by)
+        self._filter = filter
+        self._since = _micros("since", filter.since)
+        self._until = _micros("until", filter.until)
+        self._wanted = {
+            name: getattr(filter, name) for name in COLUMNS if getattr(filter, name)
+        }
+
+    # -------------------------------------------------------------------- answers
+
+    def groups(self, limit: int | None) -> list[Group]:
+        """Return totals, dearest first."""
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            question = self._question(connection, states)
+            sums = self._sums(connection, question, _COUNTED)
+            counts = self._state_counts(connection, question, states)
+            names = self._decoder(connection, sums, states)
+        found: dict[Keys, Totals] = {}
+        for numbers, values in sums.items():
+            special = counts.get(numbers, {})
+            for keys in names(numbers):
+                totals = found.get(keys)
+                if totals is None:
+                    totals = found[keys] = Totals()
+                _add_sums(totals, values)
+                _add_states(totals, values[0], special, states)
+        return sorted(map(Group, found, found.values()), key=_order)[:limit]
+
+    def counts(self) -> list[tuple[str | None, int]]:
+        """Return how many rows there are of each value, the most first."""
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            question = self._question(connection, states)
+            sums = self._sums(connection, question, ("n",))
+            names = self._decoder(connection, sums, states)
+        found: dict[str | None, int] = {}
+        for numbers, (count,) in sums.items():
+            for keys in names(numbers):
+                found[keys[0]] = found.get(keys[0], 0) + count
+        return sorted(
+            found.items(), key=lambda one: (-one[1], one[0] is not None, one[0] or "")
+        )
+
+    def kinds(self) -> list[tuple[Keys, list[Decimal]]]:
+        """Return USD for each of `schema.AMOUNTS`, dearest first."""
+        measures = schema.MEASURES[len(schema.SUMS) :]
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            question = self._question(connection, states)
+            sums = self._sums(connection, question, measures)
+            names = self._decoder(connection, sums, states)
+        found: dict[Keys, list[int]] = {}
+        for numbers, values in sums.items():
+            for keys in names(numbers):
+                have = found.setdefault(keys, [0] * len(values))
+                found[keys] = [a + b for a, b in zip(have, values, strict=True)]
+        amounts = [
+            (keys, [_usd(u, p) for u, p in zip(v[::2], v[1::2], strict=True)])
+            for keys, v in found.items()
+        ]
+        return sorted(
+            amounts,
+            key=lambda one: (-one[1][0], _sortable(one[0])),
+        )
+
+    def percentiles(
+        self, field: str, at: Sequence[float]
+    ) -> list[tuple[Keys, int, tuple[float | None, ...]]]:
+        """Return how many values there are and their percentiles."""
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            question = self._question(connection, states)
+            kept = self._from_latencies(connection, question, field)
+            if kept is None:
+                rows = [Span("rows", self._since, self._until)]
+                values = self._values(connection, question, field, rows)
+                names = self._decoder(connection, values, states)
+            else:
+                names = self._decoder(connection, kept, states)
+        if kept is None:
+            lists: dict[Keys, list[float]] = {}
+            for numbers, some in values.items():
+                for keys in names(numbers):
+                    lists.setdefault(keys, []).extend(some)
+            made = [
+                (keys, len(some), from_values(some, at)) for keys, some in lists.items()
+            ]
+        else:
+            bins: dict[Keys, dict[int, int]] = {}
+            for numbers, counts in kept.items():
+                for keys in names(numbers):
+                    have = bins.setdefault(keys, {})
+                    for number, count in counts.items():
+                        have[number] = have.get(number, 0) + count
+            made = [
+                (keys, sum(counts.values()), from_bins(counts, at))
+                for keys, counts in bins.items()
+            ]
+        return sorted(made, key=lambda one: (-one[1], _sortable(one[0])))
+
+    def records(
+        self, *, limit: int | None, newest_first: bool
+    ) -> Iterator[UsageRecord]:
+        """Yield records in the order of time, page by page."""
+        table = schema.records
+        place = (table.c.started_us, table.c.id)
+        last: tuple[int, int] | None = None
+        left = limit
+        while left is None or left > 0:
+            size = _PAGE if left is None else min(_PAGE, left)
+            with self._store.reading() as connection:
+                question = self._question(connection, {})
+                span = Span("rows", self._since, self._until)
+                query = select(table).where(*conditions(span, question))
+                if last is not None:
+                    after = tuple_(*place) < last if newest_first else tuple_(*place) > last
+                    query = query.where(after)
+                order = [one.desc() if newest_first else one for one in place]
+                found = connection.execute(query.order_by(*order).limit(size))
+                rows = found.mappings().all()
+                words = self._store.words(connection, rows)
+            for row in rows:
+                yield decode(row, words)
+            if len(rows) < size:
+                return
+            last = (rows[-1]["started_us"], rows[-1]["id"])
+            left = None if left is None else left - len(rows)
+
+    # ---------------------------------------------------------------------- parts
+
+    def _states(self, connection: Connection) -> dict[int, tuple[str, ...]]:
+        """Return the outcome and the flags of each state's number."""
+        table = schema.states
+        rows = connection.execute(select(table.c.id, table.c.value))
+        return {number: tuple(msgspec.json.decode(word)) for number, word in rows}
+
+    def _question(
+        self, connection: Connection, states: dict[int, tuple[str, ...]]
+    ) -> Question:
+        texts = {
+            one
+            for name, values in self._wanted.items()
+            if name != "outcome"
+            for one in values
+            if one is not None
+        }
+        numbers = find_numbers(connection, schema.names, sorted(texts))
+        wanted: dict[str, list[int]] = {}
+        for name, values in self._wanted.items():
+            if name == "outcome":
+                known = states or self._states(connection)
+                chosen = [n for n, state in known.items() if state[0] in values]
+            else:
+                chosen = [0 if v is None else numbers.get(v, _NOBODY) for v in values]
+            wanted[name] = sorted(set(chosen)) or [_NOBODY]
+        free = {number for number, state in states.items() if state[0] == "cache_hit"}
+        months = self._months(connection) if "month" in self._by else []
+        return Question(wanted, free, months)
+
+    def _months(self, connection: Connection) -> list[int]:
+        """Return the first days of all months that there are; none if too many."""
+        day = schema.daily_core.c.day
+        first, last = connection.execute(select(func.min(day), func.max(day))).one()
+        if first is None:
+            return []
+        begin, end = _date(first), _date(last)
+        count = (end.year - begin.year) * 12 + end.month - begin.month + 1
+        if count > _MOST_MONTHS:
+            return []
+        starts = (divmod(begin.month - 1 + n, 12) for n in range(count))
+        return [
+            date(begin.year + years, month + 1, 1).toordinal() - 1
+            for years, month in starts
+        ]
+
+    def _spans(self, connection: Connection) -> list[Span]:
+        return choose(
+            {*self._by, *self._wanted},
+            since=self._since,
+            until=self._until,
+            pruned=_pruned(connection),
+        )
+
+    def _sums(
+        self, connection: Connection, question: Question, measures: Sequence[str]
+    ) -> dict[Numbers, list[int]]:
+        """Return the sums of measures for each combination of numbers."""
+        found: dict[Numbers, list[int]] = {}
+        width = len(self._by)
+        for span in self._spans(connection):
+            query = totals_query(span, list(self._by), list(measures), question)
+            for row in connection.execute(query):
+                numbers, values = tuple(row[:width]), row[width:]
+                if values[0] is None:  # nothing was added up
+                    continue
+                have = found.get(numbers)
+                if have is None:
+                    found[numbers] = [int(v) for v in values]
+                else:
+                    found[numbers] = [
+                        a + int(b) for a, b in zip(have, values, strict=True)
+                    ]
+        return found
+
+    def _state_counts(
+        self,
+        connection: Connection,
+        question: Question,
+        states: dict[int, tuple[str, ...]],
+    ) -> dict[Numbers, dict[int, int]]:
+        """Return how many rows are in which state, but for those that are just ok.
+
+        Apart from the sums, which SQLite adds up several times as fast without it: it
+        reads the rows in their order and need not sort them.
+        """
+        special = [number for number, state in states.items() if state != ("ok",)]
+        if not special:
+            return {}
+        wanted = dict(question.wanted)
+        asked = wanted.get("outcome")
+        wanted["outcome"] = [n for n in special if asked is None or n in asked] or [-1]
+        narrow = Question(wanted, question.free, question.months)
+        found: dict[Numbers, dict[int, int]] = {}
+        width = len(self._by)
+        for span in self._spans(connection):
+            query = totals_query(span, [*self._by, "state"], ["n"], narrow)
+            for row in connection.execute(query):
+                counts = found.setdefault(tuple(row[:width]), {})
+                counts[row[width]] = counts.get(row[width], 0) + int(row[width + 1])
+        return found
+
+    def _from_latencies(
+        self, connection: Connection, question: Question, field: str
+    ) -> dict[Numbers, dict[int, int]] | None:
+        """Return counts in bins; `None` where they do not tell, or values are few."""
+        pruned = _pruned(connection)
+        days = _whole_days({*self._by, *self._wanted}, self._since, self._until, pruned)
+        if days is None:
+            return None
+        found: dict[Numbers, dict[int, int]] = {}
+        width = len(self._by)
+        query = latencies_query(days, list(self._by), SECONDS.index(field), question)
+        for row in connection.execute(query):
+            found.setdefault(tuple(row[:width]), {})[row[width]] = int(row[width + 1])
+        count = sum(sum(bins.values()) for bins in found.values())
+        if count <= EXACT_COUNT and (pruned <= NEVER or (self._since or NEVER) >= pruned):
+            return None
+        edges = self._values(connection, question, field, _edges(days, self._since, self._until))
+        for numbers, values in edges.items():
+            bins = found.setdefault(numbers, {})
+            for value in values:
+                number = bin_of(value)
+                bins[number] = bins.get(number, 0) + 1
+        return found
+
+    def _values(
+        self,
+        connection: Connection,
+        question: Question,
+        field: str,
+        spans: list[Span],
+    ) -> dict[Numbers, list[float]]:
+        """Return the values of a field for each combination of numbers."""
+        column = schema.records.c[field]
+        keys = [key_column("rows", name, question) for name in self._by]
+        found: dict[Numbers, list[float]] = {}
+        for span in spans:
+            query = select(*keys, column).where(
+                column.is_not(None), *conditions(span, question)
+            )
+            for *numbers, value in connection.execute(query):
+                found.setdefault(tuple(numbers), []).append(value)
+        return found
+
+    def _decoder(
+        self,
+        connection: Connection,
+        found: Iterable[Numbers],
+        states: dict[int, tuple[str, ...]],
+    ) -> _Decoder:
+        columns = list(zip(*found, strict=True)) or [()] * len(self._by)
+        readers: list[dict[int, tuple[str | None, ...]]] = []
+        for name, numbers in zip(self._by, columns, strict=True):
+            readers.append(_words(connection, name, set(numbers), states))
+        return _Decoder(readers)
+
+
+class _Decoder:
+    """Texts of numbers; several where a record counts under each of its tags."""
+
+    def __init__(self, readers: list[dict[int, tuple[str | None, ...]]]) -> None:
+        self._readers = readers
+
+    def __call__(self, numbers: Numbers) -> list[Keys]:
+        keys: list[Keys] = [()]
+        for reader, number in zip(self._readers, numbers, strict=True):
+            values = reader[number]
+            if len(values) == 1:
+                keys = [(*key, values[0]) for key in keys]
+            else:
+                keys = [(*key, value) for key in keys for value in values]
+        return keys
+
+
+def _words(
+    connection: Connection,
+    dimension: Dimension,
+    numbers: set[int],
+    states: dict[int, tuple[str, ...]],
+) -> dict[int, tuple[str | None, ...]]:
+    if dimension in _TIMES:
+        return {number: (_label(dimension, number),) for number in numbers}
+    if dimension == "outcome":
+        return {number: (states[number][0],) for number in numbers}
+    found: dict[int, tuple[str | None, ...]] = {0: (None,)}
+    if dimension == "tag":
+        for number, word in find_texts(connection, schema.tagsets, numbers).items():
+            found[number] = tuple(msgspec.json.decode(word))
+    else:
+        for number, word in find_texts(connection, schema.names, numbers).items():
+            found[number] = (word,)
+    return found
+
+
+def _pruned(connection: Connection) -> int:
+    found = connection.execute(select(schema.ledger.c.pruned_us)).scalar_one()
+    return int(found)
+
+
+def _whole_days(
+    needed: set[str], since: int | None, until: int | None, pruned: int
+) -> tuple[int | None, int | None] | None:
+    """Return the whole days of a time; `None` if bins of days are no answer."""
+    if needed - {"model", "provider", "arm", "day", "month"}:
+        return None
+    first = None if since is None else -(-since // DAY) + FIRST_DAY
+    last = None if until is None else until // DAY + FIRST_DAY
+    if until is not None and until < pruned:
+        last = -(-until // DAY) + FIRST_DAY  # as of its beginning
+    return None if first is not None and last is not None and first >= last else (first, last)
+
+
+def _edges(
+    days: tuple[int | None, int | None], since: int | None, until: int | None
+) -> list[Span]:
+    """Return the parts of days at both ends."""
+    first, last = days
+    found: list[Span] = []
+    if first is not None:
+        found.append(Span("rows", since, (first - FIRST_DAY) * DAY))
+    if last is not None:
+        found.append(Span("rows", (last - FIRST_DAY) * DAY, until))
+    return found
+
+
+def _label(dimension: str, number: int) -> str:
+    if dimension == "hour":
+        time = datetime(1, 1, 1, tzinfo=UTC) + timedelta(hours=number)
+        return time.strftime("%Y-%m-%dT%H:00Z")
+    day = _date(number).isoformat()
+    return day if dimension == "day" else day[:7]
+
+
+def _date(number: int) -> date:
+    return date.fromordinal(number + 1)
+
+
+def _micros(name: str, time: datetime | None) -> int | None:
+    if time is None:
+        return None
+    if time.tzinfo is None:
+        msg = f"{name}={time.isoformat()} has no time zone; add one, as tzinfo=UTC."
+        raise CerebrasConfigurationError(msg)
+    return to_micros(time)
+
+
+def _usd(millionths: int, rest: int) -> Decimal:
+    return from_pico(millionths * 1_000_000 + rest)
+
+
+def _add_sums(totals: Totals, values: list[int]) -> None:
+    _, inputs, cached, outputs, reasoning, *amounts = values
+    totals.input_tokens += inputs
+    totals.cached_input_tokens += cached
+    totals.output_tokens += outputs
+    totals.reasoning_tokens += reasoning
+    totals.cost += _usd(amounts[0], amounts[1])
+    totals.cache_savings += _usd(amounts[2], amounts[3])
+
+
+def _add_states(
+    totals: Totals,
+    rows: int,
+    special: dict[int, int],
+    states: dict[int, tuple[str, ...]],
+) -> None:
+    totals.calls += rows
+    for state, count in special.items():
+        outcome, *flags = states[state]
+        if outcome == "retried":
+            totals.calls -= count
+            totals.retries += count
+        elif outcome == "failed":
+            totals.failed += count
+        elif outcome == "aborted":
+            totals.aborted += count
+        elif outcome == "cache_hit":
+            totals.cache_hits += count
+        for flag in flags:
+            if flag == "unpriced":
+                totals.unpriced_calls += count
+            elif flag == "no_usage":
+                totals.calls_without_usage += count
+            else:
+                totals.estimated_calls += count
+
+
+def _sortable(keys: Keys) -> tuple[tuple[bool, str], ...]:
+    return tuple((part is not None, part or "") for part in keys)
+
+
+def _order(group: Group) -> tuple[Any, ...]:
+    return (-group.totals.cost, -group.totals.calls, _sortable(group.keys))

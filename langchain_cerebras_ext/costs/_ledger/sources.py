@@ -1,0 +1,199 @@
+"""The tables that answer questions, with the same columns for each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection  # noqa: TC003
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import ColumnElement, Select, case, func, literal, select
+
+from langchain_cerebras_ext.costs._ledger import schema
+from langchain_cerebras_ext.costs._ledger.rollup import FIRST_DAY, HOUR
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from langchain_cerebras_ext.costs._ledger.plan import Span
+
+__all__ = [
+    "COLUMNS",
+    "Question",
+    "conditions",
+    "key_column",
+    "latencies_query",
+    "totals_query",
+]
+
+COLUMNS: Final = {
+    "model": "model_id",
+    "provider": "provider_id",
+    "user": "user_id",
+    "session": "session_id",
+    "tag": "tagset_id",
+    "node": "node_id",
+    "arm": "arm_id",
+    "outcome": "state_id",
+    "error_type": "error_id",
+}
+"""The column of a dimension; its numbers are of tag sets and states for two of them."""
+
+_TABLES: Final[dict[str, Table]] = {
+    "rows": schema.records,
+    "hourly": schema.hourly,
+    "hourly_core": schema.hourly_core,
+    "daily_core": schema.daily_core,
+    "daily_tags": schema.daily_tags,
+}
+_MICRO: Final = 1_000_000
+_SHIFT: Final = FIRST_DAY * 24 * HOUR
+
+_TIMES: Final = ("hour", "day", "month")
+
+Number = ColumnElement[Any]
+
+
+class Question:
+    """What is asked of the tables, in their numbers.
+
+    Attributes:
+        wanted: For each dimension that is filtered on, the numbers to take; for tags
+            the numbers of tags.
+        free: States whose tokens do not count.
+        months: The first days of the months that there may be.
+    """
+
+    def __init__(
+        self,
+        wanted: dict[str, list[int]],
+        free: Collection[int],
+        months: list[int],
+    ) -> None:
+        self.wanted = wanted
+        self.free = free
+        self.months = months
+
+
+def totals_query(
+    span: Span, keys: list[str], measures: list[str], question: Question
+) -> Select[Any]:
+    """Return the query for sums of measures in a stretch of time.
+
+    Args:
+        span: The table and the time.
+        keys: Dimensions to split by; `state` is one, too.
+        measures: Names as in `schema.MEASURES`.
+        question: What to look at.
+    """
+    table = _TABLES[span.source]
+    columns = [key_column(span.source, name, question).label(f"k_{name}") for name in keys]
+    sums = [
+        func.sum(_measure(span.source, name, question)).label(name)
+        for name in measures
+    ]
+    query = select(*columns, *sums).select_from(table).where(*conditions(span, question))
+    return query.group_by(*columns) if columns else query
+
+
+def latencies_query(
+    days: tuple[int | None, int | None],
+    keys: list[str],
+    field: int,
+    question: Question,
+) -> Select[Any]:
+    """Return the query for the counts in a field's bins, in whole days."""
+    table = schema.latencies
+    first, last = days
+    where: list[Number] = [table.c.field == field]
+    if first is not None:
+        where.append(table.c.day >= first)
+    if last is not None:
+        where.append(table.c.day < last)
+    for name, numbers in question.wanted.items():
+        where.append(table.c[COLUMNS[name]].in_(numbers))
+    columns = [
+        _calendar(name, table.c.day, table.c.day, question)
+        if name in _TIMES
+        else table.c[COLUMNS[name]]
+        for name in keys
+    ]
+    groups = [column.label(f"k_{at}") for at, column in enumerate(columns)]
+    query = select(*groups, table.c.bin, func.sum(table.c.n)).where(*where)
+    return query.group_by(*groups, table.c.bin)
+
+
+def conditions(span: Span, question: Question) -> list[Number]:
+    """Return what must hold of a row."""
+    source = span.source
+    found: list[Number] = []
+    at = _time(source)
+    if span.since is not None:
+        found.append(at >= span.since)
+    if span.until is not None:
+        found.append(at < span.until)
+    for name, numbers in question.wanted.items():
+        column = _column(source, name)
+        if name == "tag":
+            of = schema.tags.c
+            sets = select(of.tagset_id).where(of.tag_id.in_(numbers))
+            chosen = column.in_(sets)
+            found.append(chosen | (column == 0) if 0 in numbers else chosen)
+        elif len(numbers) == 1:
+            found.append(column == numbers[0])
+        else:
+            found.append(column.in_(numbers))
+    return found
+
+
+def key_column(source: str, name: str, question: Question) -> Number:
+    """Return what to split by."""
+    if name == "state":
+        return _TABLES[source].c.state_id
+    if name not in _TIMES:
+        return _column(source, name)
+    at = _time(source)
+    if source.startswith("daily"):
+        return _calendar(name, at, at, question)
+    hour = (at + _SHIFT) // HOUR if source == "rows" else at
+    return _calendar(name, hour, hour // 24, question)
+
+
+def _calendar(name: str, hour: Number, day: Number, question: Question) -> Number:
+    """Return the hour, the day or the first day of the month, where that is known."""
+    if name == "hour":
+        return hour
+    if name == "day" or len(question.months) < 2:  # noqa: PLR2004 - none to tell apart
+        return day
+    starts = question.months
+    # The end of each month tells it from those after.
+    ends = zip(starts, starts[1:], strict=False)
+    return case(*((day < end, start) for start, end in ends), else_=starts[-1])
+
+
+def _time(source: str) -> Number:
+    table = _TABLES[source]
+    if source == "rows":
+        return table.c.started_us
+    return table.c.day if source.startswith("daily") else table.c.hour
+
+
+def _column(source: str, name: str) -> Number:
+    table = _TABLES[source]
+    column = COLUMNS[name]
+    # What was pruned has no session any more.
+    return table.c[column] if column in table.c else literal(0)
+
+
+def _measure(source: str, name: str, question: Question) -> Number:
+    table = _TABLES[source]
+    if source != "rows":
+        return table.c[name]
+    if name == "n":
+        return literal(1)
+    if name in schema.SUMS:
+        value = func.coalesce(table.c[name], 0)
+        if not question.free:
+            return value
+        return case((table.c.state_id.in_(sorted(question.free)), 0), else_=value)
+    amount, _, part = name.rpartition("_")
+    value = func.coalesce(table.c[amount], 0)
+    return value // _MICRO if part == "u" else value % _MICRO

@@ -1,0 +1,742 @@
+"""`cerebras-ext costs`: reports, exports and the rest, with sums written out by hand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from terminals import in_pipes, in_terminal
+from typer.testing import CliRunner, Result
+
+from langchain_cerebras_ext.cli import costs_watch
+from langchain_cerebras_ext.cli.costs_filter import (
+    Asked,
+    read_dimensions,
+    read_filter,
+    read_moment,
+)
+from langchain_cerebras_ext.cli.costs_move import PruneOptions, run_prune
+from langchain_cerebras_ext.cli.costs_tables import calls_sheets, groups_sheets
+from langchain_cerebras_ext.cli.costs_watch import WatchOptions, run_watch
+from langchain_cerebras_ext.cli.failures import CommandError
+from langchain_cerebras_ext.cli.main import app
+from langchain_cerebras_ext.cli.screen import Board, Line, fitting, print_sheet
+from langchain_cerebras_ext.costs.pricing import Cost
+from langchain_cerebras_ext.costs.records import UsageRecord
+from langchain_cerebras_ext.costs.report import Filter, group_records
+from langchain_cerebras_ext.errors import LedgerError
+
+pytest.importorskip("sqlalchemy", reason="the extra `ledger` is not installed")
+
+from langchain_cerebras_ext.costs.ledger import Ledger
+
+NOW = datetime(2026, 11, 21, 12, 30, 45, 678, UTC)
+FIRST = datetime(2026, 11, 1, 10, tzinfo=UTC)
+SECOND = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+OSS_IN, OSS_OUT = Decimal("0.35e-6"), Decimal("0.75e-6")
+QWEN_IN, QWEN_OUT = Decimal("0.99e-6"), Decimal("1.49e-6")
+
+CALLS = [
+    # 1,000,000 * 0.35 + 200,000 * 0.75, a million = 0.35 + 0.15 = 0.50
+    UsageRecord(
+        record_id="a" * 32,
+        started_at=FIRST,
+        model="gpt-oss-120b",
+        user="ann",
+        session="s1",
+        tags=("nightly", "blue"),
+        input_tokens=1_000_000,
+        cached_input_tokens=400_000,
+        output_tokens=200_000,
+        duration_s=12.345,
+        cost=Cost(input=1_000_000 * OSS_IN, output=200_000 * OSS_OUT),
+    ),
+    # 100 * 0.35 + 10 * 0.75 = 42.5 millionths
+    UsageRecord(
+        record_id="b" * 32,
+        started_at=SECOND,
+        model="gpt-oss-120b",
+        user="bob",
+        node="plan",
+        tags=("nightly",),
+        input_tokens=100,
+        output_tokens=10,
+        duration_s=0.5,
+        cost=Cost(input=100 * OSS_IN, output=10 * OSS_OUT),
+    ),
+    # No price is known.
+    UsageRecord(
+        record_id="c" * 32,
+        started_at=SECOND + timedelta(minutes=1),
+        model="mine",
+        provider="other",
+        user="bob",
+        input_tokens=5,
+        output_tokens=6,
+        flags=("unpriced",),
+    ),
+    # 1,000 * 0.99 + 1,000 * 1.49 = 2,480 millionths
+    UsageRecord(
+        record_id="d" * 32,
+        started_at=SECOND + timedelta(minutes=2),
+        model="qwen-3.8-27b",
+        outcome="aborted",
+        input_tokens=1_000,
+        output_tokens=1_000,
+        cost=Cost(input=1_000 * QWEN_IN, output=1_000 * QWEN_OUT),
+        flags=("estimated", "no_usage"),
+    ),
+    # Answered by the cache, for nothing.
+    UsageRecord(
+        record_id="e" * 32,
+        started_at=SECOND + timedelta(minutes=3),
+        model="gpt-oss-120b",
+        user="ann",
+        outcome="cache_hit",
+        input_tokens=100,
+        output_tokens=10,
+        cost=Cost(),
+    ),
+]
+# 0.50 + 0.0000425 + 0.00248
+SPENT = "0.5025225"
+OSS = "0.5000425"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """A ledger that holds the calls above."""
+    path = tmp_path / "costs.db"
+    with Ledger(f"sqlite:///{path}") as ledger:
+        assert ledger.import_records(CALLS) == len(CALLS)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def run(url: str) -> Run:
+    """Run `cerebras-ext costs` on that ledger."""
+
+    def call(
+        *args: str, code: int = 0, ledger: str | None = url, **more: Any
+    ) -> Result:
+        env = {"CEREBRAS_COSTS_LEDGER": ledger}
+        found = CliRunner().invoke(app, ["costs", *args], env=env, **more)
+        assert found.exit_code == code, found.output
+        return found
+
+    return call
+
+
+def lines(found: Result) -> list[list[str]]:
+    return [line.split() for line in found.stdout.splitlines()]
+
+
+def one_object(found: Result) -> Any:
+    assert found.stdout.count("\n") == 1
+    return json.loads(found.stdout)
+
+
+# ---------------------------------------------------------------------------- times
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("7d", datetime(2026, 11, 14, 12, 30, 45, 678, UTC)),
+        ("90s", datetime(2026, 11, 21, 12, 29, 15, 678, UTC)),
+        ("30m", datetime(2026, 11, 21, 12, 0, 45, 678, UTC)),
+        ("24h", datetime(2026, 11, 20, 12, 30, 45, 678, UTC)),
+        ("2w", datetime(2026, 11, 7, 12, 30, 45, 678, UTC)),
+        ("now", NOW),
+        ("today", datetime(2026, 11, 21, tzinfo=UTC)),
+        ("Yesterday", datetime(2026, 11, 20, tzinfo=UTC)),
+        ("2026-11", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-03", datetime(2026, 11, 3, tzinfo=UTC)),
+        (" 2026-11-03T04:05 ", datetime(2026, 11, 3, 4, 5, tzinfo=UTC)),
+        ("2026-11-03T04:05:06+02:00", datetime(2026, 11, 3, 2, 5, 6, tzinfo=UTC)),
+        ("2026-11-03T04:05Z", datetime(2026, 11, 3, 4, 5, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_read_as_people_write_it(text: str, moment: datetime) -> None:
+    found = read_moment("--since", text, NOW)
+    assert found == moment
+    assert found.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "7", "7y", "tomorrow", "2026-13", "2026-11-31", "-7d", "999999w", "1.5h", "x"],
+)
+def test_what_is_no_moment_is_refused_with_examples(text: str) -> None:
+    with pytest.raises(CommandError, match=r"--until is .* 2026-11-01T12:30"):
+        read_moment("--until", text, NOW)
+
+
+def test_a_filter_has_what_was_asked_for() -> None:
+    asked = Asked("2026-11-01", "2026-11-02", {"user": ("ann", "-"), "tag": ("x",)})
+    assert read_filter(asked, NOW) == Filter(
+        since=datetime(2026, 11, 1, tzinfo=UTC),
+        until=datetime(2026, 11, 2, tzinfo=UTC),
+        user=("ann", None),
+        tag=("x",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        pytest.param(Asked("1d", "2d"), "is not before --until 2d", id="order"),
+        pytest.param(
+            Asked(values={"outcome": ("fail",)}), "Did you mean 'failed'", id="outcome"
+        ),
+    ],
+)
+def test_a_filter_that_takes_nothing_is_refused(asked: Asked, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
+        read_filter(asked, NOW)
+
+
+def test_dimensions_may_be_listed_and_repeated() -> None:
+    given = ["model, USER", "day", "model", "error-type"]
+    assert read_dimensions(given) == ("model", "user", "day", "error_type")
+
+
+# --------------------------------------------------------------------------- report
+
+
+def test_a_report_has_a_line_for_each_model_and_the_total(run: Run) -> None:
+    found = run("report")
+    head, *rows, unpriced, estimated = found.stdout.splitlines()
+    assert head.split("  ")[0] == "model"
+    assert [row.split() for row in rows] == [
+        # cost share calls failed in cached out saved; the cache's answer is free
+        "gpt-oss-120b $0.500 100% 3 0 1,000,100 400,000 200,010 -".split(),
+        "qwen-3.8-27b ~ $0.00248 0% 1 0 1,000 0 1,000 -".split(),
+        "mine unknown - 1 0 5 0 6 -".split(),
+        "total ≥ $0.503 100% 5 0 1,001,105 400,000 201,016 -".split(),
+    ]
+    assert unpriced.startswith("! 1 call unpriced: no price of the model is known.")
+    assert estimated.startswith("! 1 call estimated: the service did not say")
+    assert "Times are in UTC." in found.stderr
+
+
+def test_a_report_can_be_split_by_several_things(run: Run) -> None:
+    assert [row[:4] for row in lines(run("report", "--by", "user,model"))[1:-3]] == [
+        ["ann", "gpt-oss-120b", "$0.50", "99%"],
+        ["(no", "user)", "qwen-3.8-27b", "~"],
+        ["bob", "gpt-oss-120b", "$0.0000425", "0%"],
+        ["bob", "mine", "unknown", "-"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("by", "rows"),
+    [
+        (
+            "day",
+            [("2026-11-01", "0.5", "exact"), ("2026-11-02", "0.0025225", "at_least")],
+        ),
+        (
+            "hour",
+            [
+                ("2026-11-01T10:00Z", "0.5", "exact"),
+                ("2026-11-02T09:00Z", "0.0025225", "at_least"),
+            ],
+        ),
+        ("month", [("2026-11", SPENT, "at_least")]),
+        (
+            "tag",
+            [
+                ("nightly", OSS, "exact"),
+                ("blue", "0.5", "exact"),
+                ("", "0.00248", "at_least"),
+            ],
+        ),
+        (
+            "outcome",
+            [
+                ("ok", OSS, "at_least"),
+                ("aborted", "0.00248", "estimated"),
+                ("cache_hit", "0", "exact"),
+            ],
+        ),
+        ("provider", [("cerebras", SPENT, "estimated"), ("other", "", "unknown")]),
+        (
+            "node",
+            [("", "0.50248", "at_least"), ("plan", "0.0000425", "exact")],
+        ),
+    ],
+)
+def test_csv_has_exact_sums_and_what_they_are_worth(
+    run: Run, by: str, rows: list[tuple[str, str, str]]
+) -> None:
+    text = run("report", "--by", by, "--csv").stdout
+    found = list(csv.DictReader(io.StringIO(text)))
+    assert [(r[by], r["cost_usd"], r["certainty"]) for r in found] == rows
+
+
+def test_csv_of_nothing_still_has_a_head(run: Run) -> None:
+    text = run("report", "--by", "user", "--model", "none-such", "--csv").stdout
+    assert text.splitlines() == [
+        (
+            "user,cost_usd,certainty,calls,retries,failed,aborted,cache_hits,"
+            "unpriced_calls,calls_without_usage,estimated_calls,input_tokens,"
+            "cached_input_tokens,output_tokens,reasoning_tokens,cache_savings_usd"
+        )
+    ]
+
+
+def test_names_in_csv_are_no_formulas(run: Run, url: str) -> None:
+    evil = '=HYPERLINK("http://evil")'
+    with Ledger(url) as ledger:
+        ledger.import_records([CALLS[0].replace(record_id="f" * 32, user=evil)])
+    text = run("report", "--by", "user", "--csv").stdout
+    assert f"'{evil}" in [row["user"] for row in csv.DictReader(io.StringIO(text))]
+
+
+def test_json_is_one_object(run: Run, url: str) -> None:
+    found = one_object(run("report", "--json", "--since", "2026-11-01T12:00"))
+    total = {
+        "cost_usd": "0.0025225",  # without the first call
+        "certainty": "at_least",
+        "calls": 4,
+        "retries": 0,
+        "failed": 0,
+        "aborted": 1,
+        "cache_hits": 1,
+        "unpriced_calls": 1,
+        "calls_without_usage": 1,
+        "estimated_calls": 1,
+        "input_tokens": 1_105,
+        "cached_input_tokens": 0,
+        "output_tokens": 1_016,
+        "reasoning_tokens": 0,
+        "cache_savings_usd": "0",
+    }
+    assert found["ledger"] == url
+    assert found["filter"] == {"since": "2026-11-01T12:00:00Z", "until": None}
+    assert found["by"] == ["model"]
+    assert found["total"] == total
+    assert [(g["keys"], g["cost_usd"], g["certainty"]) for g in found["groups"]] == [
+        ({"model": "qwen-3.8-27b"}, "0.00248", "estimated"),
+        ({"model": "gpt-oss-120b"}, "0.0000425", "exact"),
+        ({"model": "mine"}, None, "unknown"),
+    ]
+    assert all(set(group) == {"keys", *total} for group in found["groups"])
+
+
+@pytest.mark.parametrize(
+    ("args", "spent"),
+    [
+        pytest.param(["--model", "mine"], None, id="unpriced model"),
+        pytest.param(["--user", "ann"], "0.5", id="user"),
+        pytest.param(["--user", "ann", "--user", "bob"], OSS, id="two users"),
+        pytest.param(["--user", "-"], "0.00248", id="no user"),
+        pytest.param(["--tag", "blue"], "0.5", id="tag"),
+        pytest.param(["--session", "s1"], "0.5", id="session"),
+        pytest.param(["--node", "plan"], "0.0000425", id="node"),
+        pytest.param(["--provider", "cerebras"], SPENT, id="provider"),
+        pytest.param(["--outcome", "cache_hit"], "0", id="free"),
+        pytest.param(["--until", "2026-11-02"], "0.5", id="until"),
+        pytest.param(["--since", "2026-11-02", "--user", "bob"], "0.0000425", id="and"),
+        pytest.param(["--arm", "a"], "0", id="none"),
+    ],
+)
+def test_a_report_takes_filters(run: Run, args: list[str], spent: str | None) -> None:
+    assert one_object(run("report", "--json", *args))["total"]["cost_usd"] == spent
+
+
+def test_rows_can_be_limited_and_the_total_is_of_all(run: Run) -> None:
+    found = run("report", "--limit", "1")
+    assert [row[0] for row in lines(found)[:3]] == ["model", "gpt-oss-120b", "total"]
+    assert "≥ $0.503" in found.stdout
+    assert "2 more: give a higher --limit." in found.stderr
+
+
+def test_where_nothing_is_recorded_it_says_so_and_no_sum(run: Run) -> None:
+    found = run("report", "--user", "nobody")
+    assert found.stdout == ""
+    assert "No calls are recorded there." in found.stderr
+
+
+@pytest.mark.parametrize("command", ["report", "top", "watch", "export", "prune"])
+def test_without_a_ledger_it_says_how_to_begin_and_makes_none(
+    run: Run, tmp_path: Path, command: str
+) -> None:
+    more = {"export": ["x.csv"], "prune": ["--before", "today"]}.get(command, [])
+    absent = tmp_path / "absent.db"
+    found = run(command, *more, code=2, ledger=f"sqlite:///{absent}")
+    told = " ".join(found.stderr.split())
+    assert f"There is no ledger at sqlite:///{absent}." in told
+    assert f"track_costs(ledger='sqlite:///{absent}')" in told
+    assert "CEREBRAS_COSTS_LEDGER" in told
+    assert not absent.exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["report", "--by", "usr"], "--by is 'usr'. Did you mean 'user'?"),
+        (["report", "--since", "soon"], "--since is 'soon'. Give a span back"),
+        (["report", "--outcome", "bad"], "--outcome is 'bad'. Give one of ok, failed"),
+        (["report", "--limit", "0"], "The number of rows is 0."),
+        (["top", "0"], "The number of rows is 0."),
+        (["report", "--json", "--csv"], "not both"),
+        (["report", "--ledger", "mysql://h/d"], "The ledger's URL begins with 'mysql'"),
+        (["report", "--ledger", "sqlite://"], "is in memory"),
+        (["watch", "--interval", "0"], "--interval is 0. Give 0.1 seconds or more."),
+        (["export", "calls.txt"], "'calls.txt' does not say which format to write"),
+        (["export", "x", "--format", "xls"], "--format is 'xls'. Give --format csv"),
+        (["import", "absent.csv"], "absent.csv is no file"),
+        (["merge", "absent.db"], "There is no ledger at"),
+        (["prune", "--before", "2026-11-02"], "Add --yes to remove them"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(
+    run: Run, args: list[str], message: str
+) -> None:
+    found = run(*args, code=2)
+    assert message in " ".join(found.stderr.split())
+    assert "Traceback" not in found.stderr
+
+
+def test_a_database_that_is_no_ledger_is_a_failure(run: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other.db"
+    other.write_bytes(b"")
+    found = run("report", "--ledger", str(other), code=1)
+    assert "Traceback" not in found.stderr
+    assert "other.db" in found.stderr
+
+
+def test_no_password_is_shown(run: Run) -> None:
+    place = "postgresql+psycopg://ann:geheim-123@127.0.0.1:1/costs"
+    found = run("report", "--ledger", place, code=1)
+    assert "geheim" not in found.output
+
+
+@pytest.mark.parametrize("command", ["", "report", "top", "export", "import", "merge"])
+def test_every_command_has_help(run: Run, command: str) -> None:
+    assert "Usage: " in run(*command.split(), "--help").stdout
+
+
+# ------------------------------------------------------------------------------- top
+
+
+def test_top_lists_the_dearest_calls(run: Run) -> None:
+    found = run("top", "2")
+    head, first, second, *doubts = found.stdout.splitlines()
+    assert head.startswith("time (UTC)")
+    assert first.split() == [
+        *("2026-11-01", "10:00:00", "$0.50", "gpt-oss-120b", "ann", "-"),
+        *("nightly,", "blue", "ok", "1,000,000", "400,000", "200,000", "12.35"),
+    ]
+    assert second.split()[:5] == [
+        "2026-11-02",
+        "09:32:00",
+        "~",
+        "$0.00248",
+        "qwen-3.8-27b",
+    ]
+    assert doubts[0].startswith("! 1 call unpriced")
+
+
+def test_top_can_be_of_users(run: Run) -> None:
+    rows = [row[:2] for row in lines(run("top", "1", "--by", "user"))[:3]]
+    assert rows == [["user", "cost"], ["ann", "$0.50"], ["total", "≥"]]
+
+
+def test_top_as_json_has_whole_records(run: Run) -> None:
+    found = one_object(run("top", "1", "--json"))
+    (call,) = found["calls"]
+    assert call["record_id"] == "a" * 32
+    assert call["cost_usd"] == "0.5"
+    assert call["started_at"] == "2026-11-01T10:00:00Z"
+    assert call["tags"] == ["nightly", "blue"]
+    groups = one_object(run("top", "1", "--json", "--by", "user"))["groups"]
+    assert groups[0]["keys"] == {"user": "ann"}
+
+
+# --------------------------------------------------------------- export, import, merge
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_what_was_exported_can_be_imported_once(
+    run: Run, tmp_path: Path, kind: str
+) -> None:
+    if kind == "parquet":
+        pytest.importorskip("pyarrow", reason="the extra `parquet` is not installed")
+    file = tmp_path / f"calls.{kind}"
+    assert "Wrote 5 records" in run("export", str(file)).stderr
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    args = ("import", str(file), "--ledger", other)
+    assert "5 records" in run(*args).stderr
+    assert "Nothing of" in run(*args).stderr
+    total = one_object(run("report", "--json", "--ledger", other))["total"]
+    assert total["cost_usd"] == SPENT
+    assert total["calls"] == 5
+
+
+def test_an_export_can_be_of_a_part(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "anns"
+    run("export", str(file), "--format", "jsonl", "--user", "ann")
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert {row["user"] for row in rows} == {"ann"}
+    assert len(rows) == 2
+
+
+def test_an_export_replaces_a_file_only_if_told_to(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "calls.csv"
+    file.write_text("precious", encoding="utf-8")
+    assert "Add --force" in run("export", str(file), code=2).stderr
+    assert file.read_text("utf-8") == "precious"
+    run("export", str(file), "--force")
+    assert "gpt-oss-120b" in file.read_text("utf-8")
+
+
+def test_ledgers_are_merged_without_doubles(run: Run, tmp_path: Path, url: str) -> None:
+    other = f"sqlite:///{tmp_path / 'laptop.db'}"
+    with Ledger(other) as ledger:
+        ledger.import_records([CALLS[1], CALLS[0].replace(record_id="0" * 32)])
+    assert "1 record of" in run("merge", other).stderr
+    assert "Nothing of" in run("merge", other).stderr
+    # The first call, twice: 0.5 + 0.5025225.
+    assert one_object(run("report", "--json"))["total"]["cost_usd"] == "1.0025225"
+    assert "is the ledger itself" in run("merge", url, code=2).stderr
+
+
+# ----------------------------------------------------------------------------- prune
+
+
+def count(url: str) -> int:
+    with Ledger(url, create=False) as ledger:
+        return sum(1 for _ in ledger.records())
+
+
+def test_prune_removes_old_records_and_keeps_their_totals(run: Run, url: str) -> None:
+    found = run("prune", "--before", "2026-11-02", "--yes")
+    assert "1 record from before 2026-11-02 00:00:00 UTC" in found.stderr
+    assert "$0.50" in found.stderr
+    assert "Removed 1 record." in found.stderr
+    assert count(url) == 4
+    assert one_object(run("report", "--json"))["total"]["cost_usd"] == SPENT
+
+
+def test_prune_can_forget_totals_as_well(run: Run) -> None:
+    run("prune", "--before", "2026-11-02", "--yes", "--no-keep-totals")
+    assert one_object(run("report", "--json"))["total"]["cost_usd"] == "0.0025225"
+
+
+def test_a_dry_run_of_prune_removes_nothing(run: Run, url: str) -> None:
+    found = run("prune", "--before", "2026-12-01", "--dry-run", "--json")
+    told = one_object(found)
+    assert told["removed"] == 0
+    assert told["before"] == "2026-12-01T00:00:00Z"
+    assert told["total_before"]["cost_usd"] == SPENT
+    assert count(url) == 5
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "left"), [(True, 0, 4), (False, 1, 5)], ids=["yes", "no"]
+)
+def test_prune_asks(
+    monkeypatch: pytest.MonkeyPatch, url: str, answer: bool, code: int, left: int
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdin", Terminal("y\n" if answer else "\n"))
+    options = PruneOptions(before="2026-11-02", ledger=url)
+    assert run_prune(options, now=NOW) == code
+    assert count(url) == left
+
+
+# ----------------------------------------------------------------------------- watch
+
+
+class Clock:
+    """A time that goes on when somebody sleeps; then Ctrl-C is pressed."""
+
+    def __init__(
+        self, naps: int, *, then: Callable[[int], object] | None = None
+    ) -> None:
+        self.now = SECOND + timedelta(minutes=4)
+        self.slept: list[float] = []
+        self._naps = naps
+        self._then = then
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        if len(self.slept) == self._naps:
+            raise KeyboardInterrupt
+        self.slept.append(seconds)
+        self.now += timedelta(seconds=seconds)
+        if self._then is not None:
+            self._then(len(self.slept))
+
+
+ALL = Asked(since="2026-11-01")
+
+
+def test_watch_writes_a_line_for_each_look(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spend(_: int) -> None:
+        with Ledger(url) as ledger:
+            more = CALLS[0].replace(record_id="1" * 32, started_at=clock.now)
+            ledger.import_records([more])
+
+    clock = Clock(1, then=spend)
+    options = WatchOptions(ledger=url, asked=ALL, interval_s=60)
+    assert run_watch(options, clock=clock, sleep=clock.sleep) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    # Of five minutes: 0.0000425 + 0.00248, a fifth of it (0.0005045) a minute.
+    assert first == (
+        "2026-11-02T09:34:00Z ≥ $0.503 in 5 calls, 1 aborted, 1 from the cache; "
+        "1,001,105 tokens in (400,000 cached), 201,016 out; 1 unpriced; 1 without "
+        "usage; 1 estimated; last 5 minutes: ≥ $0.00252 in 4 calls, $0.000504 a "
+        "minute, 424 tokens a minute"
+    )
+    assert second.startswith("2026-11-02T09:35:00Z ≥ $1.00 in 6 calls")
+    assert clock.slept == [60]
+
+
+@pytest.mark.parametrize(("given", "pause"), [(None, 10), (0.5, 0.5)])
+def test_a_pipe_is_written_to_less_often(
+    url: str, given: float | None, pause: float
+) -> None:
+    clock = Clock(2)
+    options = WatchOptions(ledger=url, asked=ALL, interval_s=given, as_json=True)
+    run_watch(options, clock=clock, sleep=clock.sleep)
+    assert clock.slept == [pause, pause]
+
+
+def test_watch_looks_once_if_told_to(run: Run) -> None:
+    found = one_object(run("watch", "--once", "--json", "--since", "2026-11-01"))
+    assert found["total"]["cost_usd"] == SPENT
+    assert found["recent"]["calls"] == 0
+    assert found["recent"]["usd_per_minute"] == "0"
+    assert [group["keys"]["model"] for group in found["groups"]] == [
+        "gpt-oss-120b",
+        "qwen-3.8-27b",
+        "mine",
+    ]
+    assert [call["record_id"][0] for call in found["calls"]] == list("edcba")
+
+
+def test_a_database_that_goes_away_is_told_and_waited_for(
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = costs_watch.Looks.look
+
+    def look(self: costs_watch.Looks) -> costs_watch.Picture:
+        if len(clock.slept) == 1:
+            msg = "The ledger cannot be read: it is locked."
+            raise LedgerError(msg)
+        return real(self)
+
+    clock = Clock(2)
+    monkeypatch.setattr(costs_watch.Looks, "look", look)
+    options = WatchOptions(ledger=url, asked=ALL, interval_s=1)
+    assert run_watch(options, clock=clock, sleep=clock.sleep) == 0
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert "cannot be read" not in first + third
+    assert second.endswith("cannot be read: The ledger cannot be read: it is locked.")
+    assert "≥ $0.503" in second
+
+
+def terminal(width: int = 80, height: int = 40) -> Console:
+    return Console(
+        file=io.StringIO(),
+        force_terminal=True,
+        width=width,
+        height=height,
+        color_system=None,
+    )
+
+
+def shown(to: Console) -> str:
+    assert isinstance(to.file, io.StringIO)
+    return to.file.getvalue()
+
+
+def test_at_a_terminal_watch_draws_in_place(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to, clock = terminal(), Clock(1)
+    monkeypatch.setattr(costs_watch, "output_console", lambda: to)
+    options = WatchOptions(ledger=url, asked=ALL)
+    assert run_watch(options, clock=clock, sleep=clock.sleep) == 0
+    text = shown(to)
+    assert clock.slept == [2]
+    assert "Spent ≥ $0.503 in 5 calls, 1 aborted, 1 from the cache" in text
+    assert "In the last 5 minutes: ≥ $0.00252 in 4 calls, $0.000504 a minute" in text
+    assert "! 1 call unpriced" in text
+    assert "2026-11-01 10:00:00" in text
+    assert "Ctrl-C ends." in text
+    assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is back
+
+
+def test_a_board_cuts_what_is_too_high_and_stops_what_would_steer() -> None:
+    to = terminal(40, 5)
+    with Board(to) as board:
+        board.draw([Line(f"line {n}\x1b[2J") for n in range(9)])
+    assert "\x1b[2J" not in shown(to)
+    assert "line 0" in shown(to)
+
+
+# ------------------------------------------------------------------------- terminals
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_tables_fit_the_terminal(width: int) -> None:
+    to = terminal(width)
+    groups = group_records(CALLS, ("model", "user", "day"))
+    totals = group_records(CALLS)[0].totals
+    by = ("model", "user", "day")
+    print_sheet(to, fitting(to, *groups_sheets(groups, by, totals, with_total=True)))
+    print_sheet(to, fitting(to, *calls_sheets(CALLS)))
+    rows = shown(to).splitlines()
+    assert max(map(len, rows)) <= width
+    whole = "".join(row.strip() for row in rows)
+    assert "unknown" in whole
+
+
+def test_a_report_in_a_terminal(url: str) -> None:
+    ended = in_terminal("costs", "report", "--ledger", url)
+    assert ended.code == 0
+    assert "gpt-oss-120b" in ended.text
+    assert "≥ $0.503" in ended.text
+    assert "! 1 call unpriced" in ended.text
+
+
+def test_a_watch_in_a_terminal_ends_by_ctrl_c(url: str) -> None:
+    ended = in_terminal(
+        *("costs", "watch", "--since", "2026-11-01", "--ledger", url),
+        keys=[("Ctrl-C ends.", "\x03")],
+    )
+    assert ended.code == 0
+    assert "Spent ≥ $0.503 in 5 calls" in ended.text
+    assert "Traceback" not in ended.text
+
+
+def test_the_ledger_is_found_by_the_environment(tmp_path: Path) -> None:
+    path = tmp_path / "mine.db"
+    with Ledger(path) as ledger:
+        ledger.import_records(CALLS[:1])
+    env = {"CEREBRAS_COSTS_LEDGER": str(path)}
+    done = in_pipes("costs", "report", "--by", "user", "--csv", env=env)
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1].startswith("ann,0.5,exact,1,")
