@@ -287,6 +287,12 @@ class _Run:
         if self.call.meter is not None:
             await self.call.meter.aadmit(self.call)
 
+    def resent(self, error: CerebrasError) -> None:
+        """Note that the transport has sent the request again, at once."""
+        if self.call.meter is not None:
+            self.call.meter.resending()
+        self.retrier.resent(error)
+
     def _waited(self, since: float) -> None:
         # The limiter has a limit of its own; the call's clock stands still meanwhile.
         waited = time.monotonic() - since
@@ -557,7 +563,7 @@ def send(transport: SyncTransport, call: Call) -> Answer:
                 call.headers,
                 call.body,
                 run.limits,
-                resent=run.retrier.resent,
+                resent=run.resent,
             )
             try:
                 body = response.read()
@@ -599,7 +605,7 @@ async def asend(transport: AsyncTransport, call: Call) -> Answer:
                 call.headers,
                 call.body,
                 run.limits,
-                resent=run.retrier.resent,
+                resent=run.resent,
             )
             try:
                 body = await response.read()
@@ -836,7 +842,7 @@ def open_stream(transport: SyncTransport, call: Call) -> OpenStream:
                 call.headers,
                 call.body,
                 run.limits,
-                resent=run.retrier.resent,
+                resent=run.resent,
             )
             if not _is_stream(response.status, response.headers):
                 _refuse_unstreamed(
@@ -899,7 +905,7 @@ async def aopen_stream(transport: AsyncTransport, call: Call) -> AsyncOpenStream
                 call.headers,
                 call.body,
                 run.limits,
-                resent=run.retrier.resent,
+                resent=run.resent,
             )
             if not _is_stream(response.status, response.headers):
                 _refuse_unstreamed(

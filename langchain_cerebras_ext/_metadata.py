@@ -70,16 +70,21 @@ def to_usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
 
 def _count(values: Mapping[str, Any], key: str) -> int | None:
     value = values.get(key)
+    if value.__class__ is int:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value)
 
 
 def _details(values: Any, names: Mapping[str, str]) -> dict[str, int]:
-    if not isinstance(values, dict):
-        return {}
-    found = {names[key]: _count(values, key) for key in names if key in values}
-    return {name: count for name, count in found.items() if count is not None}
+    found: dict[str, int] = {}
+    if isinstance(values, dict):
+        for key, name in names.items():
+            count = _count(values, key)
+            if count is not None:
+                found[name] = count
+    return found
 
 
 def measured(

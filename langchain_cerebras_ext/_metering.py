@@ -54,6 +54,12 @@ class Meter(Observer, Protocol):
     async def aadmit(self, call: Call) -> None:
         """As `admit`, without blocking the event loop."""
 
+    def resending(self) -> None:
+        """Note that a request that was let pass goes once more, unasked.
+
+        The next failure that it is told of is that of the first time.
+        """
+
 
 class RunMeter(Protocol):
     """A handler's interest in one run."""

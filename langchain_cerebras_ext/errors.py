@@ -35,6 +35,8 @@
     ├── UnknownPriceError               no price is known of this model on that day
     ├── InvalidUsageError               token counts that contradict themselves
     ├── LedgerError                     a database of costs cannot be used as asked
+    ├── NoLegError                      no leg of a router can take the request
+    ├── AllLegsFailedError              every leg of a router has failed
     └── StructuredOutputError           an answer that is not the asked structure
         ├── StructuredOutputTruncatedError   cut off by a token limit
         ├── StructuredOutputRefusedError     refused or filtered
@@ -81,6 +83,7 @@ if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
 
 __all__ = [
+    "AllLegsFailedError",
     "AuthenticationError",
     "BadRequestError",
     "BudgetExceeded",
@@ -105,6 +108,7 @@ __all__ = [
     "LedgerError",
     "MissingExtraError",
     "ModelRetiredError",
+    "NoLegError",
     "NotFoundError",
     "PayloadTooLargeError",
     "PaymentRequiredError",
@@ -687,6 +691,30 @@ class InvalidUsageError(CerebrasError, ValueError):
 
 class LedgerError(CerebrasError):
     """A database of costs cannot be opened, read or written as asked."""
+
+
+class NoLegError(CerebrasError):
+    """No leg of a router can take the request; nothing was sent.
+
+    Attributes:
+        legs: What each leg lacks, as the router tells it.
+    """
+
+    legs: tuple[Any, ...] = ()
+
+
+class AllLegsFailedError(CerebrasError):
+    """Every leg of a router that was tried has failed.
+
+    The last leg's error is the cause.
+
+    Attributes:
+        legs: The tries in their order, as the router tells them.
+        errors: The error of each try.
+    """
+
+    legs: tuple[Any, ...] = ()
+    errors: tuple[BaseException, ...] = ()
 
 
 class StructuredOutputError(CerebrasError, OutputParserException):

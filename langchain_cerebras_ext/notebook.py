@@ -46,6 +46,7 @@ _REFRESH_S: Final = 0.1
 _MOST_BUSY: Final = 0.2
 """Which part of the time rendering may take: long answers are drawn less often."""
 
+_MOST_ROWS: Final = 50
 _STYLE: Final = "opacity:.7;font-size:90%"
 
 
@@ -358,17 +359,22 @@ def show_costs(
         >>> show_costs(CostTracker(), by="user")
         $0 in 0 calls; 0 tokens in, 0 out
     """
-    from langchain_cerebras_ext.costs._display import groups_html, groups_text
+    from langchain_cerebras_ext.costs._display import (
+        groups_html,
+        groups_text,
+        in_order,
+    )
     from langchain_cerebras_ext.costs.report import check_dimensions
 
     wanted = check_dimensions([by] if isinstance(by, str) else by)
-    groups, totals, series = _sums(costs, wanted, filter)
-    text = groups_text(groups, wanted, totals=totals)
+    found, totals, series = _sums(costs, wanted, filter)
+    groups = in_order(found, wanted)
+    text = groups_text(groups, wanted, totals=totals, most=_MOST_ROWS)
     if not _in_jupyter():
         sys.stdout.write(f"{text}\n")
         return
     ipython: Any = importlib.import_module("IPython.display")
-    page = groups_html(groups, wanted, totals=totals, series=series)
+    page = groups_html(groups, wanted, totals=totals, series=series, most=_MOST_ROWS)
     ipython.display({"text/html": page, "text/plain": text}, raw=True)
 
 

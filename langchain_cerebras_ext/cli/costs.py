@@ -24,6 +24,7 @@ from langchain_cerebras_ext.cli.costs_tables import (
 )
 from langchain_cerebras_ext.cli.failures import CommandError
 from langchain_cerebras_ext.cli.screen import error_console, output_console, say
+from langchain_cerebras_ext.costs._display import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,6 @@ __all__ = ["ReportOptions", "TopOptions", "open_ledger", "run_report", "run_top"
 
 VARIABLE: Final = "CEREBRAS_COSTS_LEDGER"
 DEFAULT: Final = "sqlite:///costs.db"
-_TIMES: Final = ("hour", "day", "month")
 
 
 # --------------------------------------------------------------------- what all share
@@ -146,7 +146,7 @@ def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
         raise CommandError(msg)
     with open_ledger(options.ledger) as ledger:
         totals = ledger.totals(wanted)
-        found = _in_order(ledger.report(by, wanted), by)
+        found = in_order(ledger.report(by, wanted), by)
         groups = found[: options.limit]
         if options.as_csv:
             print(csv_text(by, groups), end="")  # noqa: T201
@@ -173,13 +173,6 @@ def _check_limit(limit: int | None) -> None:
     if limit is not None and limit < 1:
         msg = f"The number of rows is {limit}. Give 1 or more."
         raise CommandError(msg)
-
-
-def _in_order(groups: Sequence[Group], by: Sequence[Dimension]) -> list[Group]:
-    """Return groups by time where they are split by time first, else dearest first."""
-    if not by or by[0] not in _TIMES:
-        return list(groups)
-    return sorted(groups, key=lambda one: one.keys[0] or "")
 
 
 def _print_report(

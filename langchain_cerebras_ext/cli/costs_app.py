@@ -62,9 +62,10 @@ BUDGET_HELP = (
     "Show what is left of the budgets that processes share, in a ledger or in Redis."
     "\n\n"
     "A budget that lives in one process alone is told by its own `status()`.\n\n"
-    "--json prints one object: store, exceeded (a number), and budgets, each with "
-    "name, per, key, window, window_start, window_end, limit, spent, reserved, "
-    "remaining, action, exceeded.\n\n"
+    "--json prints one object: store, exceeded (how many are), and budgets, each with "
+    "name, per, key, run, window, window_start, window_end, limit_usd, spent_usd, "
+    "reserved_usd, remaining_usd, assumed_usd, calls, unpriced_calls, action and "
+    "exceeded.\n\n"
     "Exit codes: 0; 1 failure or, with --check, that a budget is spent; 2 wrong use "
     "or no ledger."
 )
@@ -98,8 +99,14 @@ WATCH_HELP = (
 PROJECT_HELP = (
     "Say what a plan would cost, for several models and providers side by side.\n\n"
     "MODEL is a model's id, with its provider before it where that is not Cerebras: "
-    "openai::gpt-5-mini. A model whose price is not known is said to be so, and is "
-    "never the cheapest.\n\n"
+    "openai::gpt-5-mini. Prices of other providers need the extra `prices`, or a file "
+    "of your own (TOML or JSON: a list `prices` with provider, model, input and output "
+    "in USD per million tokens). A model whose price is not known is said to be so; "
+    "neither it nor one that is no longer served is the cheapest.\n\n"
+    "--json prints one object: cheapest, and projections, each with model, provider, "
+    "on, calls, steps, input_tokens, cached_tokens, output_tokens, total_tokens, "
+    "total, per_call, per_day, per_month, cost (by kind), price (rates, source, seen) "
+    "and notes; money is decimal strings, null where not known.\n\n"
     "Exit codes: 0, 1 if no price is known at all, 2 wrong use."
 )
 DASHBOARD_HELP = (
@@ -395,3 +402,155 @@ def watch(
             as_json=as_json,
         )
         raise typer.Exit(run_watch(options))
+
+
+@app.command(help=BUDGET_HELP)
+def budget(
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 if a budget is spent.")
+    ] = False,
+    at: Annotated[
+        float,
+        typer.Option("--at", metavar="PERCENT", help="What part of a limit is spent."),
+    ] = 100.0,
+    ledger: Ledger = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(
+            "--redis", metavar="URL", help="Look there, not into a ledger: redis://..."
+        ),
+    ] = None,
+    namespace: Annotated[
+        str, typer.Option("--namespace", help="Of the budgets in Redis.")
+    ] = "cerebras",
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Show what is left of budgets."""
+    with guard(debug=debug):
+        from langchain_cerebras_ext.cli.costs_budget import BudgetOptions, run_budget
+
+        options = BudgetOptions(
+            ledger=ledger,
+            redis=redis,
+            namespace=namespace,
+            check=check,
+            at=at,
+            as_json=as_json,
+        )
+        raise typer.Exit(run_budget(options))
+
+
+@app.command(help=PROJECT_HELP)
+def project(
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--models",
+            "-m",
+            metavar="MODEL,MODEL",
+            help="Which ones. Default: all that Cerebras serves.",
+            show_default=False,
+        ),
+    ] = None,
+    calls: Annotated[
+        int, typer.Option("--calls", "-c", help="Calls of the agent or chain.")
+    ] = 1_000,
+    steps: Annotated[
+        int, typer.Option("--steps", "-s", help="Model calls in each of them.")
+    ] = 5,
+    tokens: Annotated[
+        int, typer.Option("--tokens", "-t", help="Of a step, in and out together.")
+    ] = 5_000,
+    mix: Annotated[
+        str, typer.Option("--mix", help="The part of them that is prompt, 0 to 1.")
+    ] = "0.8",
+    input_tokens: Annotated[
+        int | None,
+        typer.Option("--input-tokens", help="Of a step, with --output-tokens."),
+    ] = None,
+    output_tokens: Annotated[
+        int | None,
+        typer.Option("--output-tokens", help="Both instead of --tokens and --mix."),
+    ] = None,
+    cached: Annotated[
+        str, typer.Option("--cached", help="The part of the prompt that is cached.")
+    ] = "0",
+    calls_per_day: Annotated[
+        int | None, typer.Option("--calls-per-day", help="Says the cost of a month.")
+    ] = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on", metavar="DATE", help="At the prices of a day. Default: today, UTC."
+        ),
+    ] = None,
+    prices: Annotated[
+        Path | None, typer.Option("--prices", metavar="FILE", help="Prices of yours.")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Say what a plan would cost."""
+    with guard(debug=debug):
+        from langchain_cerebras_ext.cli.costs_project import ProjectOptions, run_project
+
+        options = ProjectOptions(
+            models=models or (),
+            calls=calls,
+            steps=steps,
+            tokens=tokens,
+            mix=mix,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            cached=cached,
+            calls_per_day=calls_per_day,
+            on=on,
+            prices=prices,
+            as_json=as_json,
+        )
+        raise typer.Exit(run_project(options))
+
+
+@app.command(help=DASHBOARD_HELP)
+def dashboard(
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", "-p", help="0 takes a free one.")
+    ] = 8350,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="CEREBRAS_COSTS_TOKEN",
+            help="What a browser must know.",
+            show_default=False,
+        ),
+    ] = None,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in a browser.")
+    ] = False,
+    prices: Annotated[
+        Path | None, typer.Option("--prices", metavar="FILE", help="Prices of yours.")
+    ] = None,
+    ledger: Ledger = None,
+    debug: Debug = False,
+) -> None:
+    """Serve a page on what calls cost."""
+    with guard(debug=debug):
+        from langchain_cerebras_ext.cli.costs_dashboard import (
+            DashboardOptions,
+            run_dashboard,
+        )
+
+        options = DashboardOptions(
+            ledger=ledger,
+            host=host,
+            port=port,
+            token=token,
+            open_browser=open_browser,
+            prices=prices,
+        )
+        raise typer.Exit(run_dashboard(options))

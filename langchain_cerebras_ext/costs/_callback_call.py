@@ -152,8 +152,7 @@ class CallbackCall:
     def ended(self, trackers: Sequence[CostTracker], response: LLMResult) -> None:
         """Record an answer."""
         found = usage_of(response)
-        if found.cache_hit or self._info.is_ours:
-            # Ours are metered where they are sent: this one was never sent.
+        if found.cache_hit or (self._info.is_ours and not _was_sent(response)):
             self._write(trackers, "cache_hit", Tokens(found.usage), free=True)
             _say_free(response)
             return
@@ -279,6 +278,23 @@ def _was_refused(error: BaseException) -> bool:
 
 
 _REFUSED = 400
+
+
+def _was_sent(response: LLMResult) -> bool:
+    """Whether a model of ours has asked the service: its answers say so themselves.
+
+    They are metered where they are sent; this is for those that slip through, and for
+    old caches, whose answers have no metadata.
+    """
+    return any(
+        "model_provider" in place
+        for generations in response.generations
+        for generation in generations
+        for place in (
+            generation.generation_info or {},
+            getattr(getattr(generation, "message", None), "response_metadata", {}),
+        )
+    )
 
 
 def _say_free(response: LLMResult) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "format_usd",
     "groups_html",
     "groups_text",
+    "in_order",
     "is_lower_bound",
     "key_label",
     "spend_curve",
@@ -45,6 +46,7 @@ UNKNOWN: Final = "unknown"
 
 _EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 _FIGURES: Final = Context(prec=3, rounding=ROUND_HALF_EVEN)
+_TIMES: Final = ("hour", "day", "month")
 _MOST_ROWS: Final = 12
 _ACCENT: Final = "#f05a28"
 """Seen well on white and on black; text has the page's own colour."""
@@ -204,7 +206,11 @@ def tracker_text(
 
 
 def groups_text(
-    groups: Sequence[Group], by: Sequence[str], *, totals: Totals | None = None
+    groups: Sequence[Group],
+    by: Sequence[str],
+    *,
+    totals: Totals | None = None,
+    most: int = _MOST_ROWS,
 ) -> str:
     """Return groups as a table of text, with the whole above and doubts below.
 
@@ -212,6 +218,7 @@ def groups_text(
         groups: The rows, in their order.
         by: The dimensions that they are split by.
         totals: The whole; nothing is said of it where it is `None`.
+        most: How many rows there are at most.
     """
     lines: list[str] = []
     if totals is not None:
@@ -219,7 +226,7 @@ def groups_text(
         more = f"; cache saved {format_usd(saved)}" if saved else ""
         lines.append(total_line(totals) + more)
     if groups and by:
-        rows, rest = _shortened(groups, by)
+        rows, rest = _shortened(groups, by, most)
         table = [_head(by), *(_cells(one, by) for one in rows)]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines += [_line(row, widths, len(by)) for row in table]
@@ -258,18 +265,25 @@ def _by_cost(groups: Iterable[Group]) -> list[Group]:
 
 
 def _shortened(
-    groups: Sequence[Group], by: Sequence[str]
+    groups: Sequence[Group], by: Sequence[str], most: int
 ) -> tuple[Sequence[Group], str]:
     """Return the rows to show, and what to say of the others."""
-    if len(groups) <= _MOST_ROWS:
+    if len(groups) <= most:
         return groups, ""
     rest = Totals()
-    for group in groups[_MOST_ROWS:]:
+    for group in groups[most:]:
         rest.merge(group.totals)
-    told = f"and {len(groups) - _MOST_ROWS:,} more"
+    told = f"and {len(groups) - most:,} more"
     if "tag" in by:  # a call with several tags is in several rows
-        return groups[:_MOST_ROWS], told
-    return groups[:_MOST_ROWS], f"{told}: {format_total(rest)}"
+        return groups[:most], told
+    return groups[:most], f"{told}: {format_total(rest)}"
+
+
+def in_order(groups: Iterable[Group], by: Sequence[str]) -> list[Group]:
+    """Return groups by time where they are split by time first, else as they are."""
+    if not by or by[0] not in _TIMES:
+        return list(groups)
+    return sorted(groups, key=lambda one: one.keys[0] or "")
 
 
 # ----------------------------------------------------------------------------- chart
@@ -379,6 +393,7 @@ def groups_html(
     *,
     totals: Totals | None = None,
     series: Series = (),
+    most: int = _MOST_ROWS,
 ) -> str:
     """Return groups as HTML, in the manner of `tracker_html`.
 
@@ -387,12 +402,13 @@ def groups_html(
         by: The dimensions that they are split by.
         totals: The whole; nothing is said of it where it is `None`.
         series: Times and costs for a chart; none draws none.
+        most: How many rows there are at most.
     """
     parts: list[str] = []
     if totals is not None:
         parts += [_total_html(totals), _chart(series)]
     if groups and by:
-        parts.append(_table_html(groups, by))
+        parts.append(_table_html(groups, by, most))
     if totals is not None:
         parts += [
             f'<div style="margin-top:.3em"><b>!</b> {html.escape(told)}</div>'
@@ -417,14 +433,14 @@ _NAME: Final = f"{_CELL}text-align:left;word-break:break-word;max-width:24em"
 _FIGURE: Final = f"{_CELL}text-align:right;white-space:nowrap"
 
 
-def _table_html(groups: Sequence[Group], by: Sequence[str]) -> str:
-    rows, rest = _shortened(groups, by)
-    most = max((one.totals.cost for one in rows), default=Decimal(0))
+def _table_html(groups: Sequence[Group], by: Sequence[str], most: int) -> str:
+    rows, rest = _shortened(groups, by, most)
+    dearest = max((one.totals.cost for one in rows), default=Decimal(0))
     head = "".join(
         f'<th style="{_NAME if at < len(by) else _FIGURE}">{html.escape(title)}</th>'
         for at, title in enumerate(_head(by))
     )
-    body = "".join(_row_html(one, by, most) for one in rows)
+    body = "".join(_row_html(one, by, dearest) for one in rows)
     more = (
         f'<tr><td colspan="{len(by) + 5}" style="{_NAME}">{html.escape(rest)}</td></tr>'
         if rest
@@ -439,12 +455,12 @@ def _table_html(groups: Sequence[Group], by: Sequence[str]) -> str:
     )
 
 
-def _row_html(group: Group, by: Sequence[str], most: Decimal) -> str:
+def _row_html(group: Group, by: Sequence[str], dearest: Decimal) -> str:
     cells = "".join(
         f'<td style="{_NAME if at < len(by) else _FIGURE}">{html.escape(cell)}</td>'
         for at, cell in enumerate(_cells(group, by))
     )
-    width = round(100 * group.totals.cost / most) if most else 0
+    width = round(100 * group.totals.cost / dearest) if dearest else 0
     # A share that is too small to see is not nothing.
     size = f"max({width}px,1px)" if group.totals.cost else "0"
     return (

@@ -165,6 +165,8 @@ class CallMeter:
         "_holds",
         "_infos",
         "_model",
+        "_owed",
+        "_resending",
         "_row",
         "_sent",
         "_spent",
@@ -182,6 +184,8 @@ class CallMeter:
         self._spent: Decimal | None = None
         self._row: PriceRow | None = None
         self._sent = False
+        self._resending = False
+        self._owed = _ZERO
 
     @property
     def cost_usd(self) -> str | None:
@@ -263,8 +267,13 @@ class CallMeter:
 
     def _settle(self, cost: Cost | None) -> None:
         holds, self._holds = self._holds, []
+        owed, self._owed = self._owed, _ZERO
         for hold in holds:
-            hold.settle(None if cost is None else cost.total)
+            hold.settle(None if cost is None else add_usd(owed, cost.total))
+
+    def resending(self) -> None:
+        """Note that the same request goes once more: what is reserved is for both."""
+        self._resending = True
 
     # ------------------------------------------------------------- what is told
 
@@ -272,14 +281,19 @@ class CallMeter:
         """Note when the call began and at which price."""
         self._began = datetime.now(UTC)
         self._model = record.model or ""
-        self._row = find_price(PROVIDER, self._model, self._began, self._trackers)
+        try:
+            self._row = find_price(PROVIDER, self._model, self._began, self._trackers)
+        except Exception:  # noqa: BLE001 - the call is recorded as unpriced
+            _log.exception("the price of %s cannot be looked up", self._model)
 
     def retried(self, state: object, record: CallRecord, failed: FailedAttempt) -> None:
         """Record a try that failed, if it may have been billed."""
         del state
-        sent, self._sent = self._sent, False
+        again, self._resending = self._resending, False
+        sent, self._sent = self._sent, again
         if not sent or failed.billed is False:
-            self._release()
+            if not again:
+                self._release()
             return
         tokens = (
             Tokens(failed.usage)
@@ -290,6 +304,7 @@ class CallMeter:
             record,
             tokens,
             "retried",
+            settle=not again,
             error_type=failed.error_type,
             attempts=len(record.failed),
             duration_s=failed.elapsed_s,
@@ -298,6 +313,14 @@ class CallMeter:
     def ended(self, state: object, record: CallRecord) -> None:
         """Record the call, whatever its end was."""
         del state
+        try:
+            self._end(record)
+        finally:
+            self._settle(None)  # where it was not done
+            for info in self._infos:
+                info.tracker.forget(info)
+
+    def _end(self, record: CallRecord) -> None:
         error = record.error
         outcome: Outcome = (
             "ok" if error is None else "aborted" if record.abandoned else "failed"
@@ -305,7 +328,13 @@ class CallMeter:
         usage = to_usage_metadata(record.usage)
         if usage is None and isinstance(error, CerebrasError):
             usage = error.partial_usage
-        tokens = self._tokens(record, usage, error)
+        if usage is not None and not (usage["input_tokens"] or usage["output_tokens"]):
+            usage = None  # no prompt is empty: this is no count
+        try:
+            tokens = self._tokens(record, usage, error)
+        except Exception:  # noqa: BLE001 - a call is recorded whatever is not known
+            _log.exception("the tokens of a call cannot be counted")
+            tokens = Tokens(None, ("no_usage",))
         timings = measured(
             elapsed_s=record.elapsed_s,
             first_token_s=record.first_token_s,
@@ -326,8 +355,6 @@ class CallMeter:
             request_id=record.request_id or record.response_id,
             service_tier=record.service_tier,
         )
-        for info in self._infos:
-            info.tracker.forget(info)
 
     def _tokens(
         self,
@@ -360,12 +387,21 @@ class CallMeter:
         return self._context
 
     def _write(
-        self, record: CallRecord, tokens: Tokens, outcome: Outcome, **more: Any
+        self,
+        record: CallRecord,
+        tokens: Tokens,
+        outcome: Outcome,
+        *,
+        settle: bool = True,
+        **more: Any,
     ) -> None:
         counts, cost, flags = priced(tokens, self._row)
         if cost is not None:
             self._spent = add_usd(self._spent or _ZERO, cost.total)
-        self._settle(cost)
+        if settle:
+            self._settle(cost)
+        elif cost is not None:
+            self._owed = add_usd(self._owed, cost.total)
         info, context = self._infos[0], self._who()
         row = UsageRecord(
             started_at=self._began,

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import threading
+import os
 import weakref
-from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from langchain_cerebras_ext.costs._ledger.place import find_place
 from langchain_cerebras_ext.costs.report import Filter, Group, Totals
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, LedgerError
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from decimal import Decimal
 
     from sqlalchemy import Engine
+    from sqlalchemy.exc import SQLAlchemyError
 
+    from langchain_cerebras_ext.costs._ledger.place import Place
     from langchain_cerebras_ext.costs._ledger.queries import Asked
+    from langchain_cerebras_ext.costs._ledger.writer import Writer
     from langchain_cerebras_ext.costs.records import UsageRecord
 
 __all__ = ["KindsGroup", "Ledger", "LedgerStatus", "PercentileGroup"]
@@ -97,9 +99,47 @@ class LedgerStatus(NamedTuple):
 class Ledger:
     """Usage records in a database: SQLite by default, PostgreSQL where machines share.
 
+    `add` puts a record into a queue; one thread writes batches. While the database
+    cannot be written (locked, full, gone) calls go on: each batch goes to a spool file
+    instead, or stays in memory where that fails as well, one warning says so, and all
+    of it is written when the database is back, or by the next process that opens it.
+    Records are known by `record_id`: the same one twice is written once.
+
+    A process that is killed loses at most what waited for the next batch. With
+    `batch_size=1` or `flush_interval_s=0` nothing: then `add` returns when the record
+    is committed and on the disk, and takes as long as that.
+
+    A database may be shared by any number of threads and processes; a SQLite file must
+    be on a local disk. A forked child begins with an empty queue; pickled is the URL,
+    with its password.
+
+    ```python
+    from langchain_cerebras_ext.costs import Ledger
+
+    with Ledger("sqlite:///costs.db") as ledger:
+        for group in ledger.report(by=("model", "day")):
+            print(group.keys, group.totals.cost)
+    ```
+
     Args:
-        url: `sqlite:///costs.db`, a file's path, or
-            `postgresql+psycopg://user:password@host/database`.
+        url: `sqlite:///costs.db` (below the working directory, or
+            `sqlite:////absolute/costs.db`), a file's path, `sqlite://` for one in
+            memory, or `postgresql+psycopg://user:password@host/database`.
+        batch_size: As soon as so many records wait they are written.
+        flush_interval_s: So many seconds a record waits at most.
+        max_buffered: So many records are kept in memory at most.
+        spool: How the names of spool files begin; by default `costs.db.spool` beside
+            the database, or in the user's cache folder for a server.
+        create: Whether to make the database if there is none.
+        busy_timeout_s: How long the writer waits for another's lock, and for a server
+            that does not answer.
+
+    Raises:
+        CerebrasConfigurationError: An argument is wrong.
+        MissingExtraError: SQLAlchemy or the database's driver is not installed.
+        LedgerError: What is there is not a ledger, or of a newer version, or nothing
+            can be there. A server that cannot be reached, or a file that is locked, is
+            no error but an outage as above.
     """
 
     def __init__(
@@ -113,18 +153,63 @@ class Ledger:
         create: bool = True,
         busy_timeout_s: float = 5.0,
     ) -> None:
-        self._place = find_place(url)
-        from langchain_cerebras_ext.costs._ledger.engine import make_engine
+        _check("batch_size", batch_size, 1)
+        _check("flush_interval_s", flush_interval_s, 0)
+        _check("max_buffered", max_buffered, 0)
+        _check("busy_timeout_s", busy_timeout_s, 0)
+        self._place = place = find_place(url)
+        self._options = {
+            "batch_size": batch_size,
+            "flush_interval_s": flush_interval_s,
+            "max_buffered": max_buffered,
+            "spool": spool,
+            "create": create,
+            "busy_timeout_s": busy_timeout_s,
+        }
+        from langchain_cerebras_ext.costs._ledger.spool import Spool
         from langchain_cerebras_ext.costs._ledger.store import Store
+        from langchain_cerebras_ext.costs._ledger.writer import Writer
 
-        self._engine = make_engine(self._place, durable=False, wait_s=busy_timeout_s)
-        self._store = Store(self._engine, self._place)
-        self._store.open(create=create)
-        self._queue: deque[UsageRecord] = deque()
-        self._write_lock = threading.RLock()
-        self._batch_size = batch_size
-        self._written = 0
-        weakref.finalize(self, _drain, self._queue, self._store, self._write_lock)
+        durable = batch_size <= 1 or flush_interval_s <= 0
+        self._store = Store(place, durable=durable, wait_s=busy_timeout_s)
+        self._writer = Writer(
+            self._store,
+            Spool(place.spool if spool is None else Path(spool).absolute()),
+            batch_size=batch_size,
+            interval_s=flush_interval_s,
+            max_buffered=max_buffered,
+            create=create,
+        )
+        self._open(create=create)
+        #: Nothing between the caller and the queue.
+        self.add: Callable[[UsageRecord], None] = self._writer.add
+        _writers.add(self._writer)
+        # At exit, too, and when nobody has the ledger any more.
+        self._finalizer = weakref.finalize(self, self._writer.close)
+
+    def _open(self, *, create: bool) -> None:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            self._store.open(create=create)
+        except SQLAlchemyError as error:
+            if not _may_pass(error, self._place):
+                raise self._error(error) from error
+            self._writer.mark_down(error)
+
+    def _error(self, error: Exception) -> LedgerError:
+        from langchain_cerebras_ext.costs._ledger.writer import told
+
+        msg = (
+            f"The ledger at {self.url} cannot be used: {told(self._store, error)} "
+            "Check that it is there, is a ledger, and may be read and written."
+        )
+        return LedgerError(msg)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by URL and options; what is queued stays here."""
+        url = self._place.url
+        return (_reopen, (url, self._options))
 
     @property
     def url(self) -> str:
@@ -134,7 +219,7 @@ class Ledger:
     @property
     def engine(self) -> Engine:
         """The SQLAlchemy engine. A transaction on SQLite begins with the write lock."""
-        return self._engine
+        return self._store.engine
 
     def __repr__(self) -> str:
         """Name the place, without its password."""
@@ -142,34 +227,43 @@ class Ledger:
 
     def status(self) -> LedgerStatus:
         """Return how it is doing."""
+        writer = self._writer
         return LedgerStatus(
             self.url,
-            is_up=True,
-            error=None,
-            buffered=len(self._queue),
-            spooled=0,
-            written=self._written,
-            replayed=0,
-            rejected=0,
-            dropped=0,
-            spool=None,
+            is_up=writer.error is None,
+            error=writer.error,
+            buffered=writer.buffered,
+            spooled=writer.spooled,
+            written=writer.written,
+            replayed=writer.replayed,
+            rejected=writer.rejected,
+            dropped=writer.dropped,
+            spool=None if writer.spool_path is None else str(writer.spool_path),
         )
 
-    def add(self, record: UsageRecord) -> None:
-        """Take a record in; it is written soon, by another thread."""
-        self._queue.append(record)
-        if len(self._queue) >= self._batch_size:
-            self.flush()
+    if TYPE_CHECKING:
 
-    def flush(self, timeout_s: float | None = None) -> bool:  # noqa: ARG002
-        """Write what is buffered; returns whether the database has all of it."""
-        self._written += _drain(self._queue, self._store, self._write_lock)
-        return True
+        def add(self, record: UsageRecord) -> None:
+            """Take a record in; it is written soon, by another thread.
+
+            Quick, safe in any thread, and never raises for the database's troubles.
+            """
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Write what waits; returns whether the database has all of it.
+
+        Args:
+            timeout_s: How long to wait for a batch that is being written; then it may
+                take as long as the database does.
+        """
+        return self._writer.flush(timeout_s)
 
     def close(self) -> None:
-        """Write what is buffered and let go of the database."""
-        self.flush()
-        self._engine.dispose()
+        """Write what waits, to the database or the spool, and let go of both.
+
+        Records that are added afterwards are written at once, each by itself.
+        """
+        self._writer.close()
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -230,9 +324,7 @@ class Ledger:
             LedgerError: The database cannot be read.
         """
         asked = self._asked((), filter)
-        pages = self._ask(
-            lambda: asked.records(limit=limit, newest_first=newest_first)
-        )
+        pages = self._ask(lambda: asked.records(limit=limit, newest_first=newest_first))
         while True:
             record = self._ask(lambda: next(pages, None), flush=False)
             if record is None:
@@ -315,14 +407,18 @@ class Ledger:
 
     def _ask(self, question: Callable[[], T], *, flush: bool = True) -> T:
         """Return an answer, with what was added so far."""
+        from sqlalchemy.exc import SQLAlchemyError
+
         if flush:
             self.flush()
-        return question()
+        try:
+            return question()
+        except SQLAlchemyError as error:
+            raise self._error(error) from error
 
     def revision(self) -> int:
         """Return a number that grows with every change."""
-        self.flush()
-        return self._store.revision()
+        return self._ask(self._store.revision)
 
     def export(
         self,
@@ -341,7 +437,7 @@ class Ledger:
         if isinstance(source, str):
             raise NotImplementedError
         records: Any = source
-        return int(self._store.append(list(records)).new)
+        return self._store.append(list(records)).new
 
     def merge(self, other: Ledger | str | os.PathLike[str]) -> int:
         """Take all records of another ledger in; returns how many were new."""
@@ -355,10 +451,32 @@ class Ledger:
         raise NotImplementedError
 
 
-def _drain(queue: deque[UsageRecord], store: Any, lock: Any) -> int:
-    written = 0
-    with lock:
-        while queue:
-            batch = [queue.popleft() for _ in range(min(len(queue), 1_000))]
-            written += store.append(batch).new
-    return written
+def _check(name: str, value: float, least: int) -> None:
+    if value < least:
+        msg = f"{name}={value} is too small; take {least} or more."
+        raise CerebrasConfigurationError(msg)
+
+
+def _may_pass(error: SQLAlchemyError, place: Place) -> bool:
+    """Whether it is an outage rather than a mistake."""
+    from sqlalchemy.exc import OperationalError
+
+    if not isinstance(error, OperationalError):
+        return False
+    return not place.is_sqlite or "locked" in str(error.orig)
+
+
+def _reopen(url: str, options: dict[str, Any]) -> Ledger:
+    return Ledger(url, **options)
+
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for writer in _writers:
+        writer.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import UTC, datetime
 from decimal import Decimal  # noqa: TC003
+from secrets import token_hex
 from typing import Any, Literal, Self, cast
 
 import msgspec
@@ -31,6 +31,10 @@ say how many tokens it counted; without `estimated`, nobody knows.
 
 OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "aborted", "cache_hit", "retried")
 FLAGS: tuple[Flag, ...] = ("unpriced", "estimated", "no_usage")
+
+
+def _new_id() -> str:
+    return token_hex(16)
 
 
 class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -79,7 +83,7 @@ class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     started_at: datetime
     model: str
-    record_id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+    record_id: str = msgspec.field(default_factory=_new_id)
     provider: str = "cerebras"
     model_served: str | None = None
     operation: str = "chat"

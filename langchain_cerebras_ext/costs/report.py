@@ -106,9 +106,11 @@ class Totals(msgspec.Struct, kw_only=True):
             self.cached_input_tokens += record.cached_input_tokens or 0
             self.output_tokens += record.output_tokens or 0
             self.reasoning_tokens += record.reasoning_tokens or 0
-        if record.cost is not None:
-            self.cost = add_usd(self.cost, record.cost.total)
-            self.cache_savings = add_usd(self.cache_savings, record.cost.cache_savings)
+        cost = record.cost
+        if cost is not None:
+            self.cost = add_usd(self.cost, cost.total)
+            if cost.cache_savings:
+                self.cache_savings = add_usd(self.cache_savings, cost.cache_savings)
 
     def merge(self, other: Totals) -> None:
         """Take other totals in."""

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
-from msgspec.structs import replace
 
 from langchain_cerebras_ext import _metering
 from langchain_cerebras_ext.costs._callback_call import CallbackCall, is_ours
@@ -86,7 +85,8 @@ class RunInfo:
         self.run_id = run_id
         self.run = str(run_id)
         self.parent = None if parent_run_id is None else str(parent_run_id)
-        self.trace = str(tracker.root_of(run_id, parent_run_id))
+        root = tracker.root_of(run_id, parent_run_id)
+        self.trace = self.run if root == run_id else str(root)
         self.tags = tags
         self.metadata = metadata
         self.is_ours = is_ours(metadata)
@@ -190,8 +190,7 @@ class CostTracker(BaseCallbackHandler):
         self._lock = threading.Lock()
         self._fresh: list[UsageRecord] = []
         self._records: deque[UsageRecord] = deque(maxlen=max_records)
-        self._totals = Totals()
-        self._by: dict[str, dict[str | None, Totals]] = {name: {} for name in _BY}
+        self._by: dict[tuple[Sequence[str | None], ...], Totals] = {}
         self._last: UsageRecord | None = None
         self._open: dict[UUID, RunInfo] = {}
         self._roots: dict[UUID, UUID] = {}
@@ -233,9 +232,12 @@ class CostTracker(BaseCallbackHandler):
     @property
     def totals(self) -> Totals:
         """What all calls used and cost, with what is uncertain of it."""
+        found = Totals()
         with self._lock:
             self._fold()
-            return replace(self._totals)
+            for totals in self._by.values():
+                found.merge(totals)
+        return found
 
     def get_total_cost(self) -> Decimal:
         """Return what all calls cost, in USD, as far as it is known.
@@ -280,7 +282,7 @@ class CostTracker(BaseCallbackHandler):
         return len(self._open)
 
     def by(self, dimension: Dimension) -> dict[str | None, Totals]:
-        """Return totals for each model, provider, user, session, tag, node or arm.
+        """Return totals for each model, provider, user, tag, node or arm.
 
         Raises:
             CerebrasConfigurationError: It is none of these.
@@ -288,10 +290,15 @@ class CostTracker(BaseCallbackHandler):
         if dimension not in _BY:
             msg = f"by({dimension!r}) is unknown; take one of {', '.join(_BY)}."
             raise CerebrasConfigurationError(msg)
+        place = _BY.index(dimension)
+        found: dict[str | None, Totals] = {}
         with self._lock:
             self._fold()
-            held = self._by[dimension]
-            return {key: replace(held[key]) for key in held}
+            for values, totals in self._by.items():
+                for key in values[place]:
+                    held = found.setdefault(key, Totals())
+                    held.merge(totals)
+        return found
 
     @property
     def by_model(self) -> dict[str | None, Totals]:
@@ -338,13 +345,12 @@ class CostTracker(BaseCallbackHandler):
         fresh, self._fresh = self._fresh, []
         for record in fresh:
             self._records.append(record)
-            self._totals.add(record)
-            for name, held in self._by.items():
-                for key in READERS[name](record):
-                    totals = held.get(key)
-                    if totals is None:
-                        totals = held[key] = Totals()
-                    totals.add(record)
+            # One sum for each combination: what is asked of it comes later.
+            key = tuple(READERS[name](record) for name in _BY)
+            totals = self._by.get(key)
+            if totals is None:
+                totals = self._by[key] = Totals()
+            totals.add(record)
 
     # ---------------------------------------------------------------- what is told
 
@@ -590,7 +596,8 @@ class CostTracker(BaseCallbackHandler):
         return plot_costs(self.records, by=by)
 
 
-_BY: tuple[str, ...] = ("model", "provider", "user", "session", "tag", "node", "arm")
+# Sessions are too many to keep a sum of each for ever; a ledger has them.
+_BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
 
 
 def attach_tracker(model: Any) -> None:

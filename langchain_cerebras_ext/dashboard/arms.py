@@ -26,12 +26,12 @@ class Mean(NamedTuple):
     """What a call costs.
 
     Attributes:
-        count: Calls that it is the mean of.
+        calls: Calls that it is the mean of.
         mean: USD; `None` if there is no call.
         variance: Of one call; `None` below two.
     """
 
-    count: int
+    calls: int
     mean: Decimal | None = None
     variance: Decimal | None = None
 
@@ -51,9 +51,9 @@ class Mean(NamedTuple):
     @property
     def interval(self) -> tuple[Decimal, Decimal] | None:
         """Where the true mean is, in 95 of 100 cases; `None` with too few calls."""
-        if self.mean is None or self.variance is None or self.count < ENOUGH:
+        if self.mean is None or self.variance is None or self.calls < ENOUGH:
             return None
-        half = _Z * (self.variance / self.count).sqrt()
+        half = _Z * (self.variance / self.calls).sqrt()
         return max(Decimal(0), self.mean - half), self.mean + half
 
 
@@ -79,12 +79,12 @@ class Share(NamedTuple):
 
 def compare_costs(name: str, mean: Mean, other: str, base: Mean) -> str:
     """Say in words whether calls of one arm cost more than those of another."""
-    if mean.count < ENOUGH or base.count < ENOUGH:
-        return _too_few("cost", name, mean.count, other, base.count)
+    if mean.calls < ENOUGH or base.calls < ENOUGH:
+        return _too_few("cost", name, mean.calls, other, base.calls)
     if mean.mean is None or base.mean is None or not base.mean:
         return f"A call of {other} costs nothing, so no ratio can be given."
-    spread = (mean.variance or Decimal(0)) / mean.count
-    spread += (base.variance or Decimal(0)) / base.count
+    spread = (mean.variance or Decimal(0)) / mean.calls
+    spread += (base.variance or Decimal(0)) / base.calls
     half = _Z * spread.sqrt()
     change = mean.mean - base.mean
     low, high = (100 * (change + end) / base.mean for end in (-half, half))

@@ -187,9 +187,11 @@ class Reader:
     def latency(self, view: View) -> dict[str, Any]:
         """Percentiles of what was timed, by model or by arm; the most called first."""
         found = self._timings(view.filter, view.options.by)
-        rows = [{"key": key, **timings} for key, timings in found.items()]
-        rows.sort(key=lambda row: (-row["duration_s"]["calls"], row["key"] or ""))
-        return {"by": view.options.by, "rows": rows[: view.options.limit]}
+        keys = sorted(
+            found, key=lambda key: (-found[key]["duration_s"]["calls"], key or "")
+        )
+        rows = [{"key": key, **found[key]} for key in keys[: view.options.limit]]
+        return {"by": view.options.by, "rows": rows}
 
     def _timings(self, wanted: Filter, by: str) -> dict[str | None, dict[str, Any]]:
         found: dict[str | None, dict[str, Any]] = {}
@@ -197,7 +199,7 @@ class Reader:
             for group in self.ledger.percentiles(field, (by,), wanted):
                 values = dict(zip(("p50", "p95", "p99"), group.values, strict=True))
                 of_key = found.setdefault(
-                    group.keys[0], {name: _UNTIMED for name in TIMINGS}
+                    group.keys[0], dict.fromkeys(TIMINGS, _UNTIMED)
                 )
                 of_key[field] = {"calls": group.count, **values}
         return found
@@ -205,7 +207,7 @@ class Reader:
     # ----------------------------------------------------------------------- arms
 
     def arms(self, view: View) -> dict[str, Any]:
-        """Arms of experiments: what a call costs, how long it takes, how often fails."""
+        """Arms of experiments: cost per call, times, failures."""
         groups = [
             group
             for group in self.ledger.report(("arm",), view.filter)
@@ -432,7 +434,7 @@ def _bucket_names(
         # A range of days shows all its days, whenever the calls were.
         start = min(start, view.since)
         end = max(end, view.now)
-    names = []
+    names: list[str] = []
     time = start
     while time <= end and len(names) < _BUCKETS_MAX:
         names.append(_bucket_name(time, bucket))
@@ -472,12 +474,12 @@ def _arm_json(
     totals = group.totals
     between = mean.interval
     failed = Share(totals.failed, totals.calls).interval
-    timed = timings or {name: _UNTIMED for name in TIMINGS}
+    timed = timings or dict.fromkeys(TIMINGS, _UNTIMED)
     return {
         "arm": group.keys[0],
         **totals_json(totals),
         "mean": None if mean.mean is None else money(mean.mean),
-        "mean_of": mean.count,
+        "mean_of": mean.calls,
         "low": None if between is None else money(between[0]),
         "high": None if between is None else money(between[1]),
         "failed_low": None if failed is None else f"{100 * failed[0]:.1f}",
@@ -500,8 +502,8 @@ def _arm_words(shown: list[Group], means: list[Mean], found: int) -> list[str]:
         words.append(compare_shares(names[at], shares[at], names[0], shares[0]))
     if any(group.totals.calls > SAMPLE for group in shown):
         words.append(
-            f"Mean costs and their intervals are of the newest {SAMPLE:,} calls of each "
-            "arm whose cost is known."
+            f"Mean costs and their intervals are of the newest {SAMPLE:,} calls of "
+            "each arm whose cost is known."
         )
     else:
         words.append("Mean costs are of the calls whose cost is known.")
@@ -539,10 +541,11 @@ def _doubt(totals: Totals) -> str:
 
 
 def _whatif_words(totals: Totals) -> list[str]:
-    words = [
+    told = (
         "The same token counts at today's list prices. Another model would count and "
         "write other tokens, and may not cache the same prompts."
-    ]
+    )
+    words = [told]
     if totals.unpriced_calls:
         words.append(
             f"The tokens of {totals.unpriced_calls:,} calls without a known price are "

@@ -66,7 +66,7 @@ class QueryError(ValueError):
         name: The parameter's name.
     """
 
-    def __init__(self, name: str, message: str) -> None:
+    def __init__(self, message: str, name: str) -> None:
         super().__init__(message)
         self.name = name
 
@@ -161,13 +161,13 @@ def read_view(
     for name, value in pairs:
         if name not in known:
             msg = f"{_show(name)} is unknown; take one of {', '.join(known)}."
-            raise QueryError(name[:_SHOWN], msg)
+            raise QueryError(msg, name[:_SHOWN])
         if len(value) > LENGTH_MAX or "\0" in value:
             msg = (
                 f"{name} has a value that is not valid; it must have at most "
                 f"{LENGTH_MAX} characters and no null character."
             )
-            raise QueryError(name, msg)
+            raise QueryError(msg, name)
         values.setdefault(name, []).append(value)
     chosen = _read_choices(values)
     span, since, until = _read_times(values, now)
@@ -189,7 +189,7 @@ def _read_choices(values: dict[str, list[str]]) -> dict[str, tuple[str | None, .
     for name in unknown:
         if name not in SPLITS:
             msg = f"no={_show(name)} is unknown; take one of {', '.join(SPLITS)}."
-            raise QueryError("no", msg)
+            raise QueryError(msg, "no")
     chosen: dict[str, tuple[str | None, ...]] = {}
     for name in SPLITS:
         found: list[str | None] = [*dict.fromkeys(values.get(name, ()))]
@@ -197,7 +197,7 @@ def _read_choices(values: dict[str, list[str]]) -> dict[str, tuple[str | None, .
             found.append(None)
         if len(found) > VALUES_MAX:
             msg = f"{name} is given {len(found)} times; at most {VALUES_MAX} are taken."
-            raise QueryError(name, msg)
+            raise QueryError(msg, name)
         if found:
             chosen[name] = tuple(found)
     for outcome in chosen.get("outcome", ()):
@@ -206,7 +206,7 @@ def _read_choices(values: dict[str, list[str]]) -> dict[str, tuple[str | None, .
                 f"outcome={_show(outcome or '')} is unknown; take one of "
                 f"{', '.join(OUTCOMES)}."
             )
-            raise QueryError("outcome", msg)
+            raise QueryError(msg, "outcome")
     return chosen
 
 
@@ -222,15 +222,15 @@ def _read_times(
     span = _last(values, "range") or ("custom" if custom else DEFAULT_RANGE)
     if span not in RANGES:
         msg = f"range={_show(span)} is unknown; take one of {', '.join(RANGES)}."
-        raise QueryError("range", msg)
+        raise QueryError(msg, "range")
     if span != "custom":
         if custom:
             msg = f"since and until go with range=custom, not with range={span}."
-            raise QueryError("range", msg)
+            raise QueryError(msg, "range")
         return span, _since(span, now), None
     if since is not None and until is not None and since >= until:
         msg = f"since={since.isoformat()} must be before until={until.isoformat()}."
-        raise QueryError("since", msg)
+        raise QueryError(msg, "since")
     return span, since, until
 
 
@@ -263,7 +263,7 @@ def _read_time(values: dict[str, list[str]], name: str) -> datetime | None:
             f"{name}={_show(text)} is no time; give it as 2026-11-21 or "
             "2026-11-21T16:30, in UTC unless it has an offset."
         )
-        raise QueryError(name, msg) from None
+        raise QueryError(msg, name) from None
 
 
 # --------------------------------------------------------------------------- options
@@ -297,7 +297,7 @@ def _choice(name: str, text: str) -> str:
     choices = _CHOICES[name]
     if text not in choices:
         msg = f"{name}={_show(text)} is unknown; take one of {', '.join(choices)}."
-        raise QueryError(name, msg)
+        raise QueryError(msg, name)
     return text
 
 
@@ -307,7 +307,7 @@ def _number(name: str, text: str) -> int:
     plain = text.isascii() and text.isdecimal() and len(text) <= len(str(high))
     if not plain or not low <= int(text) <= high:
         msg = f"{name}={_show(text)} is not valid; give a number from {low} to {high}."
-        raise QueryError(name, msg)
+        raise QueryError(msg, name)
     return int(text)
 
 

@@ -53,6 +53,7 @@ LAYERS = [
     "chat_models",
     "llms",
     "_register",
+    "routing",
     "__init__",
     # Shells, and what they share.
     "_otel",
@@ -197,7 +198,7 @@ ONLY_IN = {
     "matplotlib": {"costs"},
     "pyarrow": {"costs"},
     "langgraph": {"cli"},
-    "langchain": {"_register", "cli"},
+    "langchain": {"_register", "cli", "routing"},
 }
 
 

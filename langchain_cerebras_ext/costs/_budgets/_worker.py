@@ -129,6 +129,16 @@ class Worker:
             finally:
                 self._working.release()
 
+    def say_what_is_lost(self) -> None:
+        """Say what the store has not taken, since the program ends."""
+        if self._late:
+            _log.error(
+                "The budgets' store at %s has not taken the ends of %d calls; they "
+                "will count with what they had reserved.",
+                self.place,
+                len(self._late),
+            )
+
     def _put(self, job: Job) -> None:
         self._queue.put(job)
         if self._thread is None:
@@ -198,7 +208,8 @@ class Worker:
         jobs = [*self._late, *(job for job in jobs if _is_wanted(job))]
         self._late.clear()
         if self._is_down():
-            self._fail(jobs, self._away("It was not to be reached a moment ago."))
+            error = self._away("it was not to be reached a moment ago.")
+            self._fail(jobs, error, tried=False)
             return
         by_clock: dict[int, list[Job]] = {}
         for job in sorted(jobs, key=lambda job: _ORDER[type(job.op)]):
@@ -212,14 +223,14 @@ class Worker:
             answers = self._store.apply([job.op for job in jobs], jobs[0].clock)
         except LedgerError as error:
             self._went_down(error)
-            self._fail(jobs, error)
+            self._fail(jobs, error, tried=True)
         except Exception as error:
             if len(jobs) > 1:  # find out which one it is
                 for job in jobs:
                     self._apply([job])
                 return
             _log.exception("A budget's store at %s has failed.", self.place)
-            told = f"It has failed: {type(error).__name__}."
+            told = f"it has failed: {type(error).__name__}."
             for job in jobs:
                 if job.future is not None:
                     job.future.set_exception(self._away(told))
@@ -231,13 +242,13 @@ class Worker:
                 if job.future is not None:
                     job.future.set_result(answer)
 
-    def _fail(self, jobs: Sequence[Job], error: LedgerError) -> None:
+    def _fail(self, jobs: Sequence[Job], error: LedgerError, *, tried: bool) -> None:
         """Answer that the store cannot be used, and keep what must not be lost."""
         for job in jobs:
             op = job.op
             if isinstance(op, Reserve):
-                # Perhaps it was done, and only the answer is missing.
-                self._keep(job._replace(op=Finish(op.terms, op.hold, RELEASED)))
+                if tried:  # perhaps it was done, and only the answer is missing
+                    self._keep(job._replace(op=Finish(op.terms, op.hold, RELEASED)))
             elif not isinstance(op, Look):
                 self._keep(job)
             if job.future is not None:
@@ -357,6 +368,7 @@ def worker_of(key: tuple[str, ...], make: Callable[[], Store]) -> Worker:
 def _at_exit() -> None:
     for worker in list(_workers.values()):
         worker.close()
+        worker.say_what_is_lost()
 
 
 def _after_fork() -> None:

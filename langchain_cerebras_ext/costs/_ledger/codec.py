@@ -240,7 +240,9 @@ def _washed(record: UsageRecord) -> UsageRecord:
         if isinstance(value, tuple):
             return tuple(wash(one) for one in value)
         if isinstance(value, msgspec.Struct):
-            fields = {name: wash(getattr(value, name)) for name in value.__struct_fields__}
+            fields = {
+                name: wash(getattr(value, name)) for name in value.__struct_fields__
+            }
             return msgspec.structs.replace(value, **fields)
         return value
 

@@ -37,7 +37,9 @@ def read_version(connection: Connection, place: Place) -> int | None:
     if schema.ledger.name not in tables:
         _check_free(tables, place)
         return None
-    found = {column["name"] for column in inspect(connection).get_columns("cerebras_ledger")}
+    found = {
+        column["name"] for column in inspect(connection).get_columns("cerebras_ledger")
+    }
     if not {"version", "revision"} <= found:
         msg = (
             f"{place.shown} has a table `cerebras_ledger` that is not ours. "

@@ -1,7 +1,7 @@
 """Which totals answer a question: whole days, the hours beside them, single rows; pure.
 
-    since                                                            until
-      |--rows--|--hours--|------------ days ------------|--hours--|--rows--|
+since                                                            until
+|--rows--|--hours--|------------ days ------------|--hours--|--rows--|
 """
 
 from __future__ import annotations
@@ -77,9 +77,7 @@ def _layers(
         yield Span("rows", since, _micros(first))
     if until is not None and last is not None:
         yield Span("rows", _micros(last), until)
-    if "user" in needed:
-        yield Span("hourly", first, last)
-    elif "tag" in needed and "hour" in needed:
+    if "user" in needed or ("tag" in needed and "hour" in needed):
         yield Span("hourly", first, last)
     elif "hour" in needed:
         yield Span("hourly_core", first, last)
@@ -112,9 +110,7 @@ def _hours(
         yield from _rows_or_hours(_micros(first), _micros(last), pruned)
 
 
-def _rows_or_hours(
-    since: int | None, until: int | None, pruned: int
-) -> Iterator[Span]:
+def _rows_or_hours(since: int | None, until: int | None, pruned: int) -> Iterator[Span]:
     """Rows, and hours where the rows are gone."""
     if pruned > NEVER and (since is None or since < pruned):
         first = None if since is None else since // HOUR + _EPOCH

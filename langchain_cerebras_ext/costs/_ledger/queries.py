@@ -189,7 +189,9 @@ class Asked:
                 span = Span("rows", self._since, self._until)
                 query = select(table).where(*conditions(span, question))
                 if last is not None:
-                    after = tuple_(*place) < last if newest_first else tuple_(*place) > last
+                    after = (
+                        tuple_(*place) < last if newest_first else tuple_(*place) > last
+                    )
                     query = query.where(after)
                 order = [one.desc() if newest_first else one for one in place]
                 found = connection.execute(query.order_by(*order).limit(size))
@@ -319,9 +321,13 @@ class Asked:
         for row in connection.execute(query):
             found.setdefault(tuple(row[:width]), {})[row[width]] = int(row[width + 1])
         count = sum(sum(bins.values()) for bins in found.values())
-        if count <= EXACT_COUNT and (pruned <= NEVER or (self._since or NEVER) >= pruned):
+        if count <= EXACT_COUNT and (
+            pruned <= NEVER or (self._since or NEVER) >= pruned
+        ):
             return None
-        edges = self._values(connection, question, field, _edges(days, self._since, self._until))
+        edges = self._values(
+            connection, question, field, _edges(days, self._since, self._until)
+        )
         for numbers, values in edges.items():
             bins = found.setdefault(numbers, {})
             for value in values:
@@ -413,7 +419,11 @@ def _whole_days(
     last = None if until is None else until // DAY + FIRST_DAY
     if until is not None and until < pruned:
         last = -(-until // DAY) + FIRST_DAY  # as of its beginning
-    return None if first is not None and last is not None and first >= last else (first, last)
+    return (
+        None
+        if first is not None and last is not None and first >= last
+        else (first, last)
+    )
 
 
 def _edges(

@@ -85,12 +85,15 @@ def totals_query(
         question: What to look at.
     """
     table = _TABLES[span.source]
-    columns = [key_column(span.source, name, question).label(f"k_{name}") for name in keys]
-    sums = [
-        func.sum(_measure(span.source, name, question)).label(name)
-        for name in measures
+    columns = [
+        key_column(span.source, name, question).label(f"k_{name}") for name in keys
     ]
-    query = select(*columns, *sums).select_from(table).where(*conditions(span, question))
+    sums = [
+        func.sum(_measure(span.source, name, question)).label(name) for name in measures
+    ]
+    query = (
+        select(*columns, *sums).select_from(table).where(*conditions(span, question))
+    )
     return query.group_by(*columns) if columns else query
 
 

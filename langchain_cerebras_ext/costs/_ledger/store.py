@@ -20,7 +20,7 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     read_price,
     words_of,
 )
-from langchain_cerebras_ext.costs._ledger.engine import READ
+from langchain_cerebras_ext.costs._ledger.engine import READ, make_engine
 from langchain_cerebras_ext.costs._ledger.migrations import (
     add_rollups,
     prepare,
@@ -38,7 +38,7 @@ from langchain_cerebras_ext.errors import LedgerError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
     from langchain_cerebras_ext.costs._ledger.place import Place
     from langchain_cerebras_ext.costs.records import UsageRecord
@@ -64,32 +64,97 @@ class Store:
     """A ledger's tables.
 
     Args:
-        engine: The database.
-        place: For messages.
+        place: The database.
+        durable: Whether a commit must outlast a power failure, too.
+        wait_s: How long to wait for another's lock, or for the server.
+
+    Attributes:
+        engine: Its connections.
+        place: Where it is.
     """
 
-    def __init__(self, engine: Engine, place: Place) -> None:
-        self.engine = engine
+    def __init__(self, place: Place, *, durable: bool, wait_s: float) -> None:
         self.place = place
+        self._creating = place.is_in_memory
+        self.engine = make_engine(
+            place,
+            durable=durable,
+            wait_s=wait_s,
+            may_create=lambda: self._creating,
+        )
         self._lock = threading.Lock()
         self._known = empty_words()
+        self._file: tuple[int, int] | None = None
 
     def open(self, *, create: bool) -> None:
         """Create or migrate the tables where needed.
 
         Raises:
-            LedgerError: The database is not a ledger.
+            LedgerError: The database is not a ledger, or there is none.
         """
-        # Most often all is well, and nobody need wait for those that write.
-        with self.reading() as connection:
-            version = read_version(connection, self.place)
-        if version != schema.VERSION:
-            with self.engine.begin() as connection:
-                prepare(connection, self.place, create=create)
+        path = self.place.path
+        if path is not None and not create and not path.exists():
+            msg = f"There is no ledger at {self.place.shown}. Check the URL."
+            raise LedgerError(msg)
+        self._creating = create or self.place.is_in_memory
+        try:
+            # Most often all is well, and nobody need wait for those that write.
+            with self._read() as connection:
+                version = read_version(connection, self.place)
+            if version != schema.VERSION:
+                with self.engine.begin() as connection:
+                    prepare(connection, self.place, create=create)
+        finally:
+            self._creating = self.place.is_in_memory
+        self._file = self._identity()
 
-    def forget(self) -> None:
-        """Forget what was known of the database: it may be another."""
+    def _identity(self) -> tuple[int, int] | None:
+        path = self.place.path
+        if path is None:
+            return None
+        try:
+            found = path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_file(self) -> None:
+        """See that the file is the one that was opened.
+
+        SQLite would go on writing into one that was deleted.
+
+        Raises:
+            LedgerError: It has vanished.
+        """
+        if self.place.path is None:
+            return
+        found = self._identity()
+        if found is not None and found == self._file:
+            return
+        self.engine.dispose()
         self._known = empty_words()
+        if found is None:
+            msg = (
+                f"The file of the ledger {self.place.shown} has vanished. Put it back, "
+                "or start anew: the next `Ledger` makes one there."
+            )
+            raise LedgerError(msg)
+        self.open(create=False)
+
+    def dispose(self) -> None:
+        """Close the connections that nobody uses."""
+        if not self.place.is_in_memory:
+            self.engine.dispose()
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections alone; a child makes its own."""
+        # Kept, since closing one here could disturb the parent's.
+        _inherited.append(self.engine.pool)
+        self.engine.dispose(close=False)
+        self._lock = threading.Lock()
+        self._known = empty_words()
+        if self.place.is_in_memory:
+            self.open(create=True)
 
     # -------------------------------------------------------------------- writing
 
@@ -109,6 +174,7 @@ class Store:
                 good.setdefault(row[0], row)
         if not good:
             return Appended(0, rejected)
+        self._check_file()
         with self.engine.begin() as connection:
             self._lock_tables(connection)
             fresh = self._fresh(connection, good)
@@ -207,11 +273,20 @@ class Store:
         return Words(names, *lists, {n: read_price(word) for n, word in prices.items()})
 
     def reading(self) -> Connection:
-        """Return a connection that sees one state of the database and waits for nobody."""
+        """Return a connection that sees one state of the database and waits for nobody.
+
+        Raises:
+            LedgerError: The database has vanished.
+        """
+        self._check_file()
+        return self._read()
+
+    def _read(self) -> Connection:
         options: dict[str, Any] = {READ: True}
         if not self.place.is_sqlite:
             options["isolation_level"] = "REPEATABLE READ"
         return self.engine.connect().execution_options(**options)
 
 
+_inherited: list[Any] = []
 _TABLES: Final = (schema.names, schema.tagsets, schema.states, schema.prices)

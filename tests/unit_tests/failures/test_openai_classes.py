@@ -78,6 +78,8 @@ CAUGHT_BY = {
     "UnknownPriceError": "OpenAIError",
     "InvalidUsageError": "OpenAIError",
     "LedgerError": "OpenAIError",
+    "NoLegError": "OpenAIError",
+    "AllLegsFailedError": "OpenAIError",
     "StructuredOutputError": "OpenAIError",
     "StructuredOutputTruncatedError": "OpenAIError",
     "StructuredOutputRefusedError": "OpenAIError",

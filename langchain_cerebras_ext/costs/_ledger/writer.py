@@ -1,0 +1,376 @@
+"""From the hot path to the database: a queue, one thread, and what if it fails."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from langchain_cerebras_ext._warnings import warn_user
+from langchain_cerebras_ext.errors import CerebrasCostWarning, CerebrasError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from langchain_cerebras_ext.costs._ledger.spool import Spool
+    from langchain_cerebras_ext.costs._ledger.store import Store
+    from langchain_cerebras_ext.costs.records import UsageRecord
+
+__all__ = ["Writer", "told"]
+
+_log = logging.getLogger("langchain_cerebras_ext.ledger")
+
+_MOST_AT_ONCE: Final = 1_000
+_FIRST_WAIT_S: Final = 1.0
+_LONGEST_WAIT_S: Final = 30.0
+_SHOWN: Final = 300
+
+
+class Writer:
+    """Writes records to a store, in batches, and never lets its troubles out.
+
+    What the store does not take goes to the spool at once, so that a process that is
+    killed meanwhile loses no more than ever; what the spool does not take stays in
+    memory, up to a bound; what is over it is counted, and said.
+
+    Args:
+        store: The database.
+        spool: The files beside it.
+        batch_size: As soon as so many records wait they are written.
+        interval_s: So long a record waits at most.
+        max_buffered: So many records are in memory at most.
+        create: Whether tables may be made where the first try to open failed.
+        clock: A monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        *,
+        batch_size: int,
+        interval_s: float,
+        max_buffered: int,
+        create: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._spool = spool
+        self._batch_size = batch_size
+        self._interval_s = interval_s
+        self._max_buffered = max_buffered
+        self._create = create
+        self._clock = clock
+        self._strict = batch_size <= 1 or interval_s <= 0
+        self.written = self.replayed = self.rejected = self.dropped = 0
+        self.error: str | None = None
+        self._closed = False
+        self._replay_due = spool.waiting()
+        self._wait_s = _FIRST_WAIT_S
+        self._retry_at = 0.0
+        self._renew()
+
+    def _renew(self) -> None:
+        self._queue: deque[UsageRecord] = deque()
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._idle = True
+        self._thread: threading.Thread | None = None
+
+    def after_fork(self) -> None:
+        """Begin anew in a child: what the parent has not written is the parent's."""
+        self._renew()
+        self._spool.after_fork()
+        self._store.after_fork()
+        self.written = self.replayed = self.rejected = self.dropped = 0
+
+    # ------------------------------------------------------------------- hot path
+
+    def add(self, record: UsageRecord) -> None:
+        """Take a record in."""
+        queue = self._queue
+        queue.append(record)
+        if self._idle or len(queue) >= self._batch_size:
+            self._nudge()
+
+    def _nudge(self) -> None:
+        """See to it that somebody writes."""
+        if self._strict or self._closed or (self._thread is None and not self._start()):
+            with self._lock:
+                self._drain(force=False)
+            return
+        if len(self._queue) > self._max_buffered:
+            self._overflow()
+        self._idle = False
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _start(self) -> bool:
+        with self._lock:
+            if self._thread is not None:
+                return True
+            thread = threading.Thread(
+                target=self._run, name="cerebras-ledger", daemon=True
+            )
+            self._thread = thread
+            _flush_at_exit_of_worker(self)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is ending
+                self._thread = None
+                return False
+            return True
+
+    def _overflow(self) -> None:
+        """Keep memory bounded while the writer is stuck in the database."""
+        some: list[UsageRecord] = []
+        with contextlib.suppress(IndexError):
+            while len(self._queue) > self._max_buffered:
+                some.append(self._queue.popleft())
+        if some:
+            try:
+                self._spool.append(some)
+                self._replay_due = True
+            except OSError as error:
+                self._drop(len(some), error)
+
+    # ----------------------------------------------------------------- the thread
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._rest()
+            try:
+                self._drain(force=False)
+            except Exception:  # the thread must not end  # noqa: BLE001
+                _log.exception("The ledger's writer failed; it goes on.")
+                time.sleep(_FIRST_WAIT_S)
+
+    def _rest(self) -> None:
+        if not self._queue and self.error is None and not self._replay_due:
+            self._idle = True
+            # An `add` that came before the line above has not seen it.
+            if not self._queue:
+                self._wake.wait()
+            self._idle = False
+        if not self._closed and len(self._queue) < self._batch_size:
+            self._wake.clear()
+            self._wake.wait(self._interval_s)
+        self._wake.clear()
+
+    # -------------------------------------------------------------------- writing
+
+    def flush(self, timeout_s: float | None = None) -> bool:
+        """Write what waits; returns whether the database has all of it."""
+        if not self._lock.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            return False
+        try:
+            self._drain(force=True)
+        finally:
+            self._lock.release()
+        return not self._queue and self.error is None and self._spool.count == 0
+
+    def _drain(self, *, force: bool) -> None:
+        """Write what waits, to the database or else to the spool.
+
+        Args:
+            force: Whether to try a database again that has just failed.
+        """
+        with self._lock:
+            if self.error is not None and not force and self._clock() < self._retry_at:
+                self._spool_all()
+                return
+            before = len(self._queue)
+            if self.error is not None or self._replay_due:
+                if not self._recover():
+                    self._spool_all()
+                    return
+            while self._queue and self.error is None:
+                batch = self._take(_MOST_AT_ONCE)
+                if self._write(batch):
+                    before -= len(batch)
+                # Others go on adding: what was there in the beginning is enough.
+                if before <= 0 and len(self._queue) < self._batch_size:
+                    break
+            if self.error is not None:
+                self._spool_all()
+
+    def _take(self, count: int) -> list[UsageRecord]:
+        batch: list[UsageRecord] = []
+        with contextlib.suppress(IndexError):
+            while len(batch) < count:
+                batch.append(self._queue.popleft())
+        return batch
+
+    def _write(self, batch: list[UsageRecord]) -> bool:
+        try:
+            appended = self._store.append(batch)
+        except Exception as error:  # whatever a driver raises  # noqa: BLE001
+            self._queue.extendleft(reversed(batch))
+            self._failed(error)
+            return False
+        self.written += appended.new
+        self._reject(appended.rejected)
+        return True
+
+    def _recover(self) -> bool:
+        """Open the database again and take over what was spooled."""
+        was_down, before = self.error is not None, self.replayed
+        try:
+            if was_down:
+                self._store.open(create=self._create)
+            found = self._spool.replay(self._take_over)
+        except Exception as error:  # noqa: BLE001 - as above, and of the files
+            self._failed(error)
+            return False
+        self._create = self._replay_due = False
+        self.error, self._wait_s = None, _FIRST_WAIT_S
+        if found.damaged:
+            kept = f"They are kept in {found.kept}." if found.kept else ""
+            _tell(
+                f"{found.damaged} lines of spool files of the ledger at "
+                f"{self._store.place.shown} were no records, such as one that was "
+                f"being written when a process was killed. {kept}"
+            )
+        if was_down or found.records:
+            _log.warning(
+                "The ledger at %s is written again; %d records were taken over from "
+                "spool files, %d are lost.",
+                self._store.place.shown,
+                self.replayed - before,
+                self.dropped,
+            )
+        return True
+
+    def _take_over(self, batch: list[UsageRecord]) -> None:
+        appended = self._store.append(batch)
+        self.replayed += appended.new
+        self._reject(appended.rejected)
+
+    # ------------------------------------------------------------------- failures
+
+    def mark_down(self, error: Exception) -> None:
+        """Say that the database cannot be used, once."""
+        self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        is_news = self.error is None
+        self.error = told(self._store, error)
+        self._retry_at = self._clock() + self._wait_s
+        self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
+        if is_news:
+            _tell(
+                f"The ledger at {self._store.place.shown} cannot be written: "
+                f"{self.error} Calls go on; records are kept in a spool file, else in "
+                "memory, and written when it is back."
+            )
+
+    def _spool_all(self) -> None:
+        while self._queue:
+            batch = self._take(_MOST_AT_ONCE)
+            try:
+                self._spool.append(batch)
+            except OSError as error:
+                self._queue.extendleft(reversed(batch))
+                over = len(self._queue) - self._max_buffered
+                if over > 0:
+                    self._drop(len(self._take(over)), error)
+                return
+
+    def _drop(self, count: int, error: OSError) -> None:
+        is_news = self.dropped == 0
+        self.dropped += count
+        if is_news:
+            _tell(
+                f"Records are lost: the ledger at {self._store.place.shown} cannot be "
+                f"written, nor its spool file ({error.strerror or error}), and "
+                f"{self._max_buffered} records are in memory already. "
+                "`Ledger.status().dropped` counts them."
+            )
+
+    def _reject(self, rejected: list[tuple[UsageRecord, str]]) -> None:
+        if not rejected:
+            return
+        is_news = self.rejected == 0
+        self.rejected += len(rejected)
+        kept = self._spool.set_aside(rejected)
+        if is_news:
+            where = f"kept in {kept}" if kept else "not kept"
+            _tell(
+                f"The ledger at {self._store.place.shown} cannot hold a record: "
+                f"{rejected[0][1]} It is {where}."
+            )
+
+    # ------------------------------------------------------------------ the end
+
+    @property
+    def buffered(self) -> int:
+        """How many records are in memory."""
+        return len(self._queue)
+
+    @property
+    def spooled(self) -> int:
+        """How many records are in this process's spool file."""
+        return self._spool.count
+
+    @property
+    def spool_path(self) -> Path | None:
+        """This process's spool file, while there is one."""
+        return self._spool.path
+
+    def close(self) -> None:
+        """Write all there is, somewhere, and say what could not be kept."""
+        was_closed, self._closed = self._closed, True
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            with contextlib.suppress(RuntimeError):
+                thread.join(self._interval_s + 1)
+        with self._lock:
+            self._drain(force=True)
+            lost = len(self._take(len(self._queue)))
+            self.dropped += lost
+            self._store.dispose()
+        if self.dropped and not was_closed:
+            _tell(
+                f"{self.dropped} records are lost: neither the ledger at "
+                f"{self._store.place.shown} nor its spool file could be written."
+            )
+
+
+def told(store: Store, error: Exception) -> str:
+    """Return what an error says, without secrets and statements, as a sentence."""
+    if isinstance(error, CerebrasError):
+        return store.place.mask(str(error))
+    cause: Any = (
+        getattr(error, "orig", None) if isinstance(error, SQLAlchemyError) else error
+    )
+    lines = str(cause or error).strip().splitlines() or [type(error).__name__]
+    return store.place.mask(lines[0])[:_SHOWN].rstrip(".") + "."
+
+
+def _tell(message: str) -> None:
+    _log.warning(message)
+    # Somebody may have made errors of warnings; a call must not fail for it.
+    with contextlib.suppress(Warning):
+        warn_user(message, CerebrasCostWarning)
+
+
+def _flush_at_exit_of_worker(writer: Writer) -> None:
+    """Have `multiprocessing` close it, whose processes end without `atexit`."""
+    util: Any = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(writer, _close, args=(weakref.ref(writer),), exitpriority=10)
+
+
+def _close(known: weakref.ref[Writer]) -> None:
+    writer = known()
+    if writer is not None:
+        writer.close()
