@@ -450,6 +450,8 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         generations = build_generations(response, metadata)
         for generation in generations:
             _tell_notice(generation.message.response_metadata, call)
+        for generation in generations[1:]:  # as usage, cost stands on the first
+            generation.message.response_metadata.pop("cost_usd", None)
         usage = generations[0].message.usage_metadata  # type: ignore[attr-defined]
         output: dict[str, Any] = {"model_name": response.model}
         if len(generations) > 1:

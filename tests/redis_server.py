@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from services import missing
 
 NAMES = ("redis-server", "valkey-server")
 MISSING = (
@@ -106,7 +107,7 @@ def find_server(name=None):
     """Return a server's path, or skip the test with a loud reason."""
     servers = find_servers()
     if not servers:
-        pytest.skip(MISSING)
+        missing(MISSING)
     if name is None:
         return next(iter(servers.values()))
     if name not in servers:

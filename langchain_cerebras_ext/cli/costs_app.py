@@ -83,7 +83,8 @@ MERGE_HELP = (
 )
 PRUNE_HELP = (
     "Remove the records of old calls. Their totals by the hour stay, unless "
-    "--no-keep-totals is given.\n\n"
+    "--no-keep-totals is given; the time is rounded down to the hour, or then to the "
+    "day.\n\n"
     f"{_WHEN}\n\n"
     "Exit codes: 0; 1 failure, or nothing was removed because you said no; 2 wrong "
     "use or no ledger."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -161,13 +162,15 @@ def _cells(status: BudgetStatus) -> Mapping[str, str | None]:
         "budget": status.name,
         "of": _whose(status),
         "": bar(status),
-        "used": f"{_share(status):.0%}",
+        # Rounded down: only a spent budget is at 100 %.
+        "used": f"{int(_share(status) * 100)}%",
         "spent": format_usd(status.spent),
         "reserved": format_usd(status.reserved),
         "left": format_usd(status.remaining),
         "limit": format_usd(status.limit),
         "window": status.window,
         "ends (UTC)": None if end is None else shown_time(end),
+        "ends": None if end is None else end.astimezone(UTC).strftime("%m-%d %H:%M"),
         "then": status.action,
     }
 
@@ -178,8 +181,9 @@ _FORMS: Final = (
         *("window", "ends (UTC)", "then"),
     ),
     ("budget", "of", "", "used", "spent", "left", "limit", "ends (UTC)"),
-    ("budget", "of", "used", "spent", "left", "limit", "ends (UTC)"),
-    ("budget", "of", "used", "spent", "left", "limit"),
+    ("budget", "of", "", "used", "left", "limit", "ends"),
+    ("budget", "of", "", "used", "left", "limit"),
+    ("budget", "of", "used", "left", "limit"),
     ("budget", "of", "used", "left"),
 )
 _FIGURES: Final = {"used", "spent", "reserved", "left", "limit"}

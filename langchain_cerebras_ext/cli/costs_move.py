@@ -190,7 +190,7 @@ def run_prune(options: PruneOptions, *, now: datetime | None = None) -> int:
         CommandError: An option is wrong, there is no ledger, or nobody can be asked.
         LedgerError: The database cannot be written.
     """
-    before = read_moment("--before", options.before, now)
+    before = _whole(read_moment("--before", options.before, now), options.keep_totals)
     console = error_console()
     with open_ledger(options.ledger) as ledger:
         old = ledger.totals(Filter(until=before))
@@ -222,6 +222,12 @@ def run_prune(options: PruneOptions, *, now: datetime | None = None) -> int:
         else:
             say(console, f"Removed {_records(removed)}.")
     return 0
+
+
+def _whole(before: datetime, keep_totals: bool) -> datetime:
+    """Return the time to which a ledger can forget: an hour's begin, or a day's."""
+    hour = before.replace(minute=0, second=0, microsecond=0)
+    return hour if keep_totals else hour.replace(hour=0)
 
 
 def _may(options: PruneOptions) -> bool:

@@ -300,11 +300,10 @@ def _outside(total: int | None, ins: _Side, outs: _Side) -> tuple[int, int]:
     the total is larger by just that part.
     """
     gap = 0 if total is None else total - ins.whole - outs.whole
-    out = outs.parts if outs.parts > outs.whole or 0 < gap == outs.parts else 0
-    into = 0
-    if ins.parts > ins.whole or 0 < gap - out == ins.parts:
-        into = ins.parts
-    return into, out
+    both = 0 < gap == ins.parts + outs.parts
+    of_output = outs.parts > outs.whole or both or 0 < gap == outs.parts
+    of_input = ins.parts > ins.whole or both or (0 < gap == ins.parts and not of_output)
+    return ins.parts if of_input else 0, outs.parts if of_output else 0
 
 
 def _whole(value: Any) -> int | None:

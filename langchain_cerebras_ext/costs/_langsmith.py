@@ -18,13 +18,14 @@ import sys
 import threading
 from collections import OrderedDict
 from functools import wraps
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
 
 from langchain_cerebras_ext.costs.pricing import add_usd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from uuid import UUID
 
     from langchain_core.outputs import LLMResult
@@ -126,9 +127,10 @@ def _before(tracer: Any, run_id: UUID, event: str, end: Any, more: Any) -> None:
     """Put a run's costs where its tracer posts them; never raise into the tracer."""
     try:
         _ask(run_id, event, end, more)
-        records = _noted.get(str(run_id))
+        with _lock:
+            records = list(_noted.get(str(run_id), ()))
         if records:
-            _put(tracer, run_id, records, failed=event == "on_llm_error")
+            _put(tracer, run_id, records)
     except Exception:  # noqa: BLE001 - a trace without costs is better than none
         _log.debug("LangSmith could not be told of a run's costs", exc_info=True)
 
@@ -142,9 +144,7 @@ def _ask(run_id: UUID, event: str, end: Any, more: Any) -> None:
             getattr(teller, event)(end, run_id=run_id, **more)
 
 
-def _put(
-    tracer: Any, run_id: UUID, records: list[UsageRecord], *, failed: bool
-) -> None:
+def _put(tracer: Any, run_id: UUID, records: list[UsageRecord]) -> None:
     run = tracer.run_map.get(str(run_id))
     costs = run_costs(records)
     if run is None:
@@ -154,10 +154,11 @@ def _put(
     flags = sorted({flag for record in records for flag in record.flags})
     if flags:
         metadata[_FLAGS] = flags
-    if costs:
-        metadata.costs = costs
-        if failed:  # of an answer the tracer sets the usage itself
-            metadata[_USAGE] = records[-1].usage or {}
+    metadata.costs = costs
+    usage = records[-1].usage
+    if usage or costs:
+        # Of a message the tracer sets it again; not of a text, nor of a failure.
+        metadata[_USAGE] = usage
     run.extra["metadata"] = metadata
 
 
@@ -167,10 +168,10 @@ class _Metadata(dict[str, Any]):
     Before, the tracer adds up tokens as whole numbers; after, it posts.
     """
 
-    costs: dict[str, Any] | None = None
+    costs: Mapping[str, Any] = MappingProxyType({})
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if key == _USAGE and self.costs:
+        if key == _USAGE:
             value = {**(value or {}), **self.costs}
         super().__setitem__(key, value)
 

@@ -29,6 +29,7 @@ __all__ = [
     "find_rates",
     "is_installed",
     "maker_of",
+    "preload",
     "provider_name",
     "stamp",
     "why_unknown",
@@ -126,6 +127,14 @@ def _library() -> Any:
 def is_installed() -> bool:
     """Whether the library is there."""
     return _library() is not None
+
+
+def preload() -> bool:
+    """Load the library's tables; tell whether it is installed."""
+    module = _library()
+    if module is not None:
+        module.get_snapshot()
+    return module is not None
 
 
 def stamp() -> object:

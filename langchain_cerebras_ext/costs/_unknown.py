@@ -24,8 +24,8 @@ def unknown_price(
     prefix, name = split_model(model)
     whose = _providers.provider_name(prefix or provider)
     card = find_model(name)
-    if whose is None and card is not None:
-        whose = CEREBRAS
+    if whose is None:
+        whose = CEREBRAS if card is not None else _providers.maker_of(name)
     if whose == CEREBRAS or (whose is None and _providers.is_installed()):
         why = _why_of_card(card, day, batch=batch) if card else _why_unknown(name)
     else:

@@ -47,7 +47,7 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
 
     from langchain_cerebras_ext.costs._budgets._windows import WindowName
@@ -197,19 +197,20 @@ class Budget:
         on_store_error: Literal["raise", "allow"] | None = None,
         clock: Clock | None = None,
     ) -> None:
-        if callable(action):
-            if on_exceeded is not None:
-                msg = (
-                    "Budget: give the function as action=... or on_exceeded=..., once."
-                )
-                raise CerebrasConfigurationError(msg)
-            action, on_exceeded = "call", action
-        strict = action == "raise"
+        kind: Action = "raise"
+        if not callable(action):
+            kind = action
+        elif on_exceeded is None:
+            kind, on_exceeded = "call", action
+        else:
+            msg = "Budget action=... and on_exceeded=... are two functions: give one."
+            raise CerebrasConfigurationError(msg)
+        strict = kind == "raise"
         self._options: dict[str, Any] = {
             "limit": limit,
             "per": per,
             "window": window,
-            "action": action,
+            "action": kind,
             "name": name,
             "only": read_only(only),
             "limits": dict(limits or {}),
@@ -239,17 +240,13 @@ class Budget:
 
     def _open(self) -> Book:
         options, clock = self._options, self._options["clock"]
-        if options["redis"] is None and options["ledger"] is None:
+        redis, ledger = options["redis"], options["ledger"]
+        if redis is None and ledger is None:
             return MemoryBook(self._terms, clock or time, self._tell)
-        from langchain_cerebras_ext.costs._budgets._shared import open_shared
+        from langchain_cerebras_ext.costs._budgets._shared import open_book
 
-        return open_shared(
-            self._terms,
-            redis=options["redis"],
-            ledger=options["ledger"],
-            namespace=options["namespace"],
-            clock=clock,
-            tell=self._tell,
+        return open_book(
+            self._terms, redis, ledger, options["namespace"], clock, self._tell
         )
 
     @property
@@ -274,33 +271,29 @@ class Budget:
             BudgetExceeded: The call must not be sent.
             LedgerError: The shared store cannot be used, so nobody knows.
         """
-        steps = self._steps(scope, amount)
-        try:
-            ask = next(steps)
-            while True:
-                try:
-                    reply = self._book.reserve(ask)
-                except LedgerError as error:
-                    ask = steps.throw(error)
-                else:
-                    ask = steps.send(reply)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return] # as `_steps` returns
+        ask = self._ask(scope, amount)
+        while ask is not None:
+            try:
+                reply = self._book.reserve(ask)
+            except LedgerError as error:
+                return self._unchecked(ask, error)
+            ask = self._next(ask, reply)
+            if ask is None:
+                return reply.hold
+        return None
 
     async def areserve(self, scope: CallScope, amount: Decimal | None) -> Hold | None:
         """Do what `reserve` does, without blocking the event loop."""
-        steps = self._steps(scope, amount)
-        try:
-            ask = next(steps)
-            while True:
-                try:
-                    reply = await self._book.areserve(ask)
-                except LedgerError as error:
-                    ask = steps.throw(error)
-                else:
-                    ask = steps.send(reply)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return] # as `_steps` returns
+        ask = self._ask(scope, amount)
+        while ask is not None:
+            try:
+                reply = await self._book.areserve(ask)
+            except LedgerError as error:
+                return self._unchecked(ask, error)
+            ask = self._next(ask, reply)
+            if ask is None:
+                return reply.hold
+        return None
 
     def status(self) -> list[BudgetStatus]:
         """Return the accounts of the windows that are now, by key; one at least.
@@ -325,44 +318,50 @@ class Budget:
 
     # --------------------------------------------------------------------- inside
 
-    def _steps(
-        self, scope: CallScope, amount: Decimal | None
-    ) -> Generator[Ask, Reply, Hold | None]:
-        """Reserve: yields what to ask, is sent the answers or thrown an error."""
+    def _ask(self, scope: CallScope, amount: Decimal | None) -> Ask | None:
+        """Return what to ask for a call; `None` if it is no concern of this budget."""
         keys = self._keys(scope)
         if not keys:
             return None
-        if amount is None and self._options["unpriced"] == "refuse":
+        forced = self._terms.action == "warn"
+        if amount is not None:
+            count = read_cost(amount, up=True)
+            if count is not None:
+                return Ask(keys, scope.run, count, known=True, force=forced)
+            msg = f"Budget.reserve(amount={amount!r}) must be a Decimal in USD from 0."
+            raise CerebrasConfigurationError(msg)
+        if self._options["unpriced"] == "refuse":
             raise unpriced_call(self._terms, scope.model)
-        ask = _ask(keys, scope.run, amount)
-        action = self._terms.action
-        if action == "warn":
-            ask = ask._replace(force=True)
-        reply = yield from self._answer(ask)
-        if reply.short is not None:
-            if action == "raise":
-                raise exceeded(self._terms, reply.short)
-            if action == "warn":
-                self._warn(reply.hold, reply.short)
-            else:
-                self._options["on_exceeded"](reply.short)
-                reply = yield from self._answer(ask._replace(force=True))
-        return reply.hold
+        return Ask(keys, scope.run, 0, known=False, force=forced)
 
-    def _answer(self, ask: Ask) -> Generator[Ask, Reply, Reply]:
-        """Ask; if the store cannot be used, do as was agreed."""
-        try:
-            return (yield ask)
-        except LedgerError as error:
-            if self._options["on_store_error"] == "raise":
-                raise
-            if self._is_news(("outage", getattr(error, "outage", None))):
-                warn_user(
-                    f"{error} Until it is back calls pass unchecked, and are counted "
-                    "then.",
-                    CerebrasCostWarning,
-                )
-            return Reply(self._book.unreserved(ask))
+    def _next(self, ask: Ask, reply: Reply) -> Ask | None:
+        """Do what was agreed if there is too little.
+
+        Returns:
+            What to ask next; `None` if the answer stands.
+        """
+        shorts = reply.shorts
+        if not shorts:
+            return None
+        action = self._terms.action
+        if action == "raise":
+            raise exceeded(self._terms, shorts[0])
+        if action == "warn":
+            self._warn(reply.hold, shorts)
+        elif not ask.force:
+            for short in shorts:
+                self._options["on_exceeded"](short)
+            return ask._replace(force=True)
+        return None
+
+    def _unchecked(self, ask: Ask, error: LedgerError) -> Hold:
+        """Let a call pass that the store could not be asked for, if that was agreed."""
+        if self._options["on_store_error"] == "raise":
+            raise error
+        if self._is_news(("outage", getattr(error, "outage", None))):
+            msg = f"{error} Until it is back calls pass unchecked; they count then."
+            warn_user(msg, CerebrasCostWarning)
+        return self._book.unreserved(ask)
 
     def _keys(self, scope: CallScope) -> tuple[str | None, ...]:
         """Return the accounts that must pay for a call; none if it is no concern."""
@@ -377,12 +376,12 @@ class Budget:
             return tuple(dict.fromkeys(tags)) or _EVERYBODY
         return (getattr(scope, per),)
 
-    def _warn(self, hold: Hold | None, short: BudgetStatus) -> None:
-        """Warn of an account once in a window."""
-        if not self._is_news((short.key, short.window_start, short.run)):
-            return
+    def _warn(self, hold: Hold | None, shorts: Iterable[BudgetStatus]) -> None:
+        """Warn of each account once in a window."""
         try:
-            warn_user(str(exceeded(self._terms, short)), CerebrasCostWarning)
+            for short in shorts:
+                if self._is_news((short.key, short.window_start, short.run)):
+                    warn_user(str(exceeded(self._terms, short)), CerebrasCostWarning)
         except BaseException:  # where warnings are errors the call is not sent
             if hold is not None:
                 hold.release()
@@ -482,16 +481,6 @@ def read_redis_budgets(url: str, *, namespace: str = "cerebras") -> list[BudgetS
 
 
 _EVERYBODY: Final[tuple[str | None, ...]] = (None,)
-
-
-def _ask(keys: tuple[str | None, ...], run: str | None, amount: Decimal | None) -> Ask:
-    if amount is None:
-        return Ask(keys, run, 0, known=False)
-    count = read_cost(amount, up=True)
-    if count is None:
-        msg = f"Budget.reserve(amount={amount!r}) must be a Decimal in USD, 0 or more."
-        raise CerebrasConfigurationError(msg)
-    return Ask(keys, run, count, known=True)
 
 
 def _fits(scope: CallScope, only: Mapping[str, frozenset[str]]) -> bool:

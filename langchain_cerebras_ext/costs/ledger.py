@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
+import msgspec
+
+from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.costs._ledger.place import find_place
 from langchain_cerebras_ext.costs.report import Filter, Group, Totals
-from langchain_cerebras_ext.errors import CerebrasConfigurationError, LedgerError
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    CerebrasCostWarning,
+    LedgerError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,9 +37,10 @@ __all__ = ["KindsGroup", "Ledger", "LedgerStatus", "PercentileGroup"]
 
 T = TypeVar("T")
 _ALL = Filter()
+_AT_ONCE = 2_000
 
 
-class PercentileGroup(NamedTuple):
+class PercentileGroup(msgspec.Struct, frozen=True):
     """Percentiles of the records that have the same values.
 
     Attributes:
@@ -181,8 +191,6 @@ class Ledger:
             create=create,
         )
         self._open(create=create)
-        #: Nothing between the caller and the queue.
-        self.add: Callable[[UsageRecord], None] = self._writer.add
         _writers.add(self._writer)
         # At exit, too, and when nobody has the ledger any more.
         self._finalizer = weakref.finalize(self, self._writer.close)
@@ -241,13 +249,12 @@ class Ledger:
             spool=None if writer.spool_path is None else str(writer.spool_path),
         )
 
-    if TYPE_CHECKING:
+    def add(self, record: UsageRecord) -> None:
+        """Take a record in; it is written soon, by another thread.
 
-        def add(self, record: UsageRecord) -> None:
-            """Take a record in; it is written soon, by another thread.
-
-            Quick, safe in any thread, and never raises for the database's troubles.
-            """
+        Quick, safe in any thread, and never raises for the database's troubles.
+        """
+        self._writer.add(record)
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Write what waits; returns whether the database has all of it.
@@ -341,9 +348,11 @@ class Ledger:
     ) -> list[PercentileGroup]:
         """Return percentiles of a latency, those of the most records first.
 
-        The nearest rank: always the value of a record. Exact where they are taken from
-        rows; at most 2 % off where more than 5,000 values are counted in bins, that is
-        with no other dimensions than model, provider, arm, day and month.
+        The nearest rank. Exact for up to 5,000 values; more are counted in bins, which
+        are at most 2 % off, where no other dimensions are asked for than model,
+        provider, arm, day and month. With others they come from the rows: all of them,
+        or from 50,000 to 100,000 of more than 100,000, evenly spread in time, unless
+        they are split by user, session, tag or hour.
 
         Args:
             field: `ttft_s`, `duration_s`, `queue_time_s` or `output_tokens_per_s`.
@@ -427,28 +436,124 @@ class Ledger:
         format: str | None = None,  # noqa: A002
         filter: Filter = _ALL,  # noqa: A002
     ) -> int:
-        """Write records to a file: CSV, JSONL or Parquet; returns how many."""
-        raise NotImplementedError
+        """Write records to a file, which has all of them or stays what it was.
+
+        In CSV a text that a spreadsheet would take for a formula has an apostrophe
+        before it; `import_records` takes it off again.
+
+        Args:
+            target: A file, also `.gz` for the first two formats.
+            format: `csv`, `jsonl` or `parquet` (extra `parquet`); by the name if not
+                given.
+            filter: Which records.
+
+        Returns:
+            How many there are.
+
+        Raises:
+            CerebrasConfigurationError: There is no such format.
+            MissingExtraError: pyarrow is not installed.
+            LedgerError: The database cannot be read, or the file not written.
+        """
+        from langchain_cerebras_ext.costs._ledger.files import find_format, write_file
+
+        path = Path(target)
+        form, packed = find_format(path, format)
+        return write_file(self.records(filter), path, form, packed=packed)
 
     def import_records(
-        self, source: str | os.PathLike[str] | Iterable[UsageRecord]
+        self,
+        source: str | os.PathLike[str] | Iterable[UsageRecord],
+        *,
+        format: str | None = None,  # noqa: A002
     ) -> int:
-        """Take records in from a file or an iterable; returns how many were new."""
-        if isinstance(source, str):
-            raise NotImplementedError
-        records: Any = source
-        return self._store.append(list(records)).new
+        """Take records in; those that are there, by `record_id`, change nothing.
+
+        Args:
+            source: A file such as `export` writes, or records.
+            format: Of the file; by its name if not given.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            CerebrasConfigurationError: There is no such format.
+            MissingExtraError: pyarrow is not installed.
+            LedgerError: The file cannot be read, or the database not written. What was
+                read before stays: import again once it is mended.
+        """
+        if not isinstance(source, (str, os.PathLike)):
+            return self._take_in(source)
+        from langchain_cerebras_ext.costs._ledger.files import find_format, read_file
+
+        path = Path(source)
+        form, packed = find_format(path, format)
+        return self._take_in(read_file(path, form, packed=packed))
+
+    def _take_in(self, records: Iterable[UsageRecord]) -> int:
+        self.flush()
+        new = 0
+        refused: list[tuple[UsageRecord, str]] = []
+        left = iter(records)
+        while batch := list(itertools.islice(left, _AT_ONCE)):
+            appended = self._ask(partial(self._store.append, batch), flush=False)
+            new += appended.new
+            refused += appended.rejected
+        if refused:
+            warn_user(
+                f"{len(refused)} records were not taken into {self.url}: "
+                f"{refused[0][1]}",
+                CerebrasCostWarning,
+            )
+        return new
 
     def merge(self, other: Ledger | str | os.PathLike[str]) -> int:
-        """Take all records of another ledger in; returns how many were new."""
-        if isinstance(other, Ledger):
-            return self.import_records(other.records())
-        with Ledger(other, create=False) as opened:
-            return self.merge(opened)
+        """Take all records of another ledger in, by `record_id`.
+
+        In whatever order, and however often, ledgers are merged, the result is the
+        same. Totals whose rows were pruned there stay there, with a warning.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            LedgerError: One of the two cannot be used.
+        """
+        if not isinstance(other, Ledger):
+            with Ledger(other, create=False) as opened:
+                return self.merge(opened)
+        pruned = other._ask(other._store.pruned)  # noqa: SLF001 - one of us
+        if pruned is not None:
+            warn_user(
+                f"{other.url} was pruned: what it counts before {pruned.isoformat()} "
+                "is not merged, as the rows are gone.",
+                CerebrasCostWarning,
+            )
+        return self._take_in(other.records())
 
     def prune(self, before: datetime, *, keep_totals: bool = True) -> int:
-        """Remove the rows of records before a time; their hourly totals stay."""
-        raise NotImplementedError
+        """Remove the rows of records before a time; their hourly totals stay.
+
+        Totals remain the same to the hour and by every dimension but `session`, which
+        is not known any more. Percentiles remain by model, provider, arm, day and
+        month. Records of that time are not taken in any more. The database uses the
+        space again; a file does not shrink by itself.
+
+        Args:
+            before: Until when, rounded down to a whole hour.
+            keep_totals: Whether totals stay; if not, they go for whole days.
+
+        Returns:
+            How many rows went.
+
+        Raises:
+            CerebrasConfigurationError: The time has no zone.
+            LedgerError: The database cannot be written.
+        """
+        if before.tzinfo is None:
+            msg = f"before={before.isoformat()} has no time zone; add one, as UTC."
+            raise CerebrasConfigurationError(msg)
+        return self._ask(partial(self._store.prune, before, keep_totals=keep_totals))
 
 
 def _check(name: str, value: float, least: int) -> None:

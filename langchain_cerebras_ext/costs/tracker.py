@@ -578,12 +578,8 @@ class CostTracker(BaseCallbackHandler):
 
         return tracker_html(self.totals, self.by_model, self._series())
 
-    def _series(self) -> list[tuple[datetime, Decimal]]:
-        return [
-            (record.started_at, record.cost.total)
-            for record in self.records
-            if record.cost is not None
-        ]
+    def _series(self) -> list[tuple[datetime, Decimal | None]]:
+        return [(record.started_at, record.cost_usd) for record in self.records]
 
     def plot(self, by: Dimension = "model") -> Any:
         """Return a chart of the spending, as a Matplotlib figure.

@@ -81,7 +81,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "series": Table(Reader.series, ("by",), ("time", "calls", "tokens", "cost")),
     "groups": Table(Reader.groups, ("by", "sort", "limit"), ("key", *_TOTALS)),
     "values": Table(Reader.values, ("by", "find", "limit")),
-    "latency": Table(Reader.latency, ("by", "limit"), ("key", *_TIMED), limit=12),
+    "latency": Table(Reader.latency, ("by", "limit"), ("key", *_TIMED), limit=8),
     "arms": Table(
         Reader.arms,
         (),

@@ -6,6 +6,7 @@ Money is decimal text throughout. Nothing here knows HTTP.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +40,7 @@ LAYERS: Final = 7
 
 ARMS_MAX: Final = 8
 SAMPLE: Final = 1_000
+NEWEST: Final = 2_000
 _COUNTS: Final = tuple(
     name for name in Totals.__struct_fields__ if name not in {"cost", "cache_savings"}
 )
@@ -87,35 +89,63 @@ class Reader:
     def groups(self, view: View) -> dict[str, Any]:
         """Totals by one dimension: the top ones, and all others together."""
         by, options = view.options.by, view.options
-        groups = _sorted(self.ledger.report((by,), view.filter), options.sort)
+        groups = self._top(view.filter, by, options.sort, options.limit + 1)
         totals = self.ledger.totals(view.filter)
-        shown = groups[: options.limit]
-        rest = groups[options.limit :]
+        shown, more = groups[: options.limit], len(groups) > options.limit
+        others = None
+        # A call counts under each of its tags: what is left over is not known.
+        if more and by != "tag":
+            others = subtract(totals, add_up(group.totals for group in shown))
         return {
             "by": by,
             "rows": [_group_json(group) for group in shown],
-            "others": totals_json(add_up(group.totals for group in rest))
-            if rest
-            else None,
-            "groups": len(groups),
+            "others": None if others is None else totals_json(others),
+            "more": more,
             "totals": totals_json(totals),
         }
+
+    def _top(self, wanted: Filter, by: str, sort: str, limit: int) -> list[Group]:
+        """Return the groups with the highest costs, or the most calls."""
+        if sort == "cost":
+            return self.ledger.report((by,), wanted, limit=limit)
+        counted = wanted
+        if sort == "failed":
+            if wanted.outcome and "failed" not in wanted.outcome:
+                return []
+            counted = msgspec.structs.replace(wanted, outcome=("failed",))
+        # Counting is quick; only those at the top are added up.
+        keys = [key for key, _ in self.ledger.values(by, counted)[:limit]]
+        found = self.ledger.report((by,), _only(wanted, by, keys)) if keys else []
+        place = {key: at for at, key in enumerate(keys)}
+        mine = [group for group in found if group.keys[0] in place]
+        return sorted(mine, key=lambda group: place[group.keys[0]])
 
     def values(self, view: View) -> dict[str, Any]:
         """What can be chosen in one dimension, under the filter's other parts."""
         by, options = view.options.by, view.options
         others = msgspec.structs.replace(view.filter, **{by: ()})
         wanted = options.find.casefold()
+        counted = (
+            self._recent_sessions(others)
+            if by == "session"
+            else self.ledger.values(by, others)
+        )
         found = [
             {"key": key, "calls": calls}
-            for key, calls in self.ledger.values(by, others)
+            for key, calls in counted
             if wanted in (key or "").casefold()
         ]
         return {
             "by": by,
             "rows": found[: options.limit],
             "more": len(found) > options.limit,
+            "newest": NEWEST if by == "session" else None,
         }
+
+    def _recent_sessions(self, wanted: Filter) -> list[tuple[str | None, int]]:
+        """Count sessions in the newest calls: of all there may be as many as calls."""
+        newest = self.ledger.records(wanted, limit=NEWEST, newest_first=True)
+        return Counter(record.session for record in newest).most_common()
 
     # ----------------------------------------------------------------- over time
 
@@ -149,10 +179,8 @@ class Reader:
         self, view: View, bucket: str, keys: list[str | None]
     ) -> dict[tuple[str | None, str | None], Totals]:
         by = view.options.by
-        narrow = view.filter
-        if by != "tag" or not view.filter.tag:
-            # With many values the database need not add up what is not shown.
-            narrow = msgspec.structs.replace(view.filter, **{by: tuple(keys)})
+        # With many values the database need not add up what is not shown.
+        narrow = _only(view.filter, by, keys)
         return {
             (group.keys[0], group.keys[1]): group.totals
             for group in self.ledger.report((bucket, by), narrow)
@@ -334,11 +362,12 @@ def subtract(whole: Totals, part: Totals) -> Totals:
     )
 
 
-def _sorted(groups: list[Group], sort: str) -> list[Group]:
-    if sort == "cost":
-        return groups  # as they come
-    name = "total_tokens" if sort == "tokens" else sort
-    return sorted(groups, key=lambda group: -getattr(group.totals, name))
+def _only(wanted: Filter, by: str, keys: list[str | None]) -> Filter:
+    """Return a filter for some values of a dimension, within what it takes already."""
+    if by == "tag" and wanted.tag:
+        # Calls with one of these tags and one of those: a filter cannot say that.
+        return wanted
+    return msgspec.structs.replace(wanted, **{by: tuple(keys)})
 
 
 def _group_json(group: Group) -> dict[str, Any]:

@@ -29,7 +29,10 @@ SPLITS: Final = (
     "outcome",
     "error_type",
 )
-"""What calls can be filtered and split by, in the order of the page."""
+"""What calls can be filtered by, in the order of the page."""
+
+GROUPS: Final = tuple(name for name in SPLITS if name != "session")
+"""What totals are split by: there may be as many sessions as calls."""
 
 RANGES: Final = {
     "1h": "last hour",
@@ -269,8 +272,7 @@ def _read_time(values: dict[str, list[str]], name: str) -> datetime | None:
 # --------------------------------------------------------------------------- options
 
 _CHOICES: Final[dict[str, tuple[str, ...]]] = {
-    "by": SPLITS,
-    "sort": ("cost", "calls", "tokens", "failed"),
+    "sort": ("cost", "calls", "failed"),
     "format": ("json", "csv"),
 }
 _NUMBERS: Final = {"limit": (1, LIMIT_MAX), "offset": (0, 10_000_000)}
@@ -282,8 +284,11 @@ def _read_options(values: dict[str, list[str]], allowed: Collection[str]) -> Opt
         text = _last(values, name)
         if text is None:
             continue
-        if name in _CHOICES:
-            found[name] = _choice(name, text)
+        if name == "by":
+            # Sessions can be looked for, but not added up.
+            found[name] = _choice(name, text, SPLITS if "find" in allowed else GROUPS)
+        elif name in _CHOICES:
+            found[name] = _choice(name, text, _CHOICES[name])
         elif name in _NUMBERS:
             found[name] = _number(name, text)
         elif name == "on":
@@ -293,8 +298,7 @@ def _read_options(values: dict[str, list[str]], allowed: Collection[str]) -> Opt
     return msgspec.convert(found, Options)
 
 
-def _choice(name: str, text: str) -> str:
-    choices = _CHOICES[name]
+def _choice(name: str, text: str, choices: tuple[str, ...]) -> str:
     if text not in choices:
         msg = f"{name}={_show(text)} is unknown; take one of {', '.join(choices)}."
         raise QueryError(msg, name)

@@ -106,7 +106,10 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, `remaining` too, as JSON has them; money as strings."""
         named = {name: getattr(self, name) for name in self.__struct_fields__}
-        return msgspec.to_builtins({**named, "remaining": self.remaining})
+        told: dict[str, Any] = msgspec.to_builtins(
+            {**named, "remaining": self.remaining}
+        )
+        return told
 
 
 class Terms(NamedTuple):
@@ -162,11 +165,11 @@ class Reply(NamedTuple):
 
     Attributes:
         hold: What was reserved; `None` if it was refused.
-        short: An account that has too little, as it was before this call.
+        shorts: The accounts that have too little, as they were before this call.
     """
 
     hold: Hold | None
-    short: BudgetStatus | None = None
+    shorts: tuple[BudgetStatus, ...] = ()
 
 
 Tell: TypeAlias = Callable[[BudgetStatus, int], None]

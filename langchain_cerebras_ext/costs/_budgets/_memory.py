@@ -84,7 +84,7 @@ class MemoryBook:
         # In the order in which they are given up, since the lease is the same for all.
         self._open: OrderedDict[_MemoryHold, None] = OrderedDict()
         self._ends: deque[tuple[_MemoryHold, End]] = deque()
-        self._news: deque[tuple[BudgetStatus, int]] = deque()
+        self._news: list[tuple[BudgetStatus, int]] = []
         self._swept_at = clock.monotonic()
 
     @property
@@ -143,18 +143,18 @@ class MemoryBook:
         self._catch_up(tick)
         period = self._now(ask.run)
         accounts = [self._account(key, period, tick) for key in ask.keys]
-        short: BudgetStatus | None = None
+        shorts: tuple[BudgetStatus, ...] = ()
         for account in accounts:
             if account.lacks(ask):
-                short = short or account.describe(terms, ask)
+                shorts = (*shorts, account.describe(terms, ask))
                 self._note(account, short=True)
-                if not ask.force:
-                    return Reply(None, short)
+        if shorts and not ask.force:
+            return Reply(None, shorts)
         hold = _MemoryHold(self, accounts, ask, tick + terms.lease_s)
         self._open[hold] = None
         for account in accounts:
             account.reserved += ask.amount
-        return Reply(hold, short)
+        return Reply(hold, shorts)
 
     def _now(self, run: str | None) -> Period:
         """Return the window that is now."""
@@ -229,15 +229,17 @@ class MemoryBook:
     # -------------------------------------------------------------- without the lock
 
     def _afterwards(self) -> None:
-        """Do what was put down while the lock was held, and tell the news."""
-        while self._ends and self._lock.acquire(blocking=False):
+        """Do what was put down while the lock was held, and tell the news.
+
+        Who cannot get the lock leaves it to its holder, who comes here after it; that
+        may be this very thread, further down, so not even the news are told then.
+        """
+        while (self._ends or self._news) and self._lock.acquire(blocking=False):
             try:
                 self._catch_up(self._clock.monotonic())
+                news = list(self._news)
+                self._news.clear()
             finally:
                 self._lock.release()
-        while self._news:
-            try:
-                status, share = self._news.popleft()
-            except IndexError:  # another thread was faster
-                return
-            self._tell(status, share)
+            for status, share in news:
+                self._tell(status, share)

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext.costs._budgets._account import (
         Ask,
-        Book,
         BudgetStatus,
         Clock,
         Tell,
         Terms,
     )
+    from langchain_cerebras_ext.costs._budgets._sql import SqlStore
     from langchain_cerebras_ext.costs._budgets._store import Op
     from langchain_cerebras_ext.costs._budgets._worker import Worker
     from langchain_cerebras_ext.costs.ledger import Ledger
 
-__all__ = ["SharedBook", "open_shared", "read_ledger", "read_redis"]
+__all__ = ["SharedBook", "open_book", "read_ledger", "read_redis"]
 
 _PATIENCE_S: Final = 30.0  # longer than any store's own timeouts
 
@@ -109,9 +109,9 @@ class SharedBook:
 
     def _reply(self, op: Reserve, answer: Answer) -> Reply:
         if not answer.passed:
-            return Reply(None, answer.short)
+            return Reply(None, answer.shorts)
         end = partial(Finish, self._terms, op.hold)
-        return Reply(_SharedHold(self, op.ask.amount, end), answer.short)
+        return Reply(_SharedHold(self, op.ask.amount, end), answer.shorts)
 
     # ---------------------------------------------------------------------- and waited
 
@@ -170,16 +170,15 @@ class _SharedHold(Hold):
         self._book.post(self._op(end))
 
 
-def open_shared(
+def open_book(
     terms: Terms,
-    *,
     redis: str | None,
     ledger: Ledger | str | None,
     namespace: str,
     clock: Clock | None,
     tell: Tell,
-) -> Book:
-    """Return the accounts of a budget in Redis or in a ledger's database.
+) -> SharedBook:
+    """Return a budget's accounts in Redis, or else in a ledger's database.
 
     Raises:
         CerebrasConfigurationError: The address is none.
@@ -188,21 +187,20 @@ def open_shared(
     if redis is not None:
         from langchain_cerebras_ext.costs._budgets._redis import RedisStore
 
-        make: Any = partial(RedisStore, redis, namespace)
+        make = partial(RedisStore, redis, namespace)
         worker = worker_of(("redis", redis, namespace), make)
     else:
-        from langchain_cerebras_ext.costs._budgets._sql import SqlStore, place_of
+        from langchain_cerebras_ext.costs._budgets._sql import find_store
 
-        place = place_of(ledger)
-        worker = worker_of(("sql", place.url), partial(SqlStore, place))
+        worker = worker_of(*find_store(ledger))
     return SharedBook(terms, worker, clock, tell)
 
 
 def read_ledger(ledger: Ledger | str) -> list[BudgetStatus]:
     """Return all budgets in a ledger's database."""
-    from langchain_cerebras_ext.costs._budgets._sql import SqlStore, place_of
+    from langchain_cerebras_ext.costs._budgets._sql import find_store
 
-    store = SqlStore(place_of(ledger))
+    store: SqlStore = find_store(ledger)[1]()
     try:
         return store.read_all()
     finally:

@@ -9,8 +9,10 @@ that of the host, which all users of a SQLite file share.
 from __future__ import annotations
 
 import json
+import os
 import time
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import (
@@ -41,6 +43,7 @@ from langchain_cerebras_ext.costs._budgets._hold import RELEASED
 from langchain_cerebras_ext.costs._budgets._money import to_count, to_usd
 from langchain_cerebras_ext.costs._budgets._store import (
     GONE_S,
+    LISTED_S,
     SEEN_S,
     Answer,
     Finish,
@@ -57,7 +60,7 @@ from langchain_cerebras_ext.costs._ledger.place import Place, find_place
 from langchain_cerebras_ext.errors import CerebrasConfigurationError, LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection, Row
 
@@ -65,12 +68,13 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs._budgets._store import Op
     from langchain_cerebras_ext.costs.ledger import Ledger
 
-__all__ = ["SqlStore", "place_of"]
+__all__ = ["SqlStore", "find_store"]
 
 _WAIT_S: Final = 5.0
 _TRIES: Final = 3
 _MICRO: Final = 1_000_000
-_AGAIN: Final = ("40001", "40P01", "55P03")  # serialization, deadlock, lock not got
+# Serialization, deadlock, a lock not got, and a table that was there before.
+_AGAIN: Final = ("40001", "40P01", "55P03", "42P01")
 
 
 class _Usd(TypeDecorator[int]):
@@ -120,6 +124,7 @@ _budgets = Table(
     Column("limits", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("lost", Text, nullable=False),
+    _number("seen_s"),
 )
 """What was agreed, as the last process has said that used it."""
 
@@ -161,28 +166,35 @@ _holds = Table(
 reservation whose end has not come in time."""
 
 
-def place_of(ledger: Ledger | str | None) -> Place:
-    """Return the place of a ledger, or of its URL.
+def find_store(
+    ledger: Ledger | str | os.PathLike[str] | None,
+) -> tuple[tuple[str, ...], Callable[[], SqlStore]]:
+    """Return by what a ledger's database is known here, and what makes its store.
 
     Raises:
-        CerebrasConfigurationError: It is no ledger, or one in memory.
+        CerebrasConfigurationError: It is no ledger, or only an address in memory.
         MissingExtraError: What its database needs is not installed.
     """
     engine = getattr(ledger, "engine", None)
     if isinstance(engine, Engine):
         place = find_place(engine.url.render_as_string(hide_password=False))
-    elif isinstance(ledger, str):
+        if place.is_in_memory:  # there is no other way into it
+            return ("sql", str(id(engine))), partial(SqlStore, place, engine)
+    elif isinstance(ledger, (str, os.PathLike)):
         place = find_place(ledger)
     else:
-        msg = f"ledger={type(ledger).__name__} must be a Ledger, or a database's URL."
+        msg = (
+            f"ledger={type(ledger).__name__} must be a Ledger, or the URL or the path "
+            "of its database."
+        )
         raise CerebrasConfigurationError(msg)
     if place.is_in_memory:
         msg = (
-            "A budget cannot be shared by a ledger in memory. Give the ledger a file, "
-            "as 'sqlite:///costs.db', or leave ledger=... out of the Budget."
+            "Nobody can share a database in memory by its URL. Name a file, as "
+            "'sqlite:///costs.db', or leave ledger=... out of the Budget."
         )
         raise CerebrasConfigurationError(msg)
-    return place
+    return ("sql", place.url), partial(SqlStore, place)
 
 
 class _Row(Account):
@@ -200,14 +212,16 @@ class SqlStore:
 
     Args:
         place: The database.
+        engine: Of a ledger in memory, whose connection is used.
 
     Attributes:
         place: Its address, without a password.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, engine: Engine | None = None) -> None:
         self._at = place
         self.place = place.shown
+        self._borrowed = engine
         self._engine: Engine | None = None
         self._is_ready = False
         self._known: set[str] = set()
@@ -222,11 +236,12 @@ class SqlStore:
         Raises:
             LedgerError: The database cannot be used.
         """
-        for tries_left in reversed(range(_TRIES)):
+        for tried in range(_TRIES):
             try:
-                return self._apply(ops, clock)
+                return self._apply(ops, clock, again=tried > 0)
             except exc.DBAPIError as error:
-                if not tries_left or not _may_pass(error):
+                self._forget()
+                if tried == _TRIES - 1 or not _may_pass(error):
                     raise self._failed(error) from None
             except exc.SQLAlchemyError as error:
                 raise self._failed(error) from None
@@ -249,7 +264,10 @@ class SqlStore:
                 rows = connection.execute(select(_budgets).order_by(_budgets.c.name))
                 found: list[BudgetStatus] = []
                 for row in rows.all():
-                    found += _look(connection, _terms_of(row), now_s)
+                    terms = _terms_of(row)
+                    accounts = _look(connection, terms, now_s)
+                    if accounts or now_s - row.seen_s < LISTED_S:
+                        found += described(terms, accounts, now_s)
                 return found
         except exc.SQLAlchemyError as error:
             raise self._failed(error) from None
@@ -270,31 +288,44 @@ class SqlStore:
     # ------------------------------------------------------------------------- inside
 
     def _get_engine(self) -> Engine:
+        if self._borrowed is not None:
+            return self._borrowed
         if self._engine is None:
-            engine = make_engine(self._at, durable=False, wait_s=_WAIT_S)
+            engine = make_engine(
+                self._at, durable=False, wait_s=_WAIT_S, may_create=lambda: True
+            )
             if not self._at.is_sqlite:
                 event.listen(engine, "connect", _bound_waits)
             self._engine = engine
         return self._engine
 
+    def _forget(self) -> None:
+        """Take nothing for granted: the database may be another one."""
+        self._is_ready = False
+        self._known.clear()
+        self._said.clear()
+
     def _failed(self, error: exc.SQLAlchemyError) -> LedgerError:
         cause = getattr(error, "orig", None) or error
         lines = str(cause).strip().splitlines()
-        told = f"{type(cause).__name__}: {lines[0] if lines else ''}"
-        return LedgerError(away(self.place, f"{self._at.mask(told)[:300]}."))
+        told = self._at.mask(f"{type(cause).__name__}: {lines[0] if lines else ''}")
+        return LedgerError(away(self.place, told))
 
-    def _apply(self, ops: Sequence[Op], clock: Clock | None) -> list[Answer]:
+    def _apply(
+        self, ops: Sequence[Op], clock: Clock | None, *, again: bool
+    ) -> list[Answer]:
         engine = self._get_engine()
         self._make_ready(engine)
         with engine.begin() as connection:
             now_s = self._now_s(connection, clock)
-            self._say(connection, ops)
-            page = _Page(connection, ops, now_s, self._known)
+            self._say(connection, ops, now_s)
+            page = _Page(connection, ops, now_s, self._known, again=again)
             answers = [_NOTHING if isinstance(op, Look) else page.do(op) for op in ops]
             page.write()
             for at, op in enumerate(ops):
                 if isinstance(op, Look):
-                    seen = _look(connection, op.terms, now_s)
+                    rows = _look(connection, op.terms, now_s)
+                    seen = described(op.terms, rows, now_s)
                     answers[at] = Answer(accounts=tuple(seen))
         if len(self._known) > _KNOWN_MOST:
             self._known.clear()
@@ -316,7 +347,7 @@ class SqlStore:
         if self._is_ready:
             return
         with engine.begin() as connection:
-            if not inspect(connection).has_table(_holds.name):
+            if not inspect(connection).has_table(_holds.name):  # the last one made
                 if not self._at.is_sqlite:
                     # Two that create a table at once hinder each other in PostgreSQL.
                     lock = text("SELECT pg_advisory_xact_lock(:number)")
@@ -324,7 +355,7 @@ class SqlStore:
                 _metadata.create_all(connection)
         self._is_ready = True
 
-    def _say(self, connection: Connection, ops: Sequence[Op]) -> None:
+    def _say(self, connection: Connection, ops: Sequence[Op], now_s: float) -> None:
         """Write down which budgets there are, for those who list them."""
         tick = time.monotonic()
         due = {
@@ -341,6 +372,7 @@ class SqlStore:
                 "limits": json.dumps({k: str(n) for k, n in terms.limits.items()}),
                 "action": terms.action,
                 "lost": terms.lost,
+                "seen_s": int(now_s),
             }
             insert = _insert(connection, _budgets).values(name=name, **values)
             connection.execute(
@@ -370,13 +402,20 @@ class _Page:
         ops: What shall be done.
         now_s: When.
         known: Accounts that have a row, as far as is known here.
+        again: Whether this is another try: the first one may have been done.
 
     Attributes:
         wanted: The accounts that shall pay, by their ids.
     """
 
     def __init__(
-        self, connection: Connection, ops: Sequence[Op], now_s: float, known: set[str]
+        self,
+        connection: Connection,
+        ops: Sequence[Op],
+        now_s: float,
+        known: set[str],
+        *,
+        again: bool,
     ) -> None:
         self._connection = connection
         self._now_s = now_s
@@ -385,7 +424,8 @@ class _Page:
             if isinstance(op, (Reserve, Spend)):
                 for row in self._payers(op):
                     self.wanted.setdefault(row.id, row)
-        asked = [op.hold for op in ops if isinstance(op, (Reserve, Finish))]
+        kinds = (Reserve, Finish) if again else Finish
+        asked = [op.hold for op in ops if isinstance(op, kinds)]
         self._rows = self._lock(self._touched(asked), known)
         self._changed: set[str] = set()
         self._holds: dict[str, list[Row[Any]]] = {}
@@ -414,8 +454,7 @@ class _Page:
         """Return the accounts that some reservations are of."""
         if not asked:
             return set()
-        query = select(_holds.c.account).where(_holds.c.hold.in_(asked))
-        return set(self._connection.execute(query).scalars())
+        return set(self._connection.execute(_TOUCHED, {"holds": asked}).scalars())
 
     def _lock(self, touched: set[str], known: set[str]) -> dict[str, _Row]:
         """Return the rows of accounts, which nobody else changes until we are done."""
@@ -425,9 +464,7 @@ class _Page:
         rows: dict[str, _Row] = {}
         for _ in range(_TRIES):
             self._create(missing)
-            query = select(_accounts).where(_accounts.c.id.in_(ids))
-            query = query.order_by(_accounts.c.id).with_for_update()
-            for read in self._connection.execute(query):
+            for read in self._connection.execute(_LOCKED, {"ids": ids}):
                 rows[read.id] = _row_of(read, wanted.get(read.id))
             missing = [one for one in wanted if one not in rows]
             if not missing:
@@ -442,21 +479,15 @@ class _Page:
         self._connection.execute(insert, values)
 
     def _read_holds(self, asked: list[str]) -> None:
-        now_us = int(self._now_s * _MICRO)
-        over = (
-            _holds.c.account.in_(list(self.wanted))
-            & (_holds.c.lost == "")
-            & (_holds.c.until_us <= now_us)
-        )
-        if not asked and not self.wanted:
-            return
-        query = select(_holds).where(or_(_holds.c.hold.in_(asked), over))
-        named = set(asked)
-        for hold in self._connection.execute(query):
-            if hold.hold in named:
+        run = self._connection.execute
+        if asked:
+            for hold in run(_HOLDS, {"holds": asked}):
                 self._holds.setdefault(hold.hold, []).append(hold)
-            else:
-                self._lose(hold)
+        if self.wanted:
+            now_us = int(self._now_s * _MICRO)
+            for hold in run(_OVER, {"ids": list(self.wanted), "now_us": now_us}):
+                if hold.hold not in self._holds:
+                    self._lose(hold)
 
     # -------------------------------------------------------------------------- doing
 
@@ -473,14 +504,14 @@ class _Page:
             return Answer()
         terms, ask = op.terms, op.ask
         payers = [self._rows[payer.id] for payer in self._payers(op)]
-        short: BudgetStatus | None = None
+        shorts: tuple[BudgetStatus, ...] = ()
         news: list[tuple[BudgetStatus, int]] = []
         for account in payers:
             if account.lacks(ask):
-                short = short or account.describe(terms, ask)
+                shorts = (*shorts, account.describe(terms, ask))
                 news += self._note(account, terms, short=True)
-                if not ask.force:
-                    return Answer(passed=False, short=short, news=tuple(news))
+        if shorts and not ask.force:
+            return Answer(passed=False, shorts=shorts, news=tuple(news))
         until_us = int((self._now_s + terms.lease_s) * _MICRO)
         for account in payers:
             account.reserved += ask.amount
@@ -495,7 +526,7 @@ class _Page:
                     "until_us": until_us,
                 }
             )
-        return Answer(short=short, news=tuple(news))
+        return Answer(shorts=shorts, news=tuple(news))
 
     def _finish(self, op: Finish) -> Answer:
         news: list[tuple[BudgetStatus, int]] = []
@@ -550,9 +581,9 @@ class _Page:
             rows = [_values_of(self._rows[one]) for one in sorted(self._changed)]
             run(_UPDATE_ACCOUNT, [{**row, "of_id": row["id"]} for row in rows])
         if self._new:
-            run(_holds.insert(), self._new)
+            run(_NEW_HOLD, self._new)
         if self._ended:
-            run(delete(_holds).where(_holds.c.hold.in_(self._ended)))
+            run(_END_HOLD, {"holds": self._ended})
         if self._lost:
             run(_UPDATE_HOLD, self._lost)
 
@@ -561,6 +592,28 @@ _LOCK: Final = 0x63657265  # any number that is ours alone
 _KNOWN_MOST: Final = 50_000
 _NOTHING: Final = Answer()
 
+# Built once: to build a statement takes longer than to run it.
+_TOUCHED: Final = select(_holds.c.account).where(
+    _holds.c.hold.in_(bindparam("holds", expanding=True))
+)
+_LOCKED: Final = (
+    select(_accounts)
+    .where(_accounts.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_accounts.c.id)
+    .with_for_update()
+)
+_HOLDS: Final = select(_holds).where(
+    _holds.c.hold.in_(bindparam("holds", expanding=True))
+)
+_OVER: Final = select(_holds).where(
+    _holds.c.account.in_(bindparam("ids", expanding=True)),
+    _holds.c.lost == "",
+    _holds.c.until_us <= bindparam("now_us"),
+)
+_NEW_HOLD: Final = _holds.insert()
+_END_HOLD: Final = delete(_holds).where(
+    _holds.c.hold.in_(bindparam("holds", expanding=True))
+)
 _CHANGING: Final = (
     "limit_usd",
     "spent_usd",
@@ -650,7 +703,7 @@ def _row_of(read: Row[Any], wanted: _Row | None = None) -> _Row:
     return row
 
 
-def _look(connection: Connection, terms: Terms, now_s: float) -> list[BudgetStatus]:
+def _look(connection: Connection, terms: Terms, now_s: float) -> list[_Row]:
     """Return a budget's accounts; reservations that are over are taken as given up."""
     query = select(_accounts).where(
         _accounts.c.budget == terms.name,
@@ -673,7 +726,7 @@ def _look(connection: Connection, terms: Terms, now_s: float) -> list[BudgetStat
         if hold.account in rows:
             account = rows[hold.account]
             account.lose(hold.amount_usd, known=hold.known, lost=terms.lost)
-    return described(terms, rows.values(), now_s)
+    return list(rows.values())
 
 
 def _terms_of(row: Row[Any]) -> Terms:
@@ -700,7 +753,8 @@ def _may_pass(error: exc.DBAPIError) -> bool:
     state = getattr(error.orig, "sqlstate", None)
     if error.connection_invalidated or state in _AGAIN:
         return True
-    return "locked" in str(error.orig) or "busy" in str(error.orig)
+    told = str(error.orig)
+    return "locked" in told or "no such table" in told
 
 
 def _bound_waits(connection: Any, _: object) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GONE_S",
+    "LISTED_S",
     "SEEN_S",
     "Answer",
     "Finish",
@@ -33,6 +34,9 @@ __all__ = [
 
 GONE_S: Final = 7 * 86_400.0
 """For how long a reservation that was given up is remembered, if its end comes late."""
+
+LISTED_S: Final = 62 * 86_400.0
+"""For how long a budget is listed that nobody uses and that has spent nothing."""
 
 SEEN_S: Final = 600.0
 """How often a process says in the store which budgets it has, and clears old rows."""
@@ -99,13 +103,13 @@ class Answer(NamedTuple):
 
     Attributes:
         passed: Whether a `Reserve` has reserved.
-        short: An account that has too little for it.
+        shorts: The accounts that have too little for it.
         news: Accounts that have reached a threshold, and which.
         accounts: What a `Look` has seen.
     """
 
     passed: bool = True
-    short: BudgetStatus | None = None
+    shorts: tuple[BudgetStatus, ...] = ()
     news: tuple[tuple[BudgetStatus, int], ...] = ()
     accounts: tuple[BudgetStatus, ...] = ()
 

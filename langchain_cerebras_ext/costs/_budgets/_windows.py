@@ -21,6 +21,7 @@ _WEEK_S: Final = 7 * _DAY_S
 _LONGEST_MONTH_S: Final = 31 * _DAY_S
 
 _IDLE_S: Final = 300.0
+_LONGEST_IDLE_S: Final = 21_600.0
 _RUN_IDLE_S: Final = float(_DAY_S)
 
 
@@ -79,7 +80,7 @@ class Window:
         if self.name == "run":
             self.idle_s = _RUN_IDLE_S
         else:
-            self.idle_s = max(2.0 * self.span_s, _IDLE_S)
+            self.idle_s = min(max(self.span_s, _IDLE_S), _LONGEST_IDLE_S)
 
     @classmethod
     def named(cls, name: str) -> Self:

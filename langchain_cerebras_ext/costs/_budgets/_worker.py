@@ -46,6 +46,7 @@ _IDLE_S: Final = 30.0  # without work the thread ends, and with it the connectio
 _RETRY_S: Final = 2.0  # how long a store that has failed is left alone
 _EXIT_S: Final = 5.0  # how long the program's end waits for the store
 _LATE_MOST: Final = 100_000
+_LONGEST: Final = 300
 
 
 class Job(NamedTuple):
@@ -224,7 +225,7 @@ class Worker:
         except LedgerError as error:
             self._went_down(error)
             self._fail(jobs, error, tried=True)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits must be answered
             if len(jobs) > 1:  # find out which one it is
                 for job in jobs:
                     self._apply([job])
@@ -291,9 +292,15 @@ class Worker:
 
 
 def away(place: str, told: str) -> str:
-    """Return the message for a store that cannot be used."""
+    """Return the message for a store that cannot be used.
+
+    Args:
+        place: Its address, without a password.
+        told: Why, without one too.
+    """
+    why = told.strip().rstrip(".")[:_LONGEST]
     return (
-        f"Budgets are kept in {place}, which cannot be used: {told} Check that it runs "
+        f"Budgets are kept in {place}, which cannot be used: {why}. Check that it runs "
         "and may be reached and written from here, and the user and password. With "
         "Budget(on_store_error='allow') calls pass unchecked while it is away."
     )

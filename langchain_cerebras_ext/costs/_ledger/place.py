@@ -1,4 +1,4 @@
-"""Where a ledger is: its URL, checked, and what may be shown of it. Imports no extra."""
+"""Where a ledger is: its URL, checked, and what may be shown of it."""
 
 from __future__ import annotations
 

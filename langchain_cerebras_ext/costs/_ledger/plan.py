@@ -13,10 +13,15 @@ from langchain_cerebras_ext.costs._ledger.rollup import FIRST_DAY, HOUR, NEVER
 
 __all__ = ["Span", "choose"]
 
-Source = Literal["rows", "hourly", "hourly_core", "daily_core", "daily_tags"]
+Source = Literal[
+    "rows", "hourly", "hourly_core", "daily_core", "daily_tags", "daily_users"
+]
 
 _DAY: Final = 24
 _EPOCH: Final = FIRST_DAY * _DAY
+_DAILY: Final = ("daily_core", "daily_tags", "daily_users")
+_OF_USERS: Final = {"user", "outcome", "day", "month"}
+_OF_TAGS: Final = {"tag", "model", "provider", "arm", "outcome", "day", "month"}
 
 
 class Span(NamedTuple):
@@ -77,36 +82,44 @@ def _layers(
         yield Span("rows", since, _micros(first))
     if until is not None and last is not None:
         yield Span("rows", _micros(last), until)
-    if "user" in needed or ("tag" in needed and "hour" in needed):
-        yield Span("hourly", first, last)
-    elif "hour" in needed:
-        yield Span("hourly_core", first, last)
+    table = _table(set(needed))
+    if table in _DAILY:
+        yield from _days(table, first, last, pruned)
     else:
-        yield from _days("tag" in needed, first, last, pruned)
+        yield Span(table, first, last)
+
+
+def _table(needed: set[str]) -> Source:
+    """Return the smallest table that tells what is needed."""
+    if needed.isdisjoint({"user", "tag"}):
+        return "hourly_core" if "hour" in needed else "daily_core"
+    if needed <= _OF_USERS:
+        return "daily_users"
+    return "daily_tags" if needed <= _OF_TAGS else "hourly"
 
 
 def _days(
-    by_tag: bool, first: int | None, last: int | None, pruned: int
+    table: Source, first: int | None, last: int | None, pruned: int
 ) -> Iterator[Span]:
     first_day = None if first is None else _ceil(first, _DAY)
     last_day = None if last is None else last // _DAY
     if first_day is not None and last_day is not None and first_day >= last_day:
-        yield from _hours(by_tag, first, last, pruned)
+        yield from _hours(table, first, last, pruned)
         return
-    yield Span("daily_tags" if by_tag else "daily_core", first_day, last_day)
+    yield Span(table, first_day, last_day)
     if first_day is not None:
-        yield from _hours(by_tag, first, first_day * _DAY, pruned)
+        yield from _hours(table, first, first_day * _DAY, pruned)
     if last_day is not None:
-        yield from _hours(by_tag, last_day * _DAY, last, pruned)
+        yield from _hours(table, last_day * _DAY, last, pruned)
 
 
 def _hours(
-    by_tag: bool, first: int | None, last: int | None, pruned: int
+    table: Source, first: int | None, last: int | None, pruned: int
 ) -> Iterator[Span]:
-    if not by_tag:
+    if table == "daily_core":
         yield Span("hourly_core", first, last)
     elif first is not None and last is not None and first < last:
-        # Rows of a time are found at once; hours by tag lie apart, user by user.
+        # Rows of a time are found at once; hours of a day lie apart, user by user.
         yield from _rows_or_hours(_micros(first), _micros(last), pruned)
 
 
@@ -117,7 +130,7 @@ def _rows_or_hours(since: int | None, until: int | None, pruned: int) -> Iterato
         end = pruned if until is None else min(until, pruned)
         yield Span("hourly", first, end // HOUR + _EPOCH)
         since = pruned
-    if until is None or since < until:
+    if since is None or until is None or since < until:
         yield Span("rows", since, until)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 from sqlalchemy import func, select, tuple_
@@ -39,6 +37,9 @@ from langchain_cerebras_ext.costs.report import (
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from decimal import Decimal
+
     from sqlalchemy import Connection
 
     from langchain_cerebras_ext.costs._ledger.store import Store
@@ -56,6 +57,20 @@ _PAGE: Final = 2_000
 EXACT_COUNT: Final = 5_000
 """Up to so many values percentiles are exact, whatever is kept of them."""
 
+SAMPLE: Final = 50_000
+"""Of more rows than twice this so many are looked at, evenly spread."""
+_FEW_VALUES: Final = {
+    "model",
+    "provider",
+    "arm",
+    "node",
+    "outcome",
+    "error_type",
+    "day",
+    "month",
+}
+
+_COST: Final = len(schema.SUMS)
 _COUNTED: Final = schema.MEASURES[: len(schema.SUMS) + 4]  # tokens, cost and savings
 
 
@@ -89,6 +104,8 @@ class Asked:
             states = self._states(connection)
             question = self._question(connection, states)
             sums = self._sums(connection, question, _COUNTED)
+            if limit is not None and self._is_one_to_one(question):
+                _keep_dearest(sums, limit)
             counts = self._state_counts(connection, question, states)
             names = self._decoder(connection, sums, states)
         found: dict[Keys, Totals] = {}
@@ -143,35 +160,21 @@ class Asked:
         self, field: str, at: Sequence[float]
     ) -> list[tuple[Keys, int, tuple[float | None, ...]]]:
         """Return how many values there are and their percentiles."""
+        found: dict[Keys, tuple[int, tuple[float | None, ...]]]
         with self._store.reading() as connection:
             states = self._states(connection)
             question = self._question(connection, states)
-            kept = self._from_latencies(connection, question, field)
-            if kept is None:
-                rows = [Span("rows", self._since, self._until)]
-                values = self._values(connection, question, field, rows)
-                names = self._decoder(connection, values, states)
-            else:
+            kept = self._bins(connection, question, field)
+            if kept is not None:
                 names = self._decoder(connection, kept, states)
-        if kept is None:
-            lists: dict[Keys, list[float]] = {}
-            for numbers, some in values.items():
-                for keys in names(numbers):
-                    lists.setdefault(keys, []).extend(some)
-            made = [
-                (keys, len(some), from_values(some, at)) for keys, some in lists.items()
-            ]
-        else:
-            bins: dict[Keys, dict[int, int]] = {}
-            for numbers, counts in kept.items():
-                for keys in names(numbers):
-                    have = bins.setdefault(keys, {})
-                    for number, count in counts.items():
-                        have[number] = have.get(number, 0) + count
-            made = [
-                (keys, sum(counts.values()), from_bins(counts, at))
-                for keys, counts in bins.items()
-            ]
+                found = _percentiles_of_bins(kept, names, at)
+            else:
+                every = self._sample(connection, question)
+                rows = [Span("rows", self._since, self._until)]
+                values = self._values(connection, question, field, rows, every)
+                names = self._decoder(connection, values, states)
+                found = _percentiles_of_values(values, names, at, every)
+        made = [(keys, *one) for keys, one in found.items()]
         return sorted(made, key=lambda one: (-one[1], _sortable(one[0])))
 
     def records(
@@ -198,7 +201,7 @@ class Asked:
                 rows = found.mappings().all()
                 words = self._store.words(connection, rows)
             for row in rows:
-                yield decode(row, words)
+                yield decode(cast("Mapping[str, Any]", row), words)
             if len(rows) < size:
                 return
             last = (rows[-1]["started_us"], rows[-1]["id"])
@@ -235,6 +238,12 @@ class Asked:
         months = self._months(connection) if "month" in self._by else []
         return Question(wanted, free, months)
 
+    def _is_one_to_one(self, question: Question) -> bool:
+        """Whether each combination of numbers is a group of its own."""
+        if {"tag", "outcome"}.intersection(self._by):
+            return False
+        return "month" not in self._by or bool(question.months)
+
     def _months(self, connection: Connection) -> list[int]:
         """Return the first days of all months that there are; none if too many."""
         day = schema.daily_core.c.day
@@ -267,7 +276,7 @@ class Asked:
         width = len(self._by)
         for span in self._spans(connection):
             query = totals_query(span, list(self._by), list(measures), question)
-            for row in connection.execute(query):
+            for row in connection.execute(query).all():
                 numbers, values = tuple(row[:width]), row[width:]
                 if values[0] is None:  # nothing was added up
                     continue
@@ -302,12 +311,21 @@ class Asked:
         width = len(self._by)
         for span in self._spans(connection):
             query = totals_query(span, [*self._by, "state"], ["n"], narrow)
-            for row in connection.execute(query):
+            for row in connection.execute(query).all():
                 counts = found.setdefault(tuple(row[:width]), {})
                 counts[row[width]] = counts.get(row[width], 0) + int(row[width + 1])
         return found
 
-    def _from_latencies(
+    def _sample(self, connection: Connection, question: Question) -> int:
+        """Return which part of the rows to look at: of one in so many."""
+        if not _FEW_VALUES.issuperset(self._by):
+            return 1
+        # Counted without a split; the totals know it at once.
+        whole = Asked(self._store, (), self._filter)
+        counts = whole._sums(connection, question, ("n",))
+        return max(sum(count for (count,) in counts.values()) // SAMPLE, 1)
+
+    def _bins(
         self, connection: Connection, question: Question, field: str
     ) -> dict[Numbers, dict[int, int]] | None:
         """Return counts in bins; `None` where they do not tell, or values are few."""
@@ -318,7 +336,7 @@ class Asked:
         found: dict[Numbers, dict[int, int]] = {}
         width = len(self._by)
         query = latencies_query(days, list(self._by), SECONDS.index(field), question)
-        for row in connection.execute(query):
+        for row in connection.execute(query).all():
             found.setdefault(tuple(row[:width]), {})[row[width]] = int(row[width + 1])
         count = sum(sum(bins.values()) for bins in found.values())
         if count <= EXACT_COUNT and (
@@ -341,6 +359,7 @@ class Asked:
         question: Question,
         field: str,
         spans: list[Span],
+        every: int = 1,
     ) -> dict[Numbers, list[float]]:
         """Return the values of a field for each combination of numbers."""
         column = schema.records.c[field]
@@ -350,7 +369,9 @@ class Asked:
             query = select(*keys, column).where(
                 column.is_not(None), *conditions(span, question)
             )
-            for *numbers, value in connection.execute(query):
+            if every > 1:
+                query = query.where(schema.records.c.id % every == 0)
+            for *numbers, value in connection.execute(query).all():
                 found.setdefault(tuple(numbers), []).append(value)
         return found
 
@@ -365,6 +386,48 @@ class Asked:
         for name, numbers in zip(self._by, columns, strict=True):
             readers.append(_words(connection, name, set(numbers), states))
         return _Decoder(readers)
+
+
+def _percentiles_of_bins(
+    kept: dict[Numbers, dict[int, int]], names: _Decoder, at: Sequence[float]
+) -> dict[Keys, tuple[int, tuple[float | None, ...]]]:
+    bins: dict[Keys, dict[int, int]] = {}
+    for numbers, counts in kept.items():
+        for keys in names(numbers):
+            have = bins.setdefault(keys, {})
+            for number, count in counts.items():
+                have[number] = have.get(number, 0) + count
+    return {
+        keys: (sum(counts.values()), from_bins(counts, at))
+        for keys, counts in bins.items()
+    }
+
+
+def _percentiles_of_values(
+    values: dict[Numbers, list[float]], names: _Decoder, at: Sequence[float], every: int
+) -> dict[Keys, tuple[int, tuple[float | None, ...]]]:
+    lists: dict[Keys, list[float]] = {}
+    for numbers, some in values.items():
+        for keys in names(numbers):
+            lists.setdefault(keys, []).extend(some)
+    return {
+        keys: (len(some) * every, from_values(some, at)) for keys, some in lists.items()
+    }
+
+
+def _keep_dearest(
+    sums: dict[Numbers, list[int]], limit: int
+) -> None:
+    """Leave out what cannot be among the dearest, before its names are looked up."""
+    if not 0 < limit < len(sums):
+        return
+
+    def cost(values: list[int]) -> int:
+        return values[_COST] * 1_000_000 + values[_COST + 1]
+
+    last = sorted(map(cost, sums.values()), reverse=True)[limit - 1]
+    for numbers in [one for one, values in sums.items() if cost(values) < last]:
+        del sums[numbers]
 
 
 class _Decoder:

@@ -67,6 +67,7 @@ class Additions(NamedTuple):
     hourly_core: list[tuple[int, ...]]
     daily_core: list[tuple[int, ...]]
     daily_tags: list[tuple[int, ...]]
+    daily_users: list[tuple[int, ...]]
     latencies: list[tuple[int, ...]]
 
 
@@ -127,14 +128,19 @@ def roll_up(rows: Iterable[Sequence[Any]], free_states: Collection[int]) -> Addi
     hourly_core: Sums = {}
     daily_core: Sums = {}
     daily_tags: Sums = {}
-    for (_, hour, tagset, *core), values in finest.items():
+    daily_users: Sums = {}
+    for (user, hour, tagset, *core), values in finest.items():
+        model, provider, _, arm, state, _ = core
+        day = hour // 24
         _add(hourly_core, (hour, *core), values)
-        _add(daily_core, (hour // 24, *core), values)
-        _add(daily_tags, (tagset, hour // 24, *core), values)
+        _add(daily_core, (day, *core), values)
+        _add(daily_tags, (tagset, day, model, provider, arm, state), values)
+        _add(daily_users, (user, day, state), values)
     return Additions(
         _flat(finest),
         _flat(hourly_core),
         _flat(daily_core),
         _flat(daily_tags),
+        _flat(daily_users),
         [(*key, n) for key, n in sorted(bins.items())],
     )

@@ -192,7 +192,17 @@ Hours and days are counted from the year 1, so that none is negative."""
 
 hourly_core = _totals("cerebras_hourly_core", "hour", *CORE)
 daily_core = _totals("cerebras_daily_core", "day", *CORE)
-daily_tags = _totals("cerebras_daily_tags", "tagset_id", "day", *CORE)
+daily_tags = _totals(
+    "cerebras_daily_tags",
+    "tagset_id",
+    "day",
+    "model_id",
+    "provider_id",
+    "arm_id",
+    "state_id",
+)
+daily_users = _totals("cerebras_daily_users", "user_id", "day", "state_id")
+"""Tags and users may be many: kept apart by less, or they would be as many as rows."""
 
 latencies = Table(
     "cerebras_latencies",
@@ -206,4 +216,11 @@ latencies = Table(
 )
 """How many values of a field (its place in `codec.SECONDS`) fell into a bin."""
 
-ROLLUPS: Final = (hourly, hourly_core, daily_core, daily_tags, latencies)
+ROLLUPS: Final = (
+    hourly,
+    hourly_core,
+    daily_core,
+    daily_tags,
+    daily_users,
+    latencies,
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection  # noqa: TC003
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +44,7 @@ _TABLES: Final[dict[str, Table]] = {
     "hourly_core": schema.hourly_core,
     "daily_core": schema.daily_core,
     "daily_tags": schema.daily_tags,
+    "daily_users": schema.daily_users,
 }
 _MICRO: Final = 1_000_000
 _SHIFT: Final = FIRST_DAY * 24 * HOUR
@@ -168,7 +170,7 @@ def _calendar(name: str, hour: Number, day: Number, question: Question) -> Numbe
         return day
     starts = question.months
     # The end of each month tells it from those after.
-    ends = zip(starts, starts[1:], strict=False)
+    ends = itertools.pairwise(starts)
     return case(*((day < end, start) for start, end in ends), else_=starts[-1])
 
 

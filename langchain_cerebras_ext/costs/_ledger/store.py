@@ -16,8 +16,10 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     checked_record,
     empty_words,
     encode,
+    from_micros,
     number,
     read_price,
+    to_micros,
     words_of,
 )
 from langchain_cerebras_ext.costs._ledger.engine import READ, make_engine
@@ -26,6 +28,7 @@ from langchain_cerebras_ext.costs._ledger.migrations import (
     prepare,
     read_version,
 )
+from langchain_cerebras_ext.costs._ledger.rollup import DAY, HOUR, NEVER, hour_of
 from langchain_cerebras_ext.costs._ledger.tables import (
     add_rows,
     add_words,
@@ -37,8 +40,9 @@ from langchain_cerebras_ext.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Table
 
     from langchain_cerebras_ext.costs._ledger.place import Place
     from langchain_cerebras_ext.costs.records import UsageRecord
@@ -164,6 +168,7 @@ class Store:
         All of them or none; the same record a second time changes nothing.
         """
         good: dict[str, tuple[Any, ...]] = {}
+        by_id: dict[str, UsageRecord] = {}
         rejected: list[tuple[UsageRecord, str]] = []
         for one in records:
             try:
@@ -172,11 +177,16 @@ class Store:
                 rejected.append((one, f"{type(error).__name__}: {error}"[:300]))
             else:
                 good.setdefault(row[0], row)
+                by_id[row[0]] = one
         if not good:
             return Appended(0, rejected)
         self._check_file()
         with self.engine.begin() as connection:
-            self._lock_tables(connection)
+            pruned = self._lock_tables(connection)
+            late = [name for name, row in good.items() if row[_STARTED] < pruned]
+            for name in late:
+                del good[name]
+                rejected.append((by_id[name], _TOO_OLD))
             fresh = self._fresh(connection, good)
             words = self._number(connection, words_of(fresh))
             rows = [number(row, words) for row in fresh]
@@ -186,8 +196,37 @@ class Store:
         self._learn(words)
         return Appended(len(fresh), rejected)
 
-    def _lock_tables(self, connection: Connection) -> None:
-        """Count the change; on a server, whoever comes next waits here."""
+    def prune(self, before: datetime, *, keep_totals: bool) -> int:
+        """Remove the rows before a time, and the totals, too, if they are not kept."""
+        step = HOUR if keep_totals else DAY
+        cut = to_micros(before) // step * step
+        self._check_file()
+        with self.engine.begin() as connection:
+            cut = max(cut, self._lock_tables(connection))
+            table = schema.records
+            gone = connection.execute(table.delete().where(table.c.started_us < cut))
+            connection.execute(schema.ledger.update().values(pruned_us=cut))
+            if not keep_totals:
+                hour = hour_of(cut // DAY * DAY)
+                for kept in schema.ROLLUPS:
+                    by_day = "day" in kept.c
+                    time = kept.c.day if by_day else kept.c.hour
+                    end = hour // 24 if by_day else hour
+                    connection.execute(kept.delete().where(time < end))
+        return gone.rowcount
+
+    def pruned(self) -> datetime | None:
+        """Return the time before which the rows are gone; `None` if all are there."""
+        with self.reading() as connection:
+            cut = connection.execute(select(schema.ledger.c.pruned_us)).scalar_one()
+        return from_micros(cut) if cut > NEVER else None
+
+    def _lock_tables(self, connection: Connection) -> int:
+        """Count the change; on a server, whoever comes next waits here.
+
+        Returns:
+            The microsecond before which rows were pruned.
+        """
         ledger = schema.ledger
         counted = connection.execute(
             ledger.update()
@@ -198,6 +237,8 @@ class Store:
             read_version(connection, self.place)
             msg = f"The tables at {self.place.shown} were changed by another program."
             raise LedgerError(msg)
+        pruned: int = connection.execute(select(ledger.c.pruned_us)).scalar_one()
+        return pruned
 
     def _fresh(
         self, connection: Connection, by_id: dict[str, tuple[Any, ...]]
@@ -252,25 +293,24 @@ class Store:
     def words(self, connection: Connection, rows: Iterable[Any]) -> Words:
         """Return the texts of the numbers in rows of `cerebras_records`."""
         rows = list(rows)
-        names = find_texts(
-            connection, schema.names, (row[name] for row in rows for name in NAMES)
-        )
-        lists = (
-            {
+
+        def texts(table: Table, *columns: str) -> dict[int, str]:
+            numbers = (row[name] for row in rows for name in columns)
+            return find_texts(connection, table, numbers)
+
+        def lists(table: Table, column: str) -> dict[int, tuple[str, ...]]:
+            return {
                 number: tuple(msgspec.json.decode(word))
-                for number, word in find_texts(
-                    connection, table, (row[column] for row in rows)
-                ).items()
+                for number, word in texts(table, column).items()
             }
-            for table, column in (
-                (schema.tagsets, "tagset_id"),
-                (schema.states, "state_id"),
-            )
+
+        prices = texts(schema.prices, "price_id").items()
+        return Words(
+            names=texts(schema.names, *NAMES),
+            tagsets=lists(schema.tagsets, "tagset_id"),
+            states=lists(schema.states, "state_id"),
+            prices={number: read_price(word) for number, word in prices},
         )
-        prices = find_texts(
-            connection, schema.prices, (row["price_id"] for row in rows)
-        )
-        return Words(names, *lists, {n: read_price(word) for n, word in prices.items()})
 
     def reading(self) -> Connection:
         """Return a connection that sees one state of the database and waits for nobody.
@@ -289,4 +329,9 @@ class Store:
 
 
 _inherited: list[Any] = []
+_STARTED: Final = COLUMNS.index("started_us")
+_TOO_OLD: Final = (
+    "It is of a time whose rows were pruned, so that nobody can tell whether it was "
+    "counted before."
+)
 _TABLES: Final = (schema.names, schema.tagsets, schema.states, schema.prices)

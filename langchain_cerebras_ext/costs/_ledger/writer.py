@@ -188,10 +188,10 @@ class Writer:
                 self._spool_all()
                 return
             before = len(self._queue)
-            if self.error is not None or self._replay_due:
-                if not self._recover():
-                    self._spool_all()
-                    return
+            is_due = self.error is not None or self._replay_due
+            if is_due and not self._recover():
+                self._spool_all()
+                return
             while self._queue and self.error is None:
                 batch = self._take(_MOST_AT_ONCE)
                 if self._write(batch):

@@ -1,6 +1,6 @@
 // The panels, what they ask for, and what happens when somebody does something.
 
-const GROUPS = ["model", "user", "tag", "node", "provider", "arm", "session"];
+const GROUPS = ["model", "user", "tag", "node", "provider", "arm"];
 const PAGE_ROWS = 25;
 const POLL_MS = 2000;
 const SLIDE_MS = 60_000; // ranges that end now move on, records or not
@@ -16,7 +16,7 @@ const sources = {
   series: () => address("series", { by: state.by }),
   outcomes: () => address("groups", { by: "outcome", limit: 10 }),
   errors: () => address("groups", { by: "error_type", limit: 20, sort: "calls" }),
-  models: () => address("groups", { by: "model", limit: 20, sort: "tokens" }),
+  models: () => address("groups", { by: "model", limit: 10 }),
   ...Object.fromEntries(GROUPS.map((split) => [`by ${split}`, () => address("groups", groupQuery(split))])),
   latency: () => address("latency", { by: "model" }),
   arms: () => address("arms"),
@@ -236,15 +236,15 @@ const drawTokens = () => {
     tell: (at) => count(all.tokens[at]),
     axis: short,
   };
-  const rows = models.others ? [...models.rows, { ...models.others, others: models.groups - models.rows.length }] : models.rows;
+  const rows = models.others ? [...models.rows, { ...models.others, isRest: true }] : models.rows;
   return [
     ...chartPart("tokens", chart),
     table({
       caption: "Tokens by model",
       rows,
-      key: (row) => (row.others ? "others" : keyText(row.key)),
+      key: (row) => (row.isRest ? "others" : keyText(row.key)),
       columns: [
-        { label: "Model", cell: (row) => [row.others ? plural(row.others, "other") : pick("model", row.key), doubtNote(row)] },
+        { label: "Model", cell: (row) => [row.isRest ? rest() : pick("model", row.key), doubtNote(row)] },
         { label: "Prompt", num: true, cell: (row) => short(row.input_tokens), exact: (row) => count(row.input_tokens) },
         { label: "of it cached", num: true, cell: (row) => percent(row.cached_input_tokens, row.input_tokens), exact: (row) => count(row.cached_input_tokens) },
         { label: "Output", num: true, cell: (row) => short(row.output_tokens), exact: (row) => count(row.output_tokens) },
@@ -366,7 +366,7 @@ const drawWhatIf = () => {
       rows: [{ model: null, cost: actual.cost, note: actual.note }, ...rows],
       key: (row) => keyText(row.model),
       columns: [
-        { label: "Model", cell: (row) => [row.model === null ? el("strong", {}, "As billed") : row.model, row.note && el("small", { class: "doubt" }, row.note)] },
+        { label: "Model", cell: (row) => [row.model === null ? el("strong", {}, "As billed") : readable(row.model), row.note && el("small", { class: "doubt" }, row.note)] },
         { label: "Cost", num: true, cell: (row) => (row.cost === null ? "unknown" : usd(row.cost)), exact: (row) => row.cost && exactUsd(row.cost) },
         { label: "Difference", num: true, cell: (row) => (row.model === null || row.cost === null ? "" : signedUsd(toUnits(row.cost) - old)) },
         { label: "", cell: (row) => bar(Number(row.cost || 0), largest, row.model === null ? "var(--series-1)" : "") },
@@ -384,7 +384,7 @@ const drawBudgets = () => {
     rows,
     key: (row) => `${row.name} ${row.per} ${row.key} ${row.window_start}`,
     columns: [
-      { label: "Budget", cell: (row) => [row.name, el("small", {}, row.key === null || row.per === "all" ? `per ${row.window}` : `${row.per} ${row.key}, per ${row.window}`)] },
+      { label: "Budget", cell: (row) => [readable(row.name), el("small", {}, row.key === null || row.per === "all" ? `per ${row.window}` : `${row.per} ${readable(row.key)}, per ${row.window}`)] },
       {
         label: "Used",
         cell: (row) =>
@@ -447,15 +447,15 @@ const drawRecords = () => {
       key: (row) => row.record_id,
       columns: [
 { label: "Time (UTC)", cell: (row) => time(row.started_at) },
-        { label: "Model", cell: (row) => [pick("model", row.model), secondary(row.provider !== "cerebras" && row.provider, row.stream && "stream", row.service_tier)] },
+        { label: "Model", cell: (row) => [pick("model", row.model), secondary(row.provider !== "cerebras" && readable(row.provider), row.stream && "stream", row.service_tier && readable(row.service_tier))] },
         { label: "Cost", num: true, exact: (row) => row.cost && exactUsd(row.cost), cell: (row) => [row.cost === null ? (row.outcome === "cache_hit" ? "free" : "unknown") : `${row.flags.includes("estimated") ? "≈ " : ""}${usd(row.cost)}`, row.flags.length > 0 && el("small", { class: "doubt" }, row.flags.map((flag) => FLAG_WORDS[flag]).join(", "))] },
-        { label: "Outcome", cell: (row) => [el("span", { class: `outcome ${row.outcome}` }, row.outcome.replace("_", " ")), secondary(row.error_type, row.attempts > 1 && `try ${row.attempts}`)] },
+        { label: "Outcome", cell: (row) => [el("span", { class: `outcome ${row.outcome}` }, row.outcome.replace("_", " ")), secondary(row.error_type && readable(row.error_type), row.attempts > 1 && `try ${row.attempts}`)] },
         { label: "Prompt", num: true, cell: (row) => [row.input_tokens === null ? "–" : count(row.input_tokens), secondary(row.cached_input_tokens && `${count(row.cached_input_tokens)} cached`)] },
         { label: "Output", num: true, cell: (row) => [row.output_tokens === null ? "–" : count(row.output_tokens), secondary(row.reasoning_tokens && `${count(row.reasoning_tokens)} reasoning`)] },
         { label: "First token", num: true, cell: (row) => seconds(row.ttft_s) },
         { label: "Duration", num: true, cell: (row) => seconds(row.duration_s) },
-        { label: "For", cell: (row) => [row.user === null ? "" : pick("user", row.user), secondary(row.session && `session ${row.session}`)] },
-        { label: "Where", cell: (row) => [row.node === null ? "" : pick("node", row.node), row.tags.length > 0 && el("span", { class: "tags" }, row.tags.map((tag) => pick("tag", tag))), secondary(row.arm && `arm ${row.arm}`)] },
+        { label: "For", cell: (row) => [row.user === null ? "" : pick("user", row.user), secondary(row.session && `session ${readable(row.session)}`)] },
+        { label: "Where", cell: (row) => [row.node === null ? "" : pick("node", row.node), row.tags.length > 0 && el("span", { class: "tags" }, row.tags.map((tag) => pick("tag", tag))), secondary(row.arm && `arm ${readable(row.arm)}`)] },
       ],
     }),
     el(
@@ -472,7 +472,7 @@ const panels = {
   summary: { needs: ["overview"], draw: drawSummary },
   spend: { needs: ["series"], draw: drawSpend, csv: () => ["series", { by: state.by }, "spend over time"] },
   groups: { needs: GROUPS.map((split) => `by ${split}`), draw: drawGroups, parts: true },
-  tokens: { needs: ["series", "models"], draw: drawTokens, csv: () => ["groups", { by: "model", sort: "tokens", limit: 20 }, "tokens by model"] },
+  tokens: { needs: ["series", "models"], draw: drawTokens, csv: () => ["groups", { by: "model", limit: 10 }, "tokens by model"] },
   latency: { needs: ["latency"], draw: drawLatency, csv: () => ["latency", { by: "model" }, "speed by model"] },
   failures: { needs: ["series", "outcomes", "errors"], draw: drawFailures },
   whatif: { needs: ["whatif", "overview"], draw: drawWhatIf, csv: () => ["whatif", view.on.length ? { on: view.on } : {}, "what-if prices"] },
@@ -585,6 +585,7 @@ const drawValues = async () => {
   if (view.open !== split) return;
   const offered = found.rows.map((row) => row.key);
   const chosen = (state.filters[split] || []).filter((value) => !offered.includes(value) && !view.find);
+  const typed = found.newest && view.find && !offered.includes(view.find) ? view.find : null;
   const line = (value, calls) =>
     el(
       "li",
@@ -602,8 +603,10 @@ const drawValues = async () => {
     problem && el("li", { class: "notice" }, problem),
     chosen.map((value) => line(value, null)),
     found.rows.map((row) => line(row.key, row.calls)),
-    !offered.length && !chosen.length && !problem && el("li", { class: "empty" }, view.find ? "No such value in this time." : "No values in this time."),
+    !offered.length && !chosen.length && !problem && typed === null && el("li", { class: "empty" }, view.find ? "No such value in this time." : "No values in this time."),
     found.more && el("li", { class: "hint" }, "More: type a part of the name."),
+    found.newest && el("li", { class: "hint" }, `Those of the newest ${count(found.newest)} calls; type any other whole.`),
+    typed !== null && line(typed, null),
   );
 };
 
@@ -685,12 +688,11 @@ const watch = async () => {
       reached(true);
       const moved = revision !== null && now.revision !== revision;
       revision = now.revision;
-      const failed = Object.keys(failures).length > 0;
       const slides = state.range !== "custom" && Date.now() - loadedAt > SLIDE_MS;
-      if (moved || failed || slides) {
-        // A slow ledger is not asked all the time.
-        await wait(Math.min(30_000, 3 * (await update())));
-      }
+      const failed = Object.keys(failures);
+      // A slow ledger is not asked all the time.
+      if (moved || slides) await wait(Math.min(30_000, 3 * (await update())));
+      else if (failed.length) await refresh(failed);
     } catch (error) {
       reached(error instanceof Refused);
       if (error.status === 401) location.reload();
@@ -923,7 +925,7 @@ const setTheme = (name) => {
 // ---------------------------------------------------------------------------- start
 
 setTheme(kept.get());
-for (const [value, label] of Object.entries(SPLITS)) byId("by").append(el("option", { value }, label.toLowerCase()));
+for (const [value, label] of Object.entries(SPLITS)) if (value !== "session") byId("by").append(el("option", { value }, label.toLowerCase()));
 for (const [value, label] of Object.entries(MEASURES)) byId("measure").append(el("option", { value }, label));
 view.custom = false;
 readAddress();

@@ -24,7 +24,22 @@ const RANGES = {
 const MEASURES = { cost: "Spend", calls: "Calls", tokens: "Tokens" };
 const UNKNOWN = { outcome: "none", error_type: "no error" };
 
-const nameOf = (split, value) => (value === null ? UNKNOWN[split] || "not known" : value || "(empty)");
+const NAME_MAX = 90;
+
+/**
+ * A name as it can be read: what has no form of its own, or turns the line around, is
+ * written out, and a very long one is cut in its middle.
+ */
+const readable = (text) => {
+  const plain = text.replace(
+    /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu,
+    (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`,
+  );
+  const letters = [...plain];
+  return letters.length <= NAME_MAX ? plain : `${letters.slice(0, 60).join("")}…${letters.slice(-20).join("")}`;
+};
+
+const nameOf = (split, value) => (value === null ? UNKNOWN[split] || "not known" : value === "" ? "(empty)" : readable(value));
 
 const state = {
   range: "30d",
@@ -51,7 +66,7 @@ const readAddress = () => {
     if (values.length) state.filters[split] = values;
   }
   const by = query.get("by");
-  state.by = Object.hasOwn(SPLITS, by) ? by : "model";
+  state.by = Object.hasOwn(SPLITS, by) && by !== "session" ? by : "model";
   const measure = query.get("measure");
   state.measure = Object.hasOwn(MEASURES, measure) ? measure : "cost";
   view.offset = 0;

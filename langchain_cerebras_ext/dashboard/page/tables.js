@@ -74,7 +74,7 @@ const pick = (split, value) =>
     "data-split": split,
     "data-value": value === null ? null : value,
     "aria-pressed": String(isChosen(split, value)),
-    title: isChosen(split, value) ? "Show others too" : "Show only these",
+    title: `${isChosen(split, value) ? "Show others too" : "Show only these"}${value === null ? "" : `: ${value}`}`,
   });
 
 /** A bar as long as a share of a whole. */
@@ -106,16 +106,18 @@ const groupQuery = (split) => ({
   limit: view.limits[split] || GROUP_TOP,
 });
 
+/** What is not in the rows above it. */
+const rest = () => el("span", { class: "pick unknown" }, "all others");
+
 /** One table of totals by one split, with the rest as one row. */
 const groupCard = (split, data) => {
   const sort = view.sorts[split] || "cost";
   const cost = Number(data.totals.cost);
   const whole = data.totals;
-  const isOthers = (row) => row.others !== undefined;
+  const isOthers = (row) => row.isRest;
   const rows = [...data.rows];
-  if (data.others) rows.push({ ...data.others, others: data.groups - data.rows.length });
+  if (data.others) rows.push({ ...data.others, isRest: true });
   const column = (label, name, more) => ({ label, num: true, sort: name, table: split, sorted: sort === name, ...more });
-  const shown = Math.min(data.rows.length, data.groups);
   return el(
     "section",
     { class: "card", "data-key": `group-${split}`, id: `by-${split}` },
@@ -123,7 +125,7 @@ const groupCard = (split, data) => {
       "header",
       {},
       el("h3", {}, `By ${SPLITS[split].toLowerCase()}`),
-      el("span", { class: "count" }, data.groups > shown ? `top ${shown} of ${count(data.groups)}` : plural(data.groups, "value")),
+      el("span", { class: "count" }, data.more ? `top ${data.rows.length}` : plural(data.rows.length, "value")),
       csvLink("groups", groupQuery(split), `spend by ${split}`),
     ),
     split === "tag" && rows.length > 1 && el("p", { class: "hint" }, "A call with several tags counts under each."),
@@ -138,7 +140,7 @@ const groupCard = (split, data) => {
             {
               label: SPLITS[split],
               cell: (row) => [
-                isOthers(row) ? el("span", { class: "pick unknown" }, plural(row.others, "other")) : pick(split, row.key),
+                isOthers(row) ? rest() : pick(split, row.key),
                 bar(Number(row.cost), cost),
                 doubtNote(row),
               ],
@@ -146,12 +148,13 @@ const groupCard = (split, data) => {
             column("Spend", "cost", { cell: spend, exact: (row) => exactUsd(row.cost) }),
             { label: "Share", num: true, cell: (row) => percent(Number(row.cost), cost) },
             column("Calls", "calls", { cell: (row) => count(row.calls), exact: (row) => percent(row.calls, whole.calls) }),
-            column("Tokens", "tokens", { extra: true, cell: (row) => short(tokensOf(row)), exact: (row) => count(tokensOf(row)) }),
+            column("Failed", "failed", { extra: true, cell: (row) => percent(row.failed, row.calls), exact: (row) => plural(row.failed, "failed call") }),
+            { label: "Tokens", num: true, extra: true, cell: (row) => short(tokensOf(row)), exact: (row) => count(tokensOf(row)) },
           ],
         })
       : empty("No calls."),
-    (data.groups > GROUP_TOP || view.limits[split]) &&
-      button("more", view.limits[split] ? "Show fewer" : `Show ${data.groups > GROUP_ALL ? `the top ${GROUP_ALL}` : "all"}`, {
+    (data.more || view.limits[split]) &&
+      button("more", view.limits[split] ? "Show fewer" : `Show up to ${GROUP_ALL}`, {
         class: "quiet",
         "data-split": split,
         "aria-expanded": String(Boolean(view.limits[split])),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +17,8 @@ from rich.console import Console
 from terminals import in_pipes, in_terminal
 from typer.testing import CliRunner, Result
 
-from langchain_cerebras_ext.cli import costs_watch
+from langchain_cerebras_ext.cli import costs_budget, costs_project, costs_watch
+from langchain_cerebras_ext.cli.costs_budget import bar
 from langchain_cerebras_ext.cli.costs_filter import (
     Asked,
     read_dimensions,
@@ -29,6 +31,8 @@ from langchain_cerebras_ext.cli.costs_watch import WatchOptions, run_watch
 from langchain_cerebras_ext.cli.failures import CommandError
 from langchain_cerebras_ext.cli.main import app
 from langchain_cerebras_ext.cli.screen import Board, Line, fitting, print_sheet
+from langchain_cerebras_ext.costs import budget as budget_module
+from langchain_cerebras_ext.costs.budget import Budget, BudgetStatus, CallScope
 from langchain_cerebras_ext.costs.pricing import Cost
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.report import Filter, group_records
@@ -113,12 +117,20 @@ OSS = "0.5000425"
 Run = Callable[..., Result]
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger that holds the calls above; not to be changed."""
+    path = tmp_path_factory.mktemp("filled") / "costs.db"
+    with Ledger(path) as ledger:
+        assert ledger.import_records(CALLS) == len(CALLS)
+    return path
+
+
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def url(tmp_path: Path, filled: Path) -> str:
     """A ledger that holds the calls above."""
     path = tmp_path / "costs.db"
-    with Ledger(f"sqlite:///{path}") as ledger:
-        assert ledger.import_records(CALLS) == len(CALLS)
+    shutil.copy(filled, path)
     return f"sqlite:///{path}"
 
 
@@ -369,7 +381,9 @@ def test_where_nothing_is_recorded_it_says_so_and_no_sum(run: Run) -> None:
     assert "No calls are recorded there." in found.stderr
 
 
-@pytest.mark.parametrize("command", ["report", "top", "watch", "export", "prune"])
+@pytest.mark.parametrize(
+    "command", ["report", "top", "watch", "export", "prune", "budget", "dashboard"]
+)
 def test_without_a_ledger_it_says_how_to_begin_and_makes_none(
     run: Run, tmp_path: Path, command: str
 ) -> None:
@@ -424,7 +438,13 @@ def test_no_password_is_shown(run: Run) -> None:
     assert "geheim" not in found.output
 
 
-@pytest.mark.parametrize("command", ["", "report", "top", "export", "import", "merge"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("", "report", "top", "budget", "export", "import", "merge", "prune"),
+        *("watch", "project", "dashboard"),
+    ],
+)
 def test_every_command_has_help(run: Run, command: str) -> None:
     assert "Usage: " in run(*command.split(), "--help").stdout
 
@@ -740,3 +760,330 @@ def test_the_ledger_is_found_by_the_environment(tmp_path: Path) -> None:
     done = in_pipes("costs", "report", "--by", "user", "--csv", env=env)
     assert done.returncode == 0
     assert done.stdout.splitlines()[1].startswith("ann,0.5,exact,1,")
+
+
+# ---------------------------------------------------------------------------- budget
+
+
+def status(**more: Any) -> BudgetStatus:
+    day = datetime(2026, 11, 21, tzinfo=UTC)
+    usual = {
+        "name": "user/day",
+        "per": "user",
+        "key": "ann",
+        "window": "day",
+        "window_start": day,
+        "window_end": day + timedelta(days=1),
+        "limit": Decimal("5.00"),
+    }
+    return BudgetStatus(**{**usual, **more})
+
+
+# Spent and reserved, of 5.00: 21 % and 30 %, 80 %, 100 %, and a limit of 0.
+BUDGETS = [
+    status(key="bob", spent=Decimal("1.05"), reserved=Decimal("1.5"), calls=3),
+    status(key="ann", spent=Decimal("4.00"), assumed=Decimal("0.5"), calls=2),
+    status(
+        name="everything",
+        per="all",
+        key=None,
+        window="month",
+        spent=Decimal("5.00"),
+        action="warn",
+        unpriced_calls=2,
+    ),
+    status(
+        name="run/run",
+        per="all",
+        key=None,
+        run="r-1",
+        window="run",
+        window_start=None,
+        window_end=None,
+        limit=Decimal("0.002"),
+        spent=Decimal("0.000001"),
+    ),
+]
+
+
+@pytest.fixture
+def budgets(monkeypatch: pytest.MonkeyPatch) -> list[BudgetStatus]:
+    """Budgets that a ledger is said to keep."""
+    found = list(BUDGETS)
+    monkeypatch.setattr(budget_module, "read_budgets", lambda ledger: found)
+    return found
+
+
+@pytest.mark.usefixtures("budgets")
+def test_budgets_are_shown_with_bars_the_fullest_first(run: Run) -> None:
+    found = run("budget")
+    head, *rows, unpriced, assumed = found.stdout.splitlines()
+    assert (
+        head.split()
+        == "budget of used spent reserved left limit window ends (UTC) then".split()
+    )
+    end = ["day", "2026-11-22", "00:00:00", "raise"]
+    assert [row.split() for row in rows] == [
+        [
+            *("everything", "all", "calls", "█" * 20, "100%", "$5.00", "$0", "$0"),
+            *("$5.00", "month", "2026-11-22", "00:00:00", "warn"),
+        ],
+        # 16 of 20 signs
+        [
+            *("user/day", "user", "ann", "█" * 16 + "░" * 4, "80%"),
+            *("$4.00", "$0", "$1.00", "$5.00", *end),
+        ],
+        # 4 of 20 signs, and 10 with what is reserved
+        [
+            *("user/day", "user", "bob", "█" * 4 + "▒" * 6 + "░" * 10, "21%"),
+            *("$1.05", "$1.50", "$2.45", "$5.00", *end),
+        ],
+        [
+            *("run/run", "run", "r-1", "█" + "░" * 19, "0%", "$0.000001", "$0"),
+            *("$0.00200", "$0.002", "run", "-", "raise"),
+        ],
+    ]
+    assert unpriced == (
+        "! everything, all calls: 2 calls unpriced: no price is known. They are not in "
+        "what was spent."
+    )
+    assert assumed.startswith("! user/day, user ann: $0.50 of it is assumed")
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        ([], 0),
+        (["--check"], 1),
+        (["--check", "--at", "80"], 1),
+        (["--check", "--at", "101"], 0),
+    ],
+)
+@pytest.mark.usefixtures("budgets")
+def test_a_spent_budget_is_a_failure_only_if_asked(
+    run: Run, args: list[str], code: int
+) -> None:
+    run("budget", *args, code=code)
+
+
+def test_budgets_as_json(run: Run, budgets: list[BudgetStatus], url: str) -> None:
+    found = one_object(run("budget", "--json", "--check", "--at", "80", code=1))
+    assert found["store"] == url
+    assert found["exceeded"] == 2
+    assert [one["exceeded"] for one in found["budgets"]] == [True, True, False, False]
+    assert found["budgets"][1] == {
+        "name": "user/day",
+        "per": "user",
+        "key": "ann",
+        "run": None,
+        "window": "day",
+        "window_start": "2026-11-21T00:00:00Z",
+        "window_end": "2026-11-22T00:00:00Z",
+        "limit_usd": "5",
+        "spent_usd": "4",
+        "reserved_usd": "0",
+        "remaining_usd": "1",
+        "assumed_usd": "0.5",
+        "calls": 2,
+        "unpriced_calls": 0,
+        "action": "raise",
+        "exceeded": True,
+    }
+    budgets.clear()
+    assert one_object(run("budget", "--json", "--check"))["budgets"] == []
+    assert "No budget is kept there." in run("budget", "--check").stderr
+
+
+@pytest.mark.parametrize(
+    ("spent", "reserved", "limit", "drawn"),
+    [
+        ("0", "0", "1", "░░░░"),
+        ("0.0001", "0", "1", "█░░░"),
+        ("0.9999", "0", "1", "███░"),
+        ("1", "0", "1", "████"),
+        ("7", "1", "1", "████"),
+        ("0.5", "9", "1", "██▒▒"),
+        ("0", "0", "0", "████"),
+    ],
+    ids=["nothing", "a bit", "nearly", "all", "more", "held", "no limit"],
+)
+def test_a_bar_is_full_only_where_all_is_spent(
+    spent: str, reserved: str, limit: str, drawn: str
+) -> None:
+    one = status(spent=Decimal(spent), reserved=Decimal(reserved), limit=Decimal(limit))
+    assert bar(one, 4) == drawn
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_budgets_fit_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    to = terminal(width)
+    monkeypatch.setattr(costs_budget, "output_console", lambda: to)
+    monkeypatch.setattr(budget_module, "read_budgets", lambda ledger: BUDGETS)
+    costs_budget._print("there", BUDGETS, Decimal(1))
+    assert max(map(len, shown(to).splitlines())) <= width
+    assert "everything" in shown(to)
+
+
+def test_budgets_of_a_ledger_are_those_that_processes_share(run: Run, url: str) -> None:
+    budget = Budget("5.00", per="user", window="day", name="mine", ledger=url)
+    held = budget.reserve(CallScope("gpt-oss-120b", user="ann"), Decimal("1.25"))
+    assert held is not None
+    held.settle(Decimal("1.00"))
+    budget.reserve(CallScope("gpt-oss-120b", user="bob"), Decimal("0.75"))
+    budget.close()
+    found = one_object(run("budget", "--json"))["budgets"]
+    assert [(one["key"], one["spent_usd"], one["reserved_usd"]) for one in found] == [
+        ("ann", "1", "0"),
+        ("bob", "0", "0.75"),
+    ]
+
+
+def test_no_password_of_redis_is_shown(run: Run) -> None:
+    pytest.importorskip("redis", reason="the extra `redis` is not installed")
+    found = run("budget", "--redis", "redis://:geheim-123@127.0.0.1:1/0", code=1)
+    assert "geheim" not in found.output
+    assert "127.0.0.1" in found.stderr
+
+
+# --------------------------------------------------------------------------- project
+
+
+@pytest.fixture
+def own_prices(tmp_path: Path) -> str:
+    """A file with a price of one's own."""
+    path = tmp_path / "prices.json"
+    row = {
+        "provider": "acme",
+        "model": "acme-1",
+        "input": "2",
+        "output": "10",
+        "note": "quote of 2026-11",
+    }
+    path.write_text(json.dumps({"prices": [row]}), encoding="utf-8")
+    return str(path)
+
+
+def test_a_plan_is_priced_side_by_side(run: Run, own_prices: str) -> None:
+    found = run(
+        *("project", "--on", "2026-11-21", "--prices", own_prices),
+        *("--models", "cerebras::gpt-oss-120b,acme::acme-1", "-m", "acme::other"),
+        *("--calls", "1000", "--steps", "5", "--tokens", "5000", "--mix", "0.8"),
+    )
+    head, *rows, why = found.stdout.splitlines()
+    assert head.split()[:6] == ["model", "cost", "times", "a", "call", "input"]
+    # 5,000 steps of 4,000 in and 1,000 out: 20 million and 5 million tokens.
+    # 20 * 0.35 + 5 * 0.75 = 10.75; 20 * 2 + 5 * 10 = 90, 8.37 times as much.
+    assert [row.split()[:6] for row in rows] == [
+        ["cerebras::gpt-oss-120b", "$10.75", "1.0x", "$0.0108", "0.35", "0.75"],
+        ["acme::acme-1", "$90.00", "8.4x", "$0.09", "2.00", "10.00"],
+        ["acme::other", "unknown", "-", "-", "-", "-"],
+    ]
+    assert "your prices" in rows[1]
+    assert why.startswith("! acme::other: No price of 'other' (acme) on")
+    assert "25,000,000 tokens" in found.stderr
+
+
+def test_a_plan_as_json(run: Run, own_prices: str) -> None:
+    found = one_object(
+        run(
+            *("project", "--json", "--on", "2026-11-21", "--prices", own_prices),
+            *("--models", "acme::acme-1,acme::other", "--calls-per-day", "10"),
+            *("--input-tokens", "100", "--output-tokens", "10", "--steps", "1"),
+        )
+    )
+    assert found["cheapest"] == "acme::acme-1"
+    first, second = found["projections"]
+    # 100 * 2 + 10 * 10, a million = 0.0003; 1,000 calls, 10 a day, 30 days.
+    assert Decimal(first["per_call"]) == Decimal("0.0003")
+    assert Decimal(first["total"]) == Decimal("0.3")
+    assert Decimal(first["per_month"]) == Decimal("0.09")
+    assert second["total"] is None
+    assert second["notes"]
+
+
+def test_a_plan_of_everything_that_is_served(run: Run) -> None:
+    found = run("project", "--on", "2026-11-21", "--calls-per-day", "200")
+    rows = [row[:5] for row in lines(found)]
+    assert rows[0] == ["model", "cost", "times", "a", "call"]
+    # A month: 6,000 calls of 0.01075.
+    assert rows[1] == ["cerebras::gpt-oss-120b", "$10.75", "1.0x", "$0.0108", "$64.50"]
+    assert rows[2][0] == "cerebras::qwen-3.8-27b"
+
+
+def test_what_is_no_longer_served_is_not_the_cheapest(run: Run) -> None:
+    args = ("--on", "2026-11-21", "--models", "llama3.1-8b,gpt-oss-120b")
+    assert one_object(run("project", "--json", *args))["cheapest"] == (
+        "cerebras::gpt-oss-120b"
+    )
+    assert "llama3.1-8b is no longer served" in run("project", *args).stdout
+
+
+def test_a_narrow_terminal_has_sources_below(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    to = terminal(60)
+    monkeypatch.setattr(costs_project, "output_console", lambda: to)
+    options = costs_project.ProjectOptions(models=["gpt-oss-120b"], on="2026-11-21")
+    assert costs_project.run_project(options) == 0
+    assert "Price of cerebras::gpt-oss-120b: http" in shown(to)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["--models", "nope"], 1, "No price of 'nope'"),
+        (["--mix", "2"], 2, "mix="),
+        (["--calls", "-1"], 2, "calls=-1 must be a whole number"),
+        (["--on", "soon"], 2, "--on is 'soon'"),
+        (["--prices", "absent.toml"], 2, "absent.toml"),
+        (["--input-tokens", "5"], 2, "go together"),
+    ],
+)
+def test_a_plan_that_nobody_can_price(
+    run: Run, args: list[str], code: int, message: str
+) -> None:
+    assert message in " ".join(run("project", *args, code=code).output.split())
+
+
+# ------------------------------------------------------------------------- dashboard
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the dashboard was asked to serve, instead of serving it."""
+    pytest.importorskip("starlette", reason="the extra `dashboard` is not installed")
+    pytest.importorskip("uvicorn", reason="the extra `dashboard` is not installed")
+    from langchain_cerebras_ext.dashboard import server
+
+    found: list[dict[str, Any]] = []
+
+    def serve(ledger: Ledger, **options: Any) -> None:
+        found.append({"url": ledger.url, **options})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "serve", serve)
+    return found
+
+
+def test_the_dashboard_is_served_until_ctrl_c(
+    run: Run, served: list[dict[str, Any]], url: str, own_prices: str
+) -> None:
+    run("dashboard", "--port", "0", "--open", "--prices", own_prices)
+    (options,) = served
+    assert options["url"] == url
+    assert options["host"] == "127.0.0.1"
+    assert options["port"] == 0
+    assert options["token"] is None
+    assert options["open_browser"] is True
+    assert options["prices"].rows[0].model == "acme-1"
+
+
+def test_other_machines_need_a_token(
+    run: Run, served: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = run("dashboard", "--host", "0.0.0.0")
+    assert f"Token of this run: {served[0]['token']}" in found.stderr
+    assert len(served[0]["token"]) >= 24
+    monkeypatch.setenv("CEREBRAS_COSTS_TOKEN", "mine-" * 8)
+    assert "Token" not in run("dashboard", "--host", "0.0.0.0").output
+    assert served[1]["token"] == "mine-" * 8

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -21,7 +23,7 @@ from langchain_core.callbacks import (
     UsageMetadataCallbackHandler,
     get_usage_metadata_callback,
 )
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.messages.ai import add_usage
 from langchain_core.outputs import LLMResult
 from langchain_core.runnables import RunnableLambda
@@ -217,7 +219,14 @@ def test_a_tracer_that_batches_in_the_background_has_it_too(server: WireServer):
     thread = threading.Thread(target=http.serve_forever, args=(0.02,))
     thread.start()
     try:
-        ingest = {"use_multipart_endpoint": False, "size_limit": 100}
+        ingest = {
+            "use_multipart_endpoint": False,
+            "scale_up_qsize_trigger": 1000,
+            "scale_up_nthreads_limit": 1,
+            "scale_down_nempty_trigger": 4,
+            "size_limit": 100,
+            "size_limit_bytes": 1_000_000,
+        }
         client = Client(
             api_url=f"http://127.0.0.1:{http.server_port}",
             api_key="none",
@@ -273,7 +282,9 @@ def test_several_prompts_and_several_answers_of_one(langsmith: LangSmith, order:
     with WireServer(two) as server:
         model = a_model(server, n=2)
         callbacks = handlers(order, langsmith.tracer(), tracker)
-        result = model.generate([["hi"], ["ho"]], callbacks=callbacks)
+        result = model.generate(
+            [[HumanMessage("hi")], [HumanMessage("ho")]], callbacks=callbacks
+        )
     assert [len(several) for several in result.generations] == [2, 2]
     assert [usage["total_cost"] for usage in langsmith.usage()] == [float(COST)] * 2
     assert tracker.get_total_cost() == 2 * COST
@@ -465,6 +476,25 @@ def test_a_stream_that_broke_tells_what_it_may_have_cost(
     assert tracker.get_total_cost() > 0
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_stream_that_its_reader_left_tells_its_estimate(
+    langsmith: LangSmith, order: str
+):
+    def endless(request: Request) -> Iterator[bytes]:
+        return sse([delta(content="Hello"), delta(content=" there")])
+
+    tracker = CostTracker()
+    with WireServer(endless) as server:
+        config: Any = {"callbacks": handlers(order, langsmith.tracer(), tracker)}
+        stream = a_model(server).stream("hi", config=config)
+        next(stream)
+        stream.close()
+    [record] = tracker.records
+    assert (record.outcome, record.flags) == ("aborted", ("estimated", "no_usage"))
+    [usage] = langsmith.usage()
+    assert usage["total_cost"] == float(record.cost_usd) > 0
+
+
 def test_a_try_that_was_billed_before_is_part_of_the_runs_cost(langsmith: LangSmith):
     """An error in a stream that had told its usage, and then an answer."""
     replies = iter(
@@ -617,7 +647,12 @@ def test_chains_around_a_model_are_not_disturbed(
     assert [usage["total_cost"] for usage in langsmith.usage()] == [float(COST)]
 
 
-def test_the_hook_does_not_load_langsmith():
+def test_the_hook_loads_no_tracer_of_its_own():
+    code = (
+        "import sys; from langchain_cerebras_ext.costs import _langsmith as ours;"
+        "ours.hook(); assert not ours._hooked; assert ours._TRACERS not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
     assert tracers.__name__ == _langsmith._TRACERS
 
 

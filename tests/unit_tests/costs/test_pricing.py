@@ -27,11 +27,11 @@ MTOK = 1_000_000
 
 # Rates of their own for every kind, so that no two can be mistaken for each other.
 FULL = PriceRow(
-    input=Decimal("3"),
-    output=Decimal("15"),
+    input=Decimal(3),
+    output=Decimal(15),
     cached_input=Decimal("0.30"),
     cache_write=Decimal("3.75"),
-    image=Decimal("5"),
+    image=Decimal(5),
     request=Decimal("0.002"),
     model="full",
 )
@@ -248,7 +248,9 @@ OSS = [  # day, input, output: first day, last days, days of change, today
 ]
 
 
-@pytest.mark.parametrize(("day", "rate_in", "rate_out"), OSS, ids=[str(o[0]) for o in OSS])
+@pytest.mark.parametrize(
+    ("day", "rate_in", "rate_out"), OSS, ids=[str(o[0]) for o in OSS]
+)
 def test_a_call_is_priced_by_the_rates_of_its_day(day, rate_in, rate_out):
     cost = price_usage(usage(1000, 500), "gpt-oss-120b", on=day)
     assert cost.input == 1000 * Decimal(rate_in) / MTOK
@@ -357,7 +359,12 @@ def test_the_batch_price_of_a_card_is_taken_for_batch_jobs():
     register_model(
         {
             "id": "my-batch",
-            "price": {"input": "2", "output": "4", "batch_input": "1", "batch_output": "2"},
+            "price": {
+                "input": "2",
+                "output": "4",
+                "batch_input": "1",
+                "batch_output": "2",
+            },
         }
     )
     try:
@@ -380,7 +387,9 @@ def test_the_batch_price_of_a_card_is_taken_for_batch_jobs():
     ids=["input", "output", "cached", "written", "image"],
 )
 def test_a_kind_without_a_rate_is_named(row, counts, kind):
-    with pytest.raises(UnknownPriceError, match=rf"The {kind} rate of 'm' \(cerebras\)"):
+    with pytest.raises(
+        UnknownPriceError, match=rf"The {kind} rate of 'm' \(cerebras\)"
+    ):
         cost_of(row, *counts)
 
 
@@ -466,7 +475,8 @@ def test_old_calls_keep_the_price_of_their_day():
 
 def test_sums_do_not_depend_on_their_order():
     amounts = [
-        price_usage(usage(tokens, 1), PLAIN).total for tokens in (1, 10**15, 3, 10**9, 7)
+        price_usage(usage(tokens, 1), PLAIN).total
+        for tokens in (1, 10**15, 3, 10**9, 7)
     ]
     with decimal.localcontext(decimal.Context(prec=6)):
         sums = {add_usd(*amounts[at:], *amounts[:at]) for at in range(len(amounts))}

@@ -4,7 +4,6 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
-import numpy as np
 import openai.types
 import pytest
 from langchain_core.messages import AIMessage
@@ -66,6 +65,16 @@ class Struct(msgspec.Struct):
     )
 
 
+class Index:
+    """An integer that is no `int`, as numpy's are."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def __index__(self) -> int:
+        return self.value
+
+
 class Answer:
     usage = RAW
 
@@ -102,10 +111,10 @@ SHAPES = {
     },
     "completion-from-the-total": lambda: {**RAW, "completion_tokens": None},
     "prompt-from-the-total": lambda: {**LANGCHAIN, "input_tokens": None},
-    "numpy": lambda: {
+    "ints-of-another-kind": lambda: {
         **RAW,
-        "prompt_tokens": np.int64(1000),
-        "completion_tokens": np.int32(300),
+        "prompt_tokens": Index(1000),
+        "completion_tokens": Index(300),
     },
 }
 
@@ -149,7 +158,11 @@ def test_keys_that_a_service_tier_has_renamed_are_read(tier):
     ids=["flex", "any-prefix", "added-up", "two-tiers", "none"],
 )
 def test_the_tier_is_read_from_the_keys(inputs, outputs, tier):
-    given = {**LANGCHAIN, "input_token_details": inputs, "output_token_details": outputs}
+    given = {
+        **LANGCHAIN,
+        "input_token_details": inputs,
+        "output_token_details": outputs,
+    }
     found = read_counts(given)
     assert (found.cached, found.reasoning, found.service_tier) == (384, 120, tier)
 

@@ -1,0 +1,364 @@
+"""Records in files: CSV, JSON lines and Parquet, there and back."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import importlib.util
+import io
+import os
+import secrets
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from langchain_cerebras_ext.costs._ledger.codec import IDS, KINDS, SECONDS, TOKENS
+from langchain_cerebras_ext.costs.pricing import Cost, PriceRow
+from langchain_cerebras_ext.costs.records import UsageRecord
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    LedgerError,
+    MissingExtraError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["find_format", "read_file", "write_file"]
+
+_SUFFIXES: Final = {
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+}
+_BATCH: Final = 5_000
+
+_TEXTS: Final = (
+    "record_id",
+    "model",
+    "model_served",
+    "provider",
+    "operation",
+    "user",
+    "session",
+    "node",
+    "arm",
+    "outcome",
+    "error_type",
+    "service_tier",
+    *IDS,
+)
+_LISTS: Final = ("tags", "flags")
+_AMOUNTS: Final = tuple(
+    kind if kind == "cache_savings" else f"cost_{kind}" for kind in KINDS
+)
+COLUMNS: Final = (
+    "started_at",
+    *_TEXTS,
+    *_LISTS,
+    "stream",
+    "attempts",
+    *TOKENS,
+    *SECONDS,
+    "cost_usd",
+    *_AMOUNTS,
+    "price",
+)
+"""The columns of CSV and Parquet; `cost_usd` is the sum, empty where not known."""
+
+
+def find_format(path: Path, given: str | None) -> tuple[str, bool]:
+    """Return a file's format, by its name unless given, and whether it is packed.
+
+    Raises:
+        CerebrasConfigurationError: There is no such format.
+    """
+    packed = path.suffix.lower() == ".gz"
+    inner = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
+    found = given.lower() if given else _SUFFIXES.get(inner)
+    if found not in {"csv", "jsonl", "parquet"} or (packed and found == "parquet"):
+        what = f"format={given!r}" if given else f"The file name {path.name!r}"
+        msg = (
+            f"{what} says no format; take one that ends in .csv, .jsonl (both also "
+            "with .gz) or .parquet, or pass format='csv', 'jsonl' or 'parquet'."
+        )
+        raise CerebrasConfigurationError(msg)
+    if found == "parquet" and importlib.util.find_spec("pyarrow") is None:
+        msg = (
+            "Parquet needs pyarrow. Run: pip install 'langchain-cerebras-ext[parquet]'"
+        )
+        raise MissingExtraError(msg)
+    return found, packed
+
+
+# ---------------------------------------------------------------------------- out
+
+
+def write_file(
+    records: Iterable[UsageRecord], path: Path, form: str, *, packed: bool
+) -> int:
+    """Write records; the file has all of them or is what it was.
+
+    Raises:
+        LedgerError: The file cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with beside.open("xb") as file:
+                if packed:
+                    # Without the time, so that the same records give the same bytes.
+                    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
+                        count = _WRITERS[form](records, zipped)
+                else:
+                    count = _WRITERS[form](records, file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        msg = f"{path} cannot be written: {error.strerror or error}. Take another path."
+        raise LedgerError(msg) from error
+    return count
+
+
+def _write_jsonl(records: Iterable[UsageRecord], file: IO[bytes]) -> int:
+    count = 0
+    encoder = msgspec.json.Encoder()
+    for count, record in enumerate(records, 1):  # noqa: B007 - counted
+        file.write(encoder.encode(record) + b"\n")
+    return count
+
+
+def _write_csv(records: Iterable[UsageRecord], file: IO[bytes]) -> int:
+    count = 0
+    with _as_text(file) as text:
+        writer = csv.writer(text, lineterminator="\r\n")
+        writer.writerow(COLUMNS)
+        for count, record in enumerate(records, 1):  # noqa: B007 - counted
+            flat = _flatten(record)
+            writer.writerow([_cell(name, flat[name]) for name in COLUMNS])
+    return count
+
+
+def _write_parquet(records: Iterable[UsageRecord], file: IO[bytes]) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _parquet_schema()
+    count = 0
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in _batches(records):
+            rows = [_flatten(record) for record in batch]
+            writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+            count += len(batch)
+    return count
+
+
+_WRITERS: Final[dict[str, Callable[[Iterable[UsageRecord], Any], int]]] = {
+    "csv": _write_csv,
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+}
+
+
+@contextlib.contextmanager
+def _as_text(file: IO[bytes]) -> Iterator[io.TextIOWrapper]:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+    try:
+        yield text
+        text.flush()
+    finally:
+        text.detach()
+
+
+def _batches(records: Iterable[UsageRecord]) -> Iterator[list[UsageRecord]]:
+    batch: list[UsageRecord] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _flatten(record: UsageRecord) -> dict[str, Any]:
+    cost = record.cost
+    flat: dict[str, Any] = {
+        name: getattr(record, name)
+        for name in (*_TEXTS, "stream", "attempts", *TOKENS, *SECONDS)
+    }
+    flat["started_at"] = record.started_at.astimezone(UTC)
+    for name in _LISTS:
+        flat[name] = list(getattr(record, name))
+    flat["cost_usd"] = record.cost_usd
+    for name, kind in zip(_AMOUNTS, KINDS, strict=True):
+        flat[name] = None if cost is None else getattr(cost, kind)
+    price = None if cost is None else cost.price
+    flat["price"] = None if price is None else msgspec.json.encode(price).decode()
+    return flat
+
+
+def _parquet_schema() -> Any:
+    import pyarrow as pa
+
+    def type_of(name: str) -> Any:
+        if name in _LISTS:
+            return pa.list_(pa.string())
+        if name in SECONDS:
+            return pa.float64()
+        if name in TOKENS or name == "attempts":
+            return pa.int64()
+        if name == "cost_usd" or name in _AMOUNTS:
+            return pa.decimal128(38, 12)
+        if name == "stream":
+            return pa.bool_()
+        return pa.timestamp("us", "UTC") if name == "started_at" else pa.string()
+
+    return pa.schema([(name, type_of(name)) for name in COLUMNS])
+
+
+# ------------------------------------------------------------------------ CSV cells
+
+# A spreadsheet takes what begins with one of these for a formula, and runs it.
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
+
+
+def _cell(name: str, value: Any) -> str:
+    """Return a value as a cell: empty is `None`, `'` stands before what is escaped.
+
+    An apostrophe before a text keeps spreadsheets from computing it; alone it is the
+    empty text. Reading takes it off again.
+    """
+    if value is None:
+        return ""
+    if name in _TEXTS:
+        text = str(value)
+        return f"'{text}" if not text or text.startswith(_FORMULA) else text
+    if name in _LISTS:
+        return msgspec.json.encode(value).decode()
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def _value(name: str, cell: str) -> Any:
+    if cell == "":
+        return [] if name in _LISTS else None
+    if name in _TEXTS:
+        return cell.removeprefix("'")
+    return msgspec.json.decode(cell) if name in _LISTS else cell
+
+
+# ----------------------------------------------------------------------------- in
+
+
+def read_file(path: Path, form: str, *, packed: bool) -> Iterator[UsageRecord]:
+    """Yield the records of a file.
+
+    Raises:
+        LedgerError: It cannot be read, or a record is wrong; says which.
+    """
+    try:
+        with path.open("rb") as raw, contextlib.ExitStack() as stack:
+            file: Any = stack.enter_context(gzip.open(raw)) if packed else raw
+            number = 0
+            rows = _READERS[form](file)
+            while True:
+                try:
+                    record = next(rows, None)
+                except (ValueError, csv.Error, KeyError, ArithmeticError) as error:
+                    said = f"{type(error).__name__}: {error}"[:300]
+                    msg = (
+                        f"{path}: record {number + 1} cannot be read ({said}). Those "
+                        "before it are read; mend it and read the file again: no "
+                        "record is counted twice."
+                    )
+                    raise LedgerError(msg) from error
+                if record is None:
+                    return
+                number += 1
+                yield record
+    except (OSError, EOFError) as error:
+        said = getattr(error, "strerror", None) or str(error)
+        msg = f"{path} cannot be read: {said}."
+        raise LedgerError(msg) from error
+
+
+def _read_jsonl(file: IO[bytes]) -> Iterator[UsageRecord]:
+    decoder = msgspec.json.Decoder(UsageRecord)
+    for line in file:
+        if line.strip():
+            yield decoder.decode(line)
+
+
+def _read_csv(file: IO[bytes]) -> Iterator[UsageRecord]:
+    # A byte order mark is what spreadsheets put in front.
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+    rows = csv.reader(text, strict=True)
+    names = next(rows, None)
+    if names is None:
+        return
+    if not {"record_id", "started_at", "model"} <= set(names):
+        msg = "the first line does not name the columns record_id, started_at, model"
+        raise ValueError(msg)
+    for row in rows:
+        yield _unflatten(
+            {
+                name: _value(name, cell)
+                for name, cell in zip(names, row, strict=True)
+                if name in COLUMNS
+            }
+        )
+
+
+def _read_parquet(file: IO[bytes]) -> Iterator[UsageRecord]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(file)
+        for batch in table.iter_batches(_BATCH):
+            for row in batch.to_pylist():
+                yield _unflatten({n: v for n, v in row.items() if n in COLUMNS})
+    except pa.ArrowException as error:
+        msg = f"no Parquet file of records: {error}"
+        raise ValueError(msg) from error
+
+
+_READERS: Final[dict[str, Callable[[Any], Iterator[UsageRecord]]]] = {
+    "csv": _read_csv,
+    "jsonl": _read_jsonl,
+    "parquet": _read_parquet,
+}
+
+
+def _unflatten(flat: dict[str, Any]) -> UsageRecord:
+    """Return the record of a row, whose values may be texts; checks all of them."""
+    cost: dict[str, Any] | None = None
+    if flat.pop("cost_usd", None) is not None:
+        cost = {
+            kind: flat[name]
+            for name, kind in zip(_AMOUNTS, KINDS, strict=True)
+            if flat.get(name) is not None
+        }
+        if flat.get("price") is not None:
+            cost["price"] = msgspec.json.decode(flat["price"], type=PriceRow)
+    fields = {
+        name: value
+        for name, value in flat.items()
+        if name not in _AMOUNTS and name != "price" and value is not None
+    }
+    made = msgspec.convert(fields, UsageRecord, strict=False)
+    if cost is None:
+        return made
+    return made.replace(cost=msgspec.convert(cost, Cost, strict=False))
