@@ -146,8 +146,10 @@ def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
         raise CommandError(msg)
     with open_ledger(options.ledger) as ledger:
         totals = ledger.totals(wanted)
-        found = in_order(ledger.report(by, wanted), by)
-        groups = found[: options.limit]
+        # One more than is shown tells whether there are more; the dearest are kept.
+        most = None if options.limit is None else options.limit + 1
+        found = ledger.report(by, wanted, limit=most)
+        groups = in_order(found[: options.limit], by)
         if options.as_csv:
             print(csv_text(by, groups), end="")  # noqa: T201
         elif options.as_json:
@@ -163,8 +165,7 @@ def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
         else:
             _print_report(groups, by, totals)
             if len(groups) < len(found):
-                more = len(found) - len(groups)
-                say(error_console(), f"{more:,} more: give a higher --limit.", "dim")
+                say(error_console(), "There are more: give a higher --limit.", "dim")
             say_basis(ledger, wanted, is_empty=is_empty(totals))
     return 0
 

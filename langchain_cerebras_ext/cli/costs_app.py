@@ -174,6 +174,15 @@ Outcome = Annotated[
     list[str] | None,
     _only("--outcome", what="calls that ended so, as ok or failed", none=""),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        "-f",
+        help="csv, jsonl or parquet. Default: by FILE's ending, also with .gz.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")]
 
@@ -200,7 +209,8 @@ def report(
     provider: Provider = None,
     outcome: Outcome = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", "-n", help="How many rows at most.")
+        int | None,
+        typer.Option("--limit", "-n", help="How many rows at most, dearest."),
     ] = None,
     ledger: Ledger = None,
     as_json: AsJson = False,
@@ -263,12 +273,7 @@ def top(
 @app.command(help=EXPORT_HELP)
 def export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write.")],
-    format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format", "-f", help="csv, jsonl or parquet. Default: by FILE's ending."
-        ),
-    ] = None,
+    format_: Format = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file that is there.")
     ] = False,
@@ -315,6 +320,7 @@ def import_(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="What `export` wrote.")
     ],
+    format_: Format = None,
     ledger: Ledger = None,
     debug: Debug = False,
 ) -> None:
@@ -322,7 +328,8 @@ def import_(
     with guard(debug=debug):
         from langchain_cerebras_ext.cli.costs_move import ImportOptions, run_import
 
-        raise typer.Exit(run_import(ImportOptions(files=files, ledger=ledger)))
+        options = ImportOptions(files=files, ledger=ledger, format=format_)
+        raise typer.Exit(run_import(options))
 
 
 @app.command(help=MERGE_HELP)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from langchain_cerebras_ext.cli.costs import open_ledger, print_json
 from langchain_cerebras_ext.cli.costs_tables import (
@@ -99,9 +100,15 @@ def _read(options: BudgetOptions) -> tuple[str, list[BudgetStatus]]:
 
     if options.redis:
         found = read_redis_budgets(options.redis, namespace=options.namespace)
-        return "Redis", found
+        return _place(options.redis), found
     with open_ledger(options.ledger) as ledger:
         return ledger.url, read_budgets(ledger)
+
+
+def _place(url: str) -> str:
+    """Return a server's URL without user, password and options."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _share(status: BudgetStatus) -> Decimal:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import typer
 
 from langchain_cerebras_ext.cli.costs import open_ledger, print_json
 from langchain_cerebras_ext.cli.costs_filter import Asked, read_filter, read_moment
 from langchain_cerebras_ext.cli.costs_tables import (
+    DOUBTFUL,
     instant,
     print_doubts,
     shown_time,
@@ -20,9 +23,10 @@ from langchain_cerebras_ext.cli.failures import FAILED, CommandError
 from langchain_cerebras_ext.cli.screen import error_console, say
 from langchain_cerebras_ext.costs._display import format_total
 from langchain_cerebras_ext.costs.report import Filter
+from langchain_cerebras_ext.errors import CerebrasCostWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -36,8 +40,6 @@ __all__ = [
     "run_merge",
     "run_prune",
 ]
-
-FORMATS: Final = ("csv", "jsonl", "parquet")
 
 
 def _records(count: int) -> str:
@@ -54,7 +56,7 @@ class ExportOptions:
     Attributes:
         file: Where to write.
         ledger: Which ledger.
-        format: One of `FORMATS`; by the file's name if not given.
+        format: csv, jsonl or parquet; by the file's name if not given.
         asked: Which calls.
         force: Whether a file that is there may be replaced.
     """
@@ -71,24 +73,16 @@ def run_export(options: ExportOptions, *, now: datetime | None = None) -> int:
 
     Raises:
         CommandError: An option is wrong, or there is no ledger.
+        CerebrasConfigurationError: There is no such format.
         MissingExtraError: Parquet is not installed.
-        LedgerError: The database cannot be read.
+        LedgerError: The database cannot be read, or the file not written.
     """
-    kind = options.format or options.file.suffix.lstrip(".").lower()
-    if kind not in FORMATS:
-        given = (
-            f"--format is {options.format!r}"
-            if options.format
-            else (f"{options.file.name!r} does not say which format to write")
-        )
-        msg = f"{given}. Give --format {', '.join(FORMATS[:-1])} or {FORMATS[-1]}."
-        raise CommandError(msg)
     wanted = read_filter(options.asked, now)
     if options.file.exists() and not options.force:
         msg = f"{options.file} is there already. Add --force to replace it."
         raise CommandError(msg)
     with open_ledger(options.ledger) as ledger:
-        count = ledger.export(options.file, format=kind, filter=wanted)
+        count = ledger.export(options.file, format=options.format, filter=wanted)
         say(
             error_console(),
             f"Wrote {_records(count)} of {ledger.url} to {options.file}.",
@@ -105,6 +99,7 @@ class ImportOptions:
 
     files: Sequence[Path]
     ledger: str | None = None
+    format: str | None = None
 
 
 def run_import(options: ImportOptions) -> int:
@@ -121,7 +116,8 @@ def run_import(options: ImportOptions) -> int:
             raise CommandError(msg)
     with open_ledger(options.ledger, create=True) as ledger:
         for file in options.files:
-            count = ledger.import_records(file)
+            with _warnings_in_words():
+                count = ledger.import_records(file, format=options.format)
             _say_new(str(file), count, ledger.url)
     return 0
 
@@ -147,9 +143,20 @@ def run_merge(options: MergeOptions) -> int:
                 if other.url == ledger.url:
                     msg = f"{other.url} is the ledger itself; give another one."
                     raise CommandError(msg)
-                count = ledger.merge(other)
+                with _warnings_in_words():
+                    count = ledger.merge(other)
                 _say_new(other.url, count, ledger.url)
     return 0
+
+
+@contextmanager
+def _warnings_in_words() -> Generator[None]:
+    """Say what the ledger warns of as people read it, without a place in our code."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CerebrasCostWarning)
+        yield
+    for one in caught:
+        say(error_console(), f"! {one.message}", DOUBTFUL)
 
 
 def _say_new(source: str, count: int, target: str) -> None:

@@ -58,6 +58,8 @@ _SHORTEST_S: Final = 0.1
 _RATE_MINUTES: Final = 5
 _MODELS: Final = 8
 _CALLS: Final = 8
+_FEWEST: Final = 2
+_OTHER_LINES: Final = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,17 +226,18 @@ def _rate(seen: Picture) -> str:
 
 
 def _draw(board: Board, looks: Looks, seen: Picture) -> None:
-    """Draw what is seen at a terminal."""
+    """Draw what is seen at a terminal; a low one has fewer rows of each table."""
     totals = seen.totals
+    room = max(_FEWEST, (board.height - _OTHER_LINES) // 2)
     parts: list[Line | Sequence[Sheet]] = [
         Line(f"Spent {total_line(totals)}{_since(seen)}", "bold"),
         Line(f"In the {_rate(seen)}"),
         *(Line(f"! {told}", DOUBTFUL) for told in doubts(totals)),
     ]
     if seen.models:
-        parts += [Line(""), groups_sheets(seen.models, ("model",), totals)]
+        parts += [Line(""), groups_sheets(seen.models[:room], ("model",), totals)]
     if seen.newest:
-        parts += [Line(""), calls_sheets(seen.newest)]
+        parts += [Line(""), calls_sheets(seen.newest[:room])]
     if looks.error is not None:
         parts.append(Line(f"Cannot be read: {looks.error}", "red"))
     told = f"{looks.ledger.url} at {shown_time(seen.at)} UTC. Ctrl-C ends."

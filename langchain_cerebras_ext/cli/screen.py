@@ -389,6 +389,11 @@ class Board:
         """Leave the last picture on the screen."""
         self._live.stop()
 
+    @property
+    def height(self) -> int:
+        """How many lines the terminal has."""
+        return self._console.height
+
     def draw(self, parts: Sequence[Line | Sequence[Sheet]]) -> None:
         """Draw a picture instead of the last one.
 

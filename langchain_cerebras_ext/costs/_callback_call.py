@@ -16,14 +16,19 @@ from langchain_cerebras_ext.costs._context import merge_context
 from langchain_cerebras_ext.costs._foreign import text_of, usage_of
 from langchain_cerebras_ext.costs._meter import (
     Tokens,
+    counted,
     deliver,
     find_price,
     highest_cost,
-    priced,
+    prices_of,
 )
-from langchain_cerebras_ext.costs.pricing import Cost
+from langchain_cerebras_ext.costs.pricing import Cost, price_usage
 from langchain_cerebras_ext.costs.records import UsageRecord
-from langchain_cerebras_ext.errors import BudgetExceeded
+from langchain_cerebras_ext.errors import (
+    BudgetExceeded,
+    InvalidUsageError,
+    UnknownPriceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +37,6 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
     from langchain_cerebras_ext.costs.budget import CallScope, Hold
-    from langchain_cerebras_ext.costs.pricing import PriceRow
     from langchain_cerebras_ext.costs.records import Outcome
     from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
 
@@ -216,14 +220,15 @@ class CallbackCall:
         **more: Any,
     ) -> None:
         """Settle, and hand the record on."""
-        served = more.get("model_served")
         # The answer names the dated model of an alias; either may have the price.
-        names = [name for name in (served, self._model) if name]
-        rows = (self._price(name, tokens, trackers) for name in names)
-        row = next((row for row in rows if row is not None), None)
-        counts, cost, flags = priced(tokens, row)
-        if free:
-            cost, flags = Cost(), ()
+        names = (more.get("model_served"), self._model)
+        tier = more.get("service_tier")
+        costs = (self._price(name, tokens, tier, trackers) for name in names if name)
+        cost = Cost() if free else next((one for one in costs if one is not None), None)
+        counts = counted(tokens)
+        flags = () if free else tokens.flags
+        if cost is None:
+            flags = (*flags, "unpriced")
         holds, self._holds = self._holds, []
         for hold in holds:
             hold.settle(None if cost is None else cost.total)
@@ -258,12 +263,27 @@ class CallbackCall:
         deliver(record, trackers)
 
     def _price(
-        self, model: str, tokens: Tokens, trackers: Sequence[CostTracker]
-    ) -> PriceRow | None:
-        size = (tokens.usage or {}).get("input_tokens")
-        return find_price(
-            self._provider, model, self._began, trackers, input_tokens=size
-        )
+        self,
+        model: str,
+        tokens: Tokens,
+        tier: str | None,
+        trackers: Sequence[CostTracker],
+    ) -> Cost | None:
+        if tokens.usage is None:
+            return None
+        if not tokens.usage["input_tokens"] and not tokens.usage["output_tokens"]:
+            return Cost()  # nothing costs nothing
+        try:
+            return price_usage(
+                tokens.usage,
+                model,
+                on=self._began,
+                provider=self._provider,
+                prices=prices_of(trackers),
+                service_tier=tier,
+            )
+        except (UnknownPriceError, InvalidUsageError):
+            return None
 
 
 _ABORTS = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)

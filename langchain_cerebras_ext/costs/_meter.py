@@ -17,7 +17,7 @@ from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metada
 from langchain_cerebras_ext.catalog import find_model
 from langchain_cerebras_ext.costs._context import merge_context
 from langchain_cerebras_ext.costs.prices import list_prices
-from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of
+from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of, usd_text
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.errors import CerebrasError, UnknownPriceError
 from langchain_cerebras_ext.rate_limiter import RESERVATION_CAP
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._observe import CallRecord
     from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs.budget import Budget, CallScope, Hold
+    from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.pricing import PriceRow
     from langchain_cerebras_ext.costs.records import Flag, Outcome
     from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
@@ -41,10 +42,12 @@ __all__ = [
     "CallMeter",
     "Tokens",
     "count_output",
+    "counted",
     "deliver",
     "find_price",
     "highest_cost",
     "priced",
+    "prices_of",
 ]
 
 _ZERO = Decimal(0)
@@ -91,44 +94,52 @@ class Tokens:
         )
 
 
+def counted(tokens: Tokens) -> dict[str, Any]:
+    """Return the counts as a record names them."""
+    usage = tokens.usage
+    if usage is None:
+        return {}
+    inputs: Mapping[str, int] = usage.get("input_token_details") or {}
+    outputs: Mapping[str, int] = usage.get("output_token_details") or {}
+    return {
+        "input_tokens": usage["input_tokens"],
+        "cached_input_tokens": inputs.get("cache_read"),
+        "cache_write_tokens": inputs.get("cache_creation"),
+        "image_tokens": inputs.get("image"),
+        "output_tokens": usage["output_tokens"],
+        "reasoning_tokens": outputs.get("reasoning"),
+        "accepted_prediction_tokens": outputs.get("accepted_prediction"),
+        "rejected_prediction_tokens": outputs.get("rejected_prediction"),
+    }
+
+
 def priced(
     tokens: Tokens, row: PriceRow | None
 ) -> tuple[dict[str, Any], Cost | None, tuple[Flag, ...]]:
     """Return the counts as a record names them, their cost, and the flags of both."""
-    usage = tokens.usage
-    if usage is None:
+    counts = counted(tokens)
+    if not counts:
         return {}, None, (*tokens.flags, "unpriced") if row is None else tokens.flags
-    inputs: Mapping[str, int] = usage.get("input_token_details") or {}
-    outputs: Mapping[str, int] = usage.get("output_token_details") or {}
-    read, written = inputs.get("cache_read"), inputs.get("cache_creation")
-    image, reasoning = inputs.get("image"), outputs.get("reasoning")
-    prompt: int = usage["input_tokens"]
-    completion: int = usage["output_tokens"]
-    counts: dict[str, Any] = {
-        "input_tokens": prompt,
-        "cached_input_tokens": read,
-        "cache_write_tokens": written,
-        "image_tokens": image,
-        "output_tokens": completion,
-        "reasoning_tokens": reasoning,
-        "accepted_prediction_tokens": outputs.get("accepted_prediction"),
-        "rejected_prediction_tokens": outputs.get("rejected_prediction"),
-    }
-    if not prompt and not completion:
+    if not counts["input_tokens"] and not counts["output_tokens"]:
         return counts, Cost(price=row), tokens.flags  # nothing costs nothing
     cost = None
     if row is not None:
         with suppress(UnknownPriceError):
             cost = cost_of(
                 row,
-                prompt,
-                read or 0,
-                written or 0,
-                image or 0,
-                completion,
-                reasoning or 0,
+                counts["input_tokens"],
+                counts["cached_input_tokens"] or 0,
+                counts["cache_write_tokens"] or 0,
+                counts["image_tokens"] or 0,
+                counts["output_tokens"],
+                counts["reasoning_tokens"] or 0,
             )
     return counts, cost, (*tokens.flags, "unpriced") if cost is None else tokens.flags
+
+
+def prices_of(trackers: Sequence[CostTracker]) -> PriceBook | None:
+    """Return the prices of the first tracker that has its own."""
+    return next((held.prices for held in trackers if held.prices is not None), None)
 
 
 def find_price(
@@ -141,11 +152,10 @@ def find_price(
     service_tier: str | None = None,
 ) -> PriceRow | None:
     """Return the rates of a model at a time, by the first tracker's own prices."""
-    book = next((held.prices for held in trackers if held.prices is not None), None)
-    return (book or list_prices()).find(
+    return (prices_of(trackers) or list_prices()).find(
         provider,
         model,
-        when.date(),
+        when,
         input_tokens=input_tokens,
         service_tier=service_tier,
     )
@@ -190,7 +200,7 @@ class CallMeter:
     @property
     def cost_usd(self) -> str | None:
         """What the call has cost, as a decimal, once it has ended and if known."""
-        return None if self._spent is None else f"{self._spent.normalize():f}"
+        return None if self._spent is None else usd_text(self._spent)
 
     # -------------------------------------------------------------------- budgets
 

@@ -27,7 +27,11 @@ def unknown_price(
     if whose is None:
         whose = CEREBRAS if card is not None else _providers.maker_of(name)
     if whose == CEREBRAS or (whose is None and _providers.is_installed()):
-        why = _why_of_card(card, day, batch=batch) if card else _why_unknown(name)
+        why = (
+            _why_of_card(card, day, batch=batch)
+            if card
+            else _why_unknown(name, is_named=whose is not None)
+        )
     else:
         why = _providers.why_unknown(whose, name, batch=batch, tier=tier)
     kind = "batch price" if batch else "price"
@@ -51,7 +55,8 @@ def _why_of_card(card: ModelCard, day: date, *, batch: bool) -> str:
     return "the catalog has the model, but no source tells its price."
 
 
-def _why_unknown(model: str) -> str:
+def _why_unknown(model: str, *, is_named: bool) -> str:
     near = suggest(model)
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-    return f"the catalog has no such model.{hint}"
+    other = "" if is_named else " If it is another provider's, name the provider."
+    return f"the catalog has no such model.{hint}{other}"

@@ -21,7 +21,7 @@ from langchain_cerebras_ext.costs.pricing import (
     PriceRow,
     call_day,
     cost_of,
-    price_counts,
+    price_call,
 )
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
@@ -653,21 +653,20 @@ def _cost_otherwise(
     provider: str | None,
     book: PriceBook,
 ) -> Cost | None:
-    from langchain_cerebras_ext.costs._usage import read_counts
-
     when = record.started_at if on is None else on
-    tries: list[tuple[str | None, str, str | None]] = [(provider, model or "", None)]
-    if model is None:
-        names = dict.fromkeys((record.model, record.served))
-        tries = [(record.provider, name, record.service_tier) for name in names]
     try:
-        counts = read_counts(record)
+        if model is not None:
+            return price_call(
+                record, provider=provider, model=model, on=when, prices=book
+            )
+        return price_call(
+            record,
+            provider=record.provider,
+            model=record.model,
+            served=record.model_served,
+            on=when,
+            prices=book,
+            service_tier=record.service_tier,
+        )
     except InvalidUsageError:
         return None  # what contradicts itself has no price
-    for whose, name, tier in tries:
-        try:
-            rates = book.rates(whose, name, when, service_tier=tier)
-            return price_counts(rates.of_size(counts.input), counts)
-        except UnknownPriceError:
-            continue
-    return None

@@ -22,6 +22,7 @@ from langchain_cerebras_ext.costs.pricing import (
     Rates,
     Step,
     call_day,
+    usd_text,
 )
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
@@ -101,7 +102,7 @@ class PriceBook:
         ... )
         >>> row = book.find("cerebras", "gpt-oss-120b", date(2026, 11, 21))
         >>> row.input, row.discount, row.note
-        (Decimal('0.280'), Decimal('0.20'), 'contract of 2026')
+        (Decimal('0.28'), Decimal('0.2'), 'contract of 2026')
     """
 
     __slots__ = ("_batch_rows", "_discounts", "_known", "_rows")
@@ -321,7 +322,7 @@ class PriceBook:
         Raises:
             CerebrasConfigurationError: `on` is no day, or a moment without time zone.
         """
-        rates = self._look_up(provider, model, on, batch, service_tier)
+        rates = self._look_up(provider, model, on, batch=batch, tier=service_tier)
         return None if rates is None else rates.of_size(input_tokens or 0).row
 
     def rates(
@@ -343,7 +344,7 @@ class PriceBook:
             found = self._of_card(model, call_day(on), batch=batch)
             name = model.id
         else:
-            found = self._look_up(provider, model, on, batch, service_tier)
+            found = self._look_up(provider, model, on, batch=batch, tier=service_tier)
             name = model
         if found is not None:
             return found
@@ -351,11 +352,56 @@ class PriceBook:
 
         raise unknown_price(provider, name, call_day(on), batch, service_tier)
 
+    def rates_of_call(
+        self,
+        provider: str | None,
+        model: str,
+        served: str | None,
+        on: date | None = None,
+        *,
+        service_tier: str | None = None,
+    ) -> Rates | None:
+        """Return the rates of a call that was made; `None` where they are not known.
+
+        A price of your own for either name wins. Then it is the model that was asked
+        for with Cerebras, where a dedicated endpoint has a name and a price of its
+        own, and the one that served with others, where the asked one may be an alias,
+        a deployment or `auto`; if that has no price, the other one.
+
+        Args:
+            provider: Whose service it was, by LangChain's name.
+            model: The model that was asked for.
+            served: The model that the answer names.
+            on: The day (UTC) or moment of the call; today if not given.
+            service_tier: The tier that served it.
+
+        Raises:
+            CerebrasConfigurationError: `on` is no day, or a moment without time zone.
+        """
+        names = [model]
+        if served and served != model:
+            is_ours = provider_name(provider) in {None, CEREBRAS}
+            names = [model, served] if is_ours else [served, model]
+            names.sort(key=lambda name: not self._has_own(provider, name, on))
+        for name in names:
+            found = self._look_up(provider, name, on, batch=False, tier=service_tier)
+            if found is not None:
+                return found
+        return None
+
+    def _has_own(self, provider: str | None, model: str, on: date | None) -> bool:
+        whose, day = provider_name(provider), call_day(on)
+        return any(
+            row.model == model and row.provider == whose and _holds(row, day)
+            for row in self._rows
+        )
+
     def _look_up(
         self,
         provider: str | None,
         model: str,
         on: date | None,
+        *,
         batch: bool,
         tier: str | None,
     ) -> Rates | None:
@@ -546,14 +592,16 @@ def _step_after(step: Step, taken: list[Discount]) -> Step:
     row = step.row
     rates = {name: getattr(row, name) for name in RATE_NAMES}
     changes: dict[str, Any] = {
-        name: rate if rate is None else EXACT.multiply(rate, left)
+        name: rate if rate is None else _tidy(EXACT.multiply(rate, left))
         for name, rate in rates.items()
     }
     row = msgspec.structs.replace(
         row,
         **changes,
-        discount=EXACT.subtract(
-            _ONE, EXACT.multiply(left, EXACT.subtract(_ONE, row.discount))
+        discount=_tidy(
+            EXACT.subtract(
+                _ONE, EXACT.multiply(left, EXACT.subtract(_ONE, row.discount))
+            )
         ),
         note="; ".join(filter(None, (row.note, *notes))),
     )
@@ -563,8 +611,13 @@ def _step_after(step: Step, taken: list[Discount]) -> Step:
     return Step(step.above, row, extra)
 
 
+def _tidy(value: Decimal) -> Decimal:
+    """Return a number without zeros after its last digit."""
+    return Decimal(usd_text(value))
+
+
 def _percent(fraction: Decimal) -> str:
-    return f"{EXACT.normalize(EXACT.multiply(fraction, _HUNDRED)):f}"
+    return usd_text(EXACT.multiply(fraction, _HUNDRED))
 
 
 # ----------------------------------------------------------------------------- checks

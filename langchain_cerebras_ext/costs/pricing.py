@@ -44,8 +44,10 @@ __all__ = [
     "PriceRow",
     "add_usd",
     "cost_of",
+    "price_call",
     "price_totals",
     "price_usage",
+    "usd_text",
 ]
 
 ZERO: Final = Decimal(0)
@@ -165,6 +167,11 @@ def add_usd(*amounts: Decimal) -> Decimal:
         if amount:
             total = _plus(total, amount)
     return total
+
+
+def usd_text(amount: Decimal) -> str:
+    """Return an amount as plain digits without zeros at its end, in any context."""
+    return f"{EXACT.normalize(amount):f}"
 
 
 # ------------------------------------------------------------------ rates of a model
@@ -463,6 +470,46 @@ def price_usage(
         service_tier=service_tier or counts.service_tier,
     )
     return price_counts(rates.of_size(counts.input), counts)
+
+
+def price_call(
+    usage: Any,
+    *,
+    provider: str | None,
+    model: str,
+    served: str | None = None,
+    on: date | None = None,
+    prices: PriceBook | None = None,
+    service_tier: str | None = None,
+) -> Cost | None:
+    """Price a call that was made; `None` where no price is known.
+
+    As `price_usage`, for a record: it may name two models, and no price is no error.
+
+    Args:
+        usage: Token counts, as in `price_usage`.
+        provider: Whose service it was, by LangChain's name.
+        model: The model that was asked for.
+        served: The model that the answer names; see `PriceBook.rates_of_call`.
+        on: The moment of the call, or its day (UTC); today if not given.
+        prices: Your own prices and discounts.
+        service_tier: The tier that served it; the counts may name it, too.
+
+    Raises:
+        InvalidUsageError: There are no counts, or they contradict themselves.
+        CerebrasConfigurationError: `on` is no day, or a moment without a time zone.
+    """
+    counts = read_counts(usage)
+    book = _list_prices() if prices is None else prices
+    rates = book.rates_of_call(
+        provider, model, served, on, service_tier=service_tier or counts.service_tier
+    )
+    if rates is None:
+        return None
+    try:
+        return price_counts(rates.of_size(counts.input), counts)
+    except UnknownPriceError:  # of a kind that was used
+        return None
 
 
 def price_totals(

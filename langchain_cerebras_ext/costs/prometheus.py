@@ -176,13 +176,16 @@ class _Series:
             setattr(self, flag, getattr(self, flag) + 1)
         if record.cost is not None:
             self.cost = add_usd(self.cost, record.cost.total)
-            self.savings = add_usd(self.savings, record.cost.cache_savings)
+            if record.cost.cache_savings:
+                self.savings = add_usd(self.savings, record.cost.cache_savings)
         if record.outcome == "cache_hit":
             return
         self.input += record.input_tokens or 0
         self.output += record.output_tokens or 0
         for part, field in _PARTS.items():
-            self.parts[part] += getattr(record, field) or 0
+            count = getattr(record, field)
+            if count:
+                self.parts[part] += count
         if record.outcome != "retried":
             self.durations.add(record.duration_s)
             self.first_tokens.add(record.ttft_s)
@@ -194,17 +197,16 @@ class _Bounded:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._seen: dict[str, set[str]] = {}
+        self._shown: dict[str, dict[str | None, str]] = {}
 
     def value(self, label: str, value: str | None) -> str:
-        text = _clean(value)
-        seen = self._seen.setdefault(label, set())
-        if text in seen:
-            return text
-        if len(seen) >= self._most:
+        shown = self._shown.setdefault(label, {})
+        known = shown.get(value)
+        if known is not None:
+            return known
+        if len(shown) >= self._most:
             return OTHER
-        seen.add(text)
-        return text
+        return shown.setdefault(value, _clean(value))
 
 
 class _Family(NamedTuple):

@@ -19,6 +19,7 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_cerebras_ext import _metering
+from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._callback_call import CallbackCall, is_ours
 from langchain_cerebras_ext.costs._context import Scope
 from langchain_cerebras_ext.costs._meter import CallMeter
@@ -129,6 +130,7 @@ class CostTracker(BaseCallbackHandler):
             they should be quick.
         max_records: How many records to keep in `records`; totals are of all.
         of_model: Belongs to a model with `track_costs=True`.
+        langsmith: Show LangSmith what each run cost, where it traces.
         parent: A tracker that is told of each record as well, and whose budgets hold
             here too.
 
@@ -165,6 +167,7 @@ class CostTracker(BaseCallbackHandler):
         sinks: Iterable[Callable[[UsageRecord], object]] = (),
         max_records: int = 100_000,
         of_model: bool = False,
+        langsmith: bool = True,
         parent: CostTracker | None = None,
     ) -> None:
         super().__init__()
@@ -181,6 +184,10 @@ class CostTracker(BaseCallbackHandler):
         self.sinks: tuple[Callable[[UsageRecord], object], ...] = tuple(sinks)
         if self.ledger is not None:
             self.sinks = (*self.sinks, self.ledger.add)
+        self.langsmith = langsmith
+        if langsmith:
+            _langsmith.join(self)
+            self.sinks = (*self.sinks, _langsmith.note)
         self.of_model = of_model
         self.parent = parent
         self.lineage: tuple[CostTracker, ...] = (
@@ -217,6 +224,7 @@ class CostTracker(BaseCallbackHandler):
             "ledger": self.ledger,
             "max_records": self._records.maxlen,
             "of_model": self.of_model,
+            "langsmith": self.langsmith,
             **self.scope._asdict(),
         }
 
@@ -431,6 +439,10 @@ class CostTracker(BaseCallbackHandler):
                 return root
         return parent_run_id
 
+    def is_open(self, run_id: UUID) -> bool:
+        """Whether a run has begun and not been recorded."""
+        return run_id in self._open
+
     def forget(self, info: RunInfo) -> None:
         """Take note that a run has been recorded."""
         self._open.pop(info.run_id, None)
@@ -475,6 +487,8 @@ class CostTracker(BaseCallbackHandler):
         messages: Sequence[BaseMessage] | str,
         more: Mapping[str, Any],
     ) -> None:
+        if self.langsmith:
+            _langsmith.hook()
         info = RunInfo(self, run_id, parent_run_id, tags, metadata)
         call = self._enter(info)
         if info.is_ours:

@@ -97,7 +97,7 @@ TABLES: Final[Mapping[str, Table]] = {
             *_TIMED,
         ),
     ),
-    "whatif": Table(Reader.whatif, ("on",), ("model", "cost", "note")),
+    "whatif": Table(Reader.whatif, ("on",), ("model", "cost", "note", "source")),
     "budgets": Table(
         lambda reader, _: reader.budgets(),
         (),

@@ -78,9 +78,10 @@ class Share(NamedTuple):
 
 
 def compare_costs(name: str, mean: Mean, other: str, base: Mean) -> str:
-    """Say in words whether calls of one arm cost more than those of another."""
-    if mean.calls < ENOUGH or base.calls < ENOUGH:
-        return _too_few("cost", name, mean.calls, other, base.calls)
+    """Say in words whether calls of one arm cost more than those of another.
+
+    Both have `ENOUGH` calls at least.
+    """
     if mean.mean is None or base.mean is None or not base.mean:
         return f"A call of {other} costs nothing, so no ratio can be given."
     spread = (mean.variance or Decimal(0)) / mean.calls
@@ -102,9 +103,10 @@ def compare_costs(name: str, mean: Mean, other: str, base: Mean) -> str:
 
 
 def compare_shares(name: str, share: Share, other: str, base: Share) -> str:
-    """Say in words whether calls of one arm fail more often than those of another."""
-    if share.whole < ENOUGH or base.whole < ENOUGH:
-        return _too_few("failures", name, share.whole, other, base.whole)
+    """Say in words whether calls of one arm fail more often than those of another.
+
+    Both have `ENOUGH` calls at least.
+    """
     p, q = share.part / share.whole, base.part / base.whole
     # Agresti and Caffo: two more of each kind keep the interval honest near 0.
     a = (share.part + 1) / (share.whole + 2)
@@ -120,10 +122,3 @@ def compare_shares(name: str, share: Share, other: str, base: Share) -> str:
     if low <= 0 <= high:
         return f"Failures: no clear difference; {told}."
     return f"Failures: {name} fails {'less' if high < 0 else 'more'} often; {told}."
-
-
-def _too_few(what: str, name: str, count: int, other: str, base: int) -> str:
-    return (
-        f"Too few calls to compare {what}: {name} has {count}, {other} has {base}; "
-        f"{ENOUGH} of each are the least."
-    )

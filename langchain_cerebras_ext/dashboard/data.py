@@ -45,6 +45,7 @@ _COUNTS: Final = tuple(
     name for name in Totals.__struct_fields__ if name not in {"cost", "cache_savings"}
 )
 _BUCKETS_MAX: Final = 2_000
+_NAME_MAX: Final = 40
 
 
 class Reader:
@@ -295,33 +296,37 @@ class Reader:
         }
 
     def _priced(self, name: str, totals: Totals, on: date) -> dict[str, Any]:
-        from langchain_cerebras_ext.costs.pricing import price_usage
+        from langchain_cerebras_ext.costs.pricing import price_totals
         from langchain_cerebras_ext.errors import InvalidUsageError, UnknownPriceError
 
-        provider, _, model = name.rpartition("::")
-        usage = {
-            "input_tokens": totals.input_tokens,
-            "output_tokens": totals.output_tokens,
-            "total_tokens": totals.total_tokens,
-            "input_token_details": {"cache_read": totals.cached_input_tokens},
-            "output_token_details": {"reasoning": totals.reasoning_tokens},
-        }
         try:
-            cost = price_usage(
-                usage, model, on=on, provider=provider or None, prices=self._prices
+            cost = price_totals(
+                totals.input_tokens,
+                totals.cached_input_tokens,
+                totals.output_tokens,
+                name,
+                on,
+                calls=totals.calls + totals.retries - totals.cache_hits,
+                reasoning_tokens=totals.reasoning_tokens,
+                prices=self._prices,
             )
         except (UnknownPriceError, InvalidUsageError) as error:
-            return {"model": name, "cost": None, "note": str(error)}
-        return {"model": name, "cost": money(cost.total), "note": ""}
+            return {"model": name, "cost": None, "note": str(error), "source": None}
+        source = cost.price.source if cost.price else None
+        return {
+            "model": name,
+            "cost": money(cost.total),
+            "note": "",
+            "source": source,
+        }
 
     # -------------------------------------------------------------------- budgets
 
     def budgets(self) -> dict[str, Any]:
         """The budgets that are kept in this ledger, the fullest first."""
-        from langchain_cerebras_ext.costs import budget
+        from langchain_cerebras_ext.costs.budget import read_budgets
 
-        read: Any = getattr(budget, "read_budgets", None)
-        rows = [_budget_json(status) for status in read(self.ledger)] if read else []
+        rows = [_budget_json(status) for status in read_budgets(ledger=self.ledger)]
         rows.sort(key=lambda row: (-row["percent"], row["name"], row["key"] or ""))
         return {"rows": rows}
 
@@ -332,8 +337,9 @@ _UNTIMED: Final = {"calls": 0, "p50": None, "p95": None, "p99": None}
 
 
 def money(amount: Decimal) -> str:
-    """Return an amount as plain decimal text, never with an exponent."""
-    return format(amount, "f")
+    """Return an amount as plain decimal text, without exponent and idle zeros."""
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def totals_json(totals: Totals) -> dict[str, Any]:
@@ -521,27 +527,37 @@ def _arm_words(shown: list[Group], means: list[Mean], found: int) -> list[str]:
     """Compare each arm with the one that has the most calls, in words."""
     if not shown:
         return []
-    words = []
-    names = [f"'{group.keys[0]}'" for group in shown]
+    names = [_arm_name(group.keys[0] or "") for group in shown]
     shares = [Share(group.totals.failed, group.totals.calls) for group in shown]
+    enough = [at for at, mean in enumerate(means) if mean.calls >= ENOUGH]
+    few = [at for at in range(len(shown)) if at not in enough]
+    words: list[str] = []
+    for at in enough[1:]:
+        base = enough[0]
+        words += [
+            compare_costs(names[at], means[at], names[base], means[base]),
+            compare_shares(names[at], shares[at], names[base], shares[base]),
+        ]
+    if few:
+        listed = ", ".join(f"{names[at]} ({means[at].calls})" for at in few)
+        words.append(
+            f"Too few calls of known cost to compare, {ENOUGH} being the least: "
+            f"{listed}."
+        )
     if len(shown) == 1:
         words.append("There is one arm only: nothing to compare it with.")
-    for at in range(1, len(shown)):
-        words.append(compare_costs(names[at], means[at], names[0], means[0]))
-        words.append(compare_shares(names[at], shares[at], names[0], shares[0]))
+    known = "of the calls whose cost is known"
     if any(group.totals.calls > SAMPLE for group in shown):
-        words.append(
-            f"Mean costs and their intervals are of the newest {SAMPLE:,} calls of "
-            "each arm whose cost is known."
-        )
-    else:
-        words.append("Mean costs are of the calls whose cost is known.")
-    words.append(
-        f"Intervals take calls as independent of each other, and need {ENOUGH} of them."
-    )
+        known = f"of the newest {SAMPLE:,} calls of each arm, as far as it is known"
+    words.append(f"Mean costs are {known}. Intervals take calls as independent.")
     if found > len(shown):
         words.append(f"{found - len(shown)} arms with fewer calls are not shown.")
     return words
+
+
+def _arm_name(name: str) -> str:
+    """Return a name in quotes, not too long and without what turns the line around."""
+    return repr(name if len(name) <= _NAME_MAX else f"{name[:_NAME_MAX]}...")
 
 
 # --------------------------------------------------------------------------- what if

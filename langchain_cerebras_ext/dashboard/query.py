@@ -58,6 +58,14 @@ _LENGTHS: Final = {
     **{name: timedelta(days=days) for name, days in _DAYS.items()},
     "12m": timedelta(days=365),
 }
+_BUCKETS: Final[dict[str, Bucket]] = {
+    "1h": "hour",
+    "24h": "hour",
+    "7d": "day",
+    "30d": "day",
+    "90d": "day",
+    "12m": "month",
+}
 _MONTHS: Final = 12
 _SHOWN: Final = 80
 
@@ -131,7 +139,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self.filter, since=since, until=until)
 
     def bucket(self, first: datetime | None, last: datetime | None) -> Bucket:
-        """Return the size of a bucket for the time in which there are records."""
+        """Return the size of a bucket for the range, or where there are records."""
+        if self.range in _BUCKETS:
+            return _BUCKETS[self.range]
         start = max(filter(None, (self.since, first)), default=self.now)
         end = min(filter(None, (self.until, self.now)))
         if last is not None:

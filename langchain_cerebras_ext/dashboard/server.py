@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -79,7 +80,9 @@ def serve(
             threading.Thread(
                 target=_open_browser, args=(server, address), daemon=True
             ).start()
-        server.run(sockets=[sock])
+        # Ctrl-C is how a server ends: it is no failure.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[sock])
     echo("Dashboard stopped.")
 
 

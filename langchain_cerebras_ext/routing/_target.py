@@ -1,4 +1,4 @@
-"""Which model of which provider a name means; pure, but for the table of providers.
+"""Which model of which provider a name means.
 
 `provider::model` is split at the first `::`. A single `:` splits only where its left
 side is a provider: `llama3.1:8b` and `x/y:free` are models' names. A `/` never splits:
@@ -8,7 +8,7 @@ side is a provider: `llama3.1:8b` and `x/y:free` are models' names. A `/` never 
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from langchain_cerebras_ext.catalog import find_model
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
@@ -18,16 +18,21 @@ from langchain_cerebras_ext.routing.providers import (
     get_provider,
 )
 
-__all__ = ["Target", "parse_name"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langchain_cerebras_ext.routing.providers import Provider
+
+__all__ = ["Target", "inside_provider", "parse_name"]
 
 # Whose a bare name looks like. It is said, never acted upon: a name that merely looks
 # like another company's model sends nothing there.
 _LOOKS: Final = (
     (re.compile(r"(models/)?gemini-"), "google"),
     (re.compile(r"claude-"), "anthropic"),
-    (re.compile(r"(chatgpt-|gpt-\d|o[1-9](-|$)|text-davinci)"), "openai"),
+    (re.compile(r"chatgpt-|gpt-\d|o[1-9](-|$)|text-davinci"), "openai"),
     (re.compile(r"grok-"), "xai"),
-    (re.compile(r"(mi(s|x)tral|magistral|codestral|ministral)-"), "mistral"),
+    (re.compile(r"(mis|mix|magis|codes|minis)tral-"), "mistral"),
     (re.compile(r"deepseek-(chat|reasoner|flash)"), "deepseek"),
     (re.compile(r"accounts/fireworks/"), "fireworks"),
 )
@@ -49,7 +54,9 @@ class Target(NamedTuple):
         return f"{self.provider}::{self.model}"
 
 
-def parse_name(name: str, *, default: str | None = None) -> Target:
+def parse_name(
+    name: str, *, default: str | Callable[[], str | None] | None = None
+) -> Target:
     """Return what a name means.
 
     Case and blanks around a provider's name do not count.
@@ -57,8 +64,8 @@ def parse_name(name: str, *, default: str | None = None) -> Target:
     Args:
         name: `provider::model`, `provider:model`, or a bare id. A bare id that the
             catalog knows is Cerebras's, whatever the default.
-        default: The provider of other bare ids. `None` is Cerebras, and then an id that
-            looks like another company's is an error.
+        default: The provider of other bare ids, or what returns it when it is needed.
+            `None` is Cerebras; then an id that looks like another company's is refused.
 
     Raises:
         CerebrasConfigurationError: The name is empty or incomplete, or there is no such
@@ -70,41 +77,83 @@ def parse_name(name: str, *, default: str | None = None) -> Target:
         >>> parse_name("gpt-oss-120b").provider
         'cerebras'
     """
-    if not isinstance(name, str):
-        msg = (
-            f"A model's name is a text such as 'cerebras::gpt-oss-120b', not a "
-            f"{type(name).__name__}."
-        )
-        raise CerebrasConfigurationError(msg)
-    text = name.strip()
-    if "::" in text:
-        left, _, model = text.partition("::")
-        return _checked(get_provider(left).name, model, name)
+    text = _text(name)
+    left, colons, model = text.partition("::")
+    if colons:
+        return _of(get_provider(left), model, name)
     left, colon, model = text.partition(":")
     row = find_provider(left) if colon else None
     if row is not None:
-        return _checked(row.name, model, name)
+        return _of(row, model, name)
     return _bare(text, default)
 
 
-def _checked(provider: str, model: str, name: str) -> Target:
+def inside_provider(name: str, row: Provider, said_by: str) -> str:
+    """Return the model that a name means where the provider is known already.
+
+    The provider's own name before it is dropped; a `:` means nothing else, since
+    names of models have it too.
+
+    Args:
+        name: The model's name.
+        row: The provider.
+        said_by: What gave the name, for errors: a variable or an argument.
+
+    Raises:
+        CerebrasConfigurationError: The name is empty, or names another provider.
+    """
+    text = _text(name)
+    left, colons, model = text.partition("::")
+    if colons:
+        other = get_provider(left)
+        if other is not row:
+            msg = (
+                f"{said_by}={text!r} names a model of {other.name!r}, and the provider "
+                f"is {row.name!r}. Name one of its models.{row.say_example()}"
+            )
+            raise CerebrasConfigurationError(msg)
+        return _of(row, model, name).model
+    left, colon, model = text.partition(":")
+    if colon and find_provider(left) is row:
+        return _of(row, model, name).model
+    return _of(row, text, name).model
+
+
+def _text(name: str) -> str:
+    if not isinstance(name, str):
+        msg = (
+            "A model's name is a text such as 'cerebras::gpt-oss-120b', not a "
+            f"{type(name).__name__}."
+        )
+        raise CerebrasConfigurationError(msg)
+    return name.strip()
+
+
+def _of(row: Provider, model: str, name: str) -> Target:
     model = model.strip()
     if not model:
-        row = get_provider(provider)
         msg = f"{name!r} names no model.{row.say_example()}"
         raise CerebrasConfigurationError(msg)
-    return Target(provider, model)
+    return Target(row.name, model)
 
 
-def _bare(model: str, default: str | None) -> Target:
+def _bare(model: str, default: str | Callable[[], str | None] | None) -> Target:
     if not model:
         msg = "The model's name is empty; name one, such as 'cerebras::gpt-oss-120b'."
         raise CerebrasConfigurationError(msg)
     for known in (model, model.lower()):
         if find_model(known) is not None:
             return Target(CEREBRAS, known)
-    if default is not None:
-        return Target(default, model)
+    row = find_provider(model)
+    if row is not None:
+        msg = (
+            f"{model!r} is a provider and names no model. Write provider={row.name!r} "
+            f"for the model that {row.model_variable} names.{row.say_example()}"
+        )
+        raise CerebrasConfigurationError(msg)
+    chosen = default() if callable(default) else default
+    if chosen is not None:
+        return Target(chosen, model)
     looks = _whose(model)
     if looks is not None:
         msg = (

@@ -8,8 +8,10 @@ packages add rows with `register_provider`, or by an entry point of the group
 
 from __future__ import annotations
 
+import re
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from dataclasses import replace as changed
 from datetime import date
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from langchain_core.language_models.chat_models import BaseChatModel
 
@@ -28,6 +30,7 @@ __all__ = [
     "Provider",
     "Setting",
     "Suggestion",
+    "broken_providers",
     "find_provider",
     "get_provider",
     "list_providers",
@@ -37,9 +40,8 @@ __all__ = [
 
 CEREBRAS: Final = "cerebras"
 ENTRY_POINTS: Final = "langchain_cerebras_ext.providers"
-
-_PRICES: Final = "genai-prices 0.2.3"
-_CHECKED: Final = date(2026, 11, 21)
+"""The group of entry points. An entry point's name is the provider's; it is a
+`Provider`, or whatever `register_provider` takes as `make`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,20 +51,20 @@ class Setting:
     Attributes:
         field: The constructor's argument that it is handed as.
         variables: Where it is looked for, in this order.
-        also: Other names of the argument; where one is given, nothing is looked for.
+        about: What it is, in a few words.
+        also: Other arguments that stand for it; with one of them nothing is looked for.
         is_secret: Whether nobody may see it.
         is_needed: Whether there is no model without it.
         default: What is handed where nothing is set.
-        about: What it is, in a few words.
     """
 
     field: str
     variables: tuple[str, ...]
+    about: str
     also: tuple[str, ...] = ()
     is_secret: bool = False
     is_needed: bool = False
     default: str | None = None
-    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,19 @@ class Suggestion:
 
     Attributes:
         model: Its id.
-        checked_on: The day on which it was found.
+        strength: What it is good for, in a few words.
+        checked_on: The day on which it was found; `None` of what was registered.
         source: Where.
     """
 
     model: str
-    checked_on: date
+    strength: str
+    checked_on: date | None
     source: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Compared by identity: a row that was replaced is another provider.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Provider:
     """What is known of a provider.
 
@@ -88,21 +93,23 @@ class Provider:
         name: What stands before `::`; lower case.
         label: What people call it.
         aliases: Other names for it.
-        langchain_name: `init_chat_model`'s name for it; `None` where `make` is given.
-        make: Makes a model: called with `model=` and the settings.
+        langchain_name: `init_chat_model`'s name for it.
+        make: Makes a model instead of `init_chat_model`: called with `model=`, the
+            settings and the user's arguments. A text is `module:name`, loaded late.
         package: What `pip install` takes to get its integration.
         module: The module that the package brings, to see whether it is there.
+        openai_url: The address of its API in OpenAI's form, for where its own package
+            is not installed, or where there is none.
+        is_openai_server: Whether nothing but OpenAI's form is spoken there.
         model_variable: The variable that names the model.
-        key: The key; `None` where the provider has none.
-        base_url: The address, where it can be another.
-        more: Further settings.
-        model_field: The constructor's argument for the model's name.
+        settings: Key, base URL and whatever else comes from the environment.
+        model_also: Another argument of the constructor that takes the model's name.
         fixed: Arguments that are always handed, unless the user gives them.
-        reads: Variables that its package reads by itself, and that change what it does.
+        reads: Further variables that its package looks at by itself.
+        has_gateway: Whether its package obeys `LANGSMITH_GATEWAY`.
         credentials: How it knows who calls, where that is no key.
         suggestion: A current model; `None` where names are the user's own.
         key_url: Where keys are made.
-        uses_openai_client: Whether OpenAI's client talks to this other server.
     """
 
     name: str
@@ -112,28 +119,29 @@ class Provider:
     make: Maker | str | None = None
     package: str | None = None
     module: str | None = None
+    openai_url: str | None = None
+    is_openai_server: bool = False
     model_variable: str = ""
-    key: Setting | None = None
-    base_url: Setting | None = None
-    more: tuple[Setting, ...] = ()
-    model_field: str = "model"
+    settings: tuple[Setting, ...] = ()
+    model_also: str | None = None
     fixed: tuple[tuple[str, Any], ...] = ()
     reads: tuple[str, ...] = ()
+    has_gateway: bool = False
     credentials: str = ""
     suggestion: Suggestion | None = None
     key_url: str | None = None
-    uses_openai_client: bool = False
-    settings: tuple[Setting, ...] = field(init=False, repr=False)
-    """All settings: key, base URL, and the others."""
+    is_built_in: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Put the settings together, once."""
-        first = (self.key, self.base_url)
-        several = tuple(one for one in first if one is not None)
-        object.__setattr__(self, "settings", several + self.more)
+        """Name the variable of the model as all others are."""
         if not self.model_variable:
-            variable = f"{self.name.upper()}_MODEL"
+            variable = f"{_variable_stem(self.name)}_MODEL"
             object.__setattr__(self, "model_variable", variable)
+
+    @property
+    def key(self) -> Setting | None:
+        """The setting that is its key."""
+        return next((one for one in self.settings if one.field == "api_key"), None)
 
     @property
     def install(self) -> str | None:
@@ -143,66 +151,86 @@ class Provider:
         return f"pip install 'langchain-cerebras-ext[router]' {self.package}"
 
     @property
-    def suggested_model(self) -> str | None:
-        """A current model; of Cerebras, the one that the catalog has."""
+    def current_model(self) -> str | None:
+        """The id of a current model; of Cerebras, one that the catalog has as served.
+
+        `None` where names are the user's own.
+        """
+        if self.name == CEREBRAS:
+            return _served_by_cerebras()
         return self.suggestion.model if self.suggestion else None
 
     def say_example(self) -> str:
         """Return a sentence with a current model, or nothing."""
-        model = self.suggested_model
+        model = self.current_model
         return f" A current one is '{self.name}::{model}'." if model else ""
+
+
+def _served_by_cerebras() -> str:
+    from langchain_cerebras_ext._config import DEFAULT_MODEL
+    from langchain_cerebras_ext.catalog import list_models
+
+    served = [card.id for card in list_models("active")]
+    return served[0] if served and DEFAULT_MODEL not in served else DEFAULT_MODEL
+
+
+def _variable_stem(name: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
 # ------------------------------------------------------------------------- the table
 
 
-def _key(*variables: str, also: Iterable[str] = ()) -> Setting:
+def _key(*variables: str, also: str = "", is_needed: bool = True) -> Setting:
     return Setting(
         field="api_key",
         variables=variables,
-        also=tuple(also),
-        is_secret=True,
-        is_needed=True,
         about="API key",
-    )
-
-
-def _url(
-    *variables: str,
-    field: str = "base_url",
-    also: Iterable[str] = (),
-    default: str | None = None,
-    is_needed: bool = False,
-) -> Setting:
-    return Setting(
-        field=field,
-        variables=variables,
-        also=tuple(also),
-        default=default,
+        also=tuple(also.split()),
+        is_secret=True,
         is_needed=is_needed,
-        about="address of the API",
     )
 
 
-def _priced(model: str) -> Suggestion:
-    return Suggestion(model, _CHECKED, f"table of prices of {_PRICES}")
+def _url(*variables: str, also: str = "", is_needed: bool = False) -> Setting:
+    return Setting(
+        field="base_url",
+        variables=variables,
+        about="address of the API",
+        also=tuple(also.split()),
+        is_needed=is_needed,
+    )
 
 
-_GOOGLE_MODEL: Final = _priced("gemini-3.8-flash")
+_CHECKED: Final = date(2026, 11, 21)
+
+
+def _priced(model: str, strength: str) -> Suggestion:
+    """Return a model that the library of prices has as one that is sold."""
+    return Suggestion(model, strength, _CHECKED, "genai-prices 0.2.3")
+
+
+_GEMINI: Final = Suggestion(
+    "gemini-3.8-flash",
+    "long documents, images, video; a million tokens of context",
+    _CHECKED,
+    "https://ai.google.dev/gemini-api/docs/deprecations",
+)
 
 BUILT_IN: Final = (
     Provider(
         name=CEREBRAS,
         label="Cerebras Inference",
         make="langchain_cerebras_ext.chat_models:ChatCerebras",
-        key=_key("CEREBRAS_API_KEY", also=["cerebras_api_key"]),
-        base_url=_url(
-            "CEREBRAS_BASE_URL",
-            "CEREBRAS_URL",
-            "CEREBRAS_API_BASE",
-            also=["cerebras_api_base"],
+        settings=(
+            _key("CEREBRAS_API_KEY", also="cerebras_api_key"),
+            _url(
+                "CEREBRAS_BASE_URL",
+                "CEREBRAS_URL",
+                "CEREBRAS_API_BASE",
+                also="cerebras_api_base",
+            ),
         ),
-        suggestion=Suggestion("gpt-oss-120b", _CHECKED, "the catalog"),
         key_url="https://cloud.cerebras.ai",
     ),
     Provider(
@@ -212,9 +240,14 @@ BUILT_IN: Final = (
         langchain_name="google_genai",
         package="langchain-google-genai",
         module="langchain_google_genai",
-        key=_key("GOOGLE_API_KEY", "GEMINI_API_KEY", also=["google_api_key"]),
-        base_url=_url("GOOGLE_BASE_URL"),
-        suggestion=_GOOGLE_MODEL,
+        settings=(
+            _key("GOOGLE_API_KEY", "GEMINI_API_KEY", also="google_api_key"),
+            _url("GOOGLE_BASE_URL", "GOOGLE_GEMINI_BASE_URL", also="client_options"),
+        ),
+        # GOOGLE_GENAI_USE_VERTEXAI would send this to another product.
+        fixed=(("vertexai", False),),
+        has_gateway=True,
+        suggestion=_GEMINI,
         key_url="https://aistudio.google.com/apikey",
     ),
     Provider(
@@ -223,9 +256,17 @@ BUILT_IN: Final = (
         langchain_name="openrouter",
         package="langchain-openrouter",
         module="langchain_openrouter",
-        key=_key("OPENROUTER_API_KEY", also=["openrouter_api_key"]),
-        base_url=_url("OPENROUTER_BASE_URL", "OPENROUTER_API_BASE"),
-        suggestion=_priced("anthropic/claude-sonnet-5.5"),
+        openai_url="https://openrouter.ai/api/v1",
+        settings=(
+            _key("OPENROUTER_API_KEY", also="openrouter_api_key"),
+            _url(
+                "OPENROUTER_BASE_URL", "OPENROUTER_API_BASE", also="openrouter_api_base"
+            ),
+        ),
+        reads=("OPENROUTER_APP_URL", "OPENROUTER_APP_TITLE", "OPENROUTER_SESSION_ID"),
+        suggestion=_priced(
+            "anthropic/claude-sonnet-5.5", "hundreds of models with one key and bill"
+        ),
         key_url="https://openrouter.ai/settings/keys",
     ),
     Provider(
@@ -234,10 +275,13 @@ BUILT_IN: Final = (
         langchain_name="openai",
         package="langchain-openai",
         module="langchain_openai",
-        key=_key("OPENAI_API_KEY", also=["openai_api_key"]),
-        base_url=_url("OPENAI_BASE_URL", "OPENAI_API_BASE", also=["openai_api_base"]),
+        settings=(
+            _key("OPENAI_API_KEY", also="openai_api_key"),
+            _url("OPENAI_BASE_URL", "OPENAI_API_BASE", also="openai_api_base"),
+        ),
         reads=("OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID"),
-        suggestion=_priced("gpt-6.1-terra"),
+        has_gateway=True,
+        suggestion=_priced("gpt-6.1-terra", "images, computer use, general work"),
         key_url="https://platform.openai.com/api-keys",
     ),
     Provider(
@@ -247,11 +291,13 @@ BUILT_IN: Final = (
         langchain_name="anthropic",
         package="langchain-anthropic",
         module="langchain_anthropic",
-        key=_key("ANTHROPIC_API_KEY", also=["anthropic_api_key"]),
-        base_url=_url(
-            "ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL", also=["anthropic_api_url"]
+        settings=(
+            _key("ANTHROPIC_API_KEY", also="anthropic_api_key"),
+            _url("ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL", also="anthropic_api_url"),
         ),
-        suggestion=_priced("claude-sonnet-5-5"),
+        reads=("ANTHROPIC_PROXY",),
+        has_gateway=True,
+        suggestion=_priced("claude-sonnet-5-5", "agents, code, careful writing"),
         key_url="https://platform.claude.com/settings/keys",
     ),
     Provider(
@@ -260,9 +306,12 @@ BUILT_IN: Final = (
         langchain_name="groq",
         package="langchain-groq",
         module="langchain_groq",
-        key=_key("GROQ_API_KEY", also=["groq_api_key"]),
-        base_url=_url("GROQ_BASE_URL", "GROQ_API_BASE", also=["groq_api_base"]),
-        suggestion=_priced("openai/gpt-oss-120b"),
+        settings=(
+            _key("GROQ_API_KEY", also="groq_api_key"),
+            _url("GROQ_BASE_URL", "GROQ_API_BASE", also="groq_api_base"),
+        ),
+        reads=("GROQ_PROXY",),
+        suggestion=_priced("openai/gpt-oss-120b", "open models, fast"),
         key_url="https://console.groq.com/keys",
     ),
     Provider(
@@ -272,9 +321,11 @@ BUILT_IN: Final = (
         langchain_name="mistralai",
         package="langchain-mistralai",
         module="langchain_mistralai",
-        key=_key("MISTRAL_API_KEY", also=["mistral_api_key"]),
-        base_url=_url("MISTRAL_BASE_URL", also=["endpoint"]),
-        suggestion=_priced("mistral-large-4"),
+        settings=(
+            _key("MISTRAL_API_KEY", also="mistral_api_key"),
+            _url("MISTRAL_BASE_URL", also="endpoint"),
+        ),
+        suggestion=_priced("mistral-large-4", "European languages, hosted in Europe"),
         key_url="https://console.mistral.ai/api-keys",
     ),
     Provider(
@@ -283,48 +334,56 @@ BUILT_IN: Final = (
         langchain_name="deepseek",
         package="langchain-deepseek",
         module="langchain_deepseek",
-        key=_key("DEEPSEEK_API_KEY"),
-        base_url=_url("DEEPSEEK_BASE_URL", "DEEPSEEK_API_BASE", also=["api_base"]),
-        suggestion=_priced("deepseek-flash"),
+        settings=(
+            _key("DEEPSEEK_API_KEY", also="openai_api_key"),
+            _url("DEEPSEEK_BASE_URL", "DEEPSEEK_API_BASE", also="api_base"),
+        ),
+        suggestion=_priced("deepseek-flash", "low prices"),
         key_url="https://platform.deepseek.com/api_keys",
     ),
     Provider(
         name="xai",
         label="xAI",
-        aliases=("grok", "x-ai"),
+        aliases=("grok", "x_ai"),
         langchain_name="xai",
         package="langchain-xai",
         module="langchain_xai",
-        key=_key("XAI_API_KEY", also=["xai_api_key"]),
-        suggestion=_priced("grok-4.7"),
+        settings=(
+            _key("XAI_API_KEY", also="xai_api_key"),
+            _url("XAI_BASE_URL", "XAI_API_BASE", also="xai_api_base"),
+        ),
+        suggestion=_priced("grok-4.7", "agents, knowledge work"),
         key_url="https://console.x.ai",
     ),
     Provider(
         name="together",
         label="Together AI",
-        aliases=("togetherai",),
+        aliases=("togetherai", "together_ai"),
         langchain_name="together",
         package="langchain-together",
         module="langchain_together",
-        key=_key("TOGETHER_API_KEY", also=["together_api_key"]),
-        base_url=_url(
-            "TOGETHER_BASE_URL", "TOGETHER_API_BASE", also=["together_api_base"]
+        settings=(
+            _key("TOGETHER_API_KEY", also="together_api_key"),
+            _url("TOGETHER_BASE_URL", "TOGETHER_API_BASE", also="together_api_base"),
         ),
-        suggestion=_priced("openai/gpt-oss-120b"),
+        suggestion=_priced("openai/gpt-oss-120b", "many open models"),
         key_url="https://api.together.ai/settings/api-keys",
     ),
     Provider(
         name="fireworks",
         label="Fireworks AI",
-        aliases=("fireworksai",),
+        aliases=("fireworksai", "fireworks_ai"),
         langchain_name="fireworks",
         package="langchain-fireworks",
         module="langchain_fireworks",
-        key=_key("FIREWORKS_API_KEY", also=["fireworks_api_key"]),
-        base_url=_url(
-            "FIREWORKS_BASE_URL", "FIREWORKS_API_BASE", also=["fireworks_api_base"]
+        settings=(
+            _key("FIREWORKS_API_KEY", also="fireworks_api_key"),
+            _url("FIREWORKS_BASE_URL", "FIREWORKS_API_BASE", also="fireworks_api_base"),
         ),
-        suggestion=_priced("accounts/fireworks/models/gpt-oss-120b"),
+        has_gateway=True,
+        suggestion=_priced(
+            "accounts/fireworks/models/gpt-oss-120b", "open models, fine-tuned ones"
+        ),
         key_url="https://app.fireworks.ai/settings/users/api-keys",
     ),
     Provider(
@@ -334,23 +393,33 @@ BUILT_IN: Final = (
         langchain_name="azure_openai",
         package="langchain-openai",
         module="langchain_openai",
-        key=_key("AZURE_OPENAI_API_KEY", also=["azure_ad_token_provider"]),
-        base_url=_url(
-            "AZURE_OPENAI_ENDPOINT",
-            field="azure_endpoint",
-            also=["base_url"],
-            is_needed=True,
-        ),
-        more=(
+        model_also="azure_deployment",
+        settings=(
+            _key(
+                "AZURE_OPENAI_API_KEY",
+                also="openai_api_key azure_ad_token azure_ad_token_provider",
+            ),
+            Setting(
+                field="azure_ad_token",
+                variables=("AZURE_OPENAI_AD_TOKEN",),
+                about="token of Entra ID, instead of a key",
+                is_secret=True,
+            ),
+            Setting(
+                field="azure_endpoint",
+                variables=("AZURE_OPENAI_ENDPOINT",),
+                about="address of your resource",
+                also=("base_url",),
+                is_needed=True,
+            ),
             Setting(
                 field="api_version",
                 variables=("OPENAI_API_VERSION",),
+                about="version of the API",
                 also=("openai_api_version",),
                 is_needed=True,
-                about="version of the API",
             ),
         ),
-        model_field="azure_deployment",
         key_url="https://portal.azure.com",
     ),
     Provider(
@@ -360,38 +429,47 @@ BUILT_IN: Final = (
         langchain_name="bedrock_converse",
         package="langchain-aws",
         module="langchain_aws",
-        more=(
+        settings=(
+            _key(
+                "AWS_BEARER_TOKEN_BEDROCK", also="bedrock_api_key", is_needed=False
+            ),
             Setting(
                 field="region_name",
                 variables=("AWS_REGION", "AWS_DEFAULT_REGION"),
                 about="region",
             ),
         ),
-        reads=("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK"),
-        credentials="AWS's own chain: AWS_ACCESS_KEY_ID, AWS_PROFILE, a role",
-        suggestion=_priced("us.anthropic.claude-sonnet-5-5"),
+        reads=("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        has_gateway=True,
+        credentials="AWS's own chain: variables, a profile, a role",
+        suggestion=_priced(
+            "us.anthropic.claude-sonnet-5-5", "inside an AWS account and its regions"
+        ),
     ),
     Provider(
         name="vertex",
         label="Google Vertex AI",
-        aliases=("vertexai", "google_vertexai"),
-        langchain_name="google_vertexai",
-        package="langchain-google-vertexai",
-        module="langchain_google_vertexai",
-        more=(
+        aliases=("vertexai", "vertex_ai", "google_vertexai"),
+        # `langchain-google-vertexai` has handed its chat model over to this package.
+        langchain_name="google_genai",
+        package="langchain-google-genai",
+        module="langchain_google_genai",
+        settings=(
             Setting(
-                field="project", variables=("GOOGLE_CLOUD_PROJECT",), about="project"
+                field="project",
+                variables=("GOOGLE_CLOUD_PROJECT",),
+                about="project",
+                is_needed=True,
             ),
             Setting(
-                field="location",
-                variables=("GOOGLE_CLOUD_LOCATION", "GOOGLE_CLOUD_REGION"),
-                about="region",
+                field="location", variables=("GOOGLE_CLOUD_LOCATION",), about="region"
             ),
         ),
+        fixed=(("vertexai", True),),
         reads=("GOOGLE_APPLICATION_CREDENTIALS",),
-        credentials="Google's own chain: `gcloud auth application-default login`, or "
-        "GOOGLE_APPLICATION_CREDENTIALS",
-        suggestion=_GOOGLE_MODEL,
+        credentials="Google's own chain: gcloud's login, or the file that "
+        "GOOGLE_APPLICATION_CREDENTIALS names",
+        suggestion=_GEMINI,
     ),
     Provider(
         name="ollama",
@@ -399,19 +477,26 @@ BUILT_IN: Final = (
         langchain_name="ollama",
         package="langchain-ollama",
         module="langchain_ollama",
-        base_url=_url("OLLAMA_HOST"),
+        settings=(_url("OLLAMA_BASE_URL", "OLLAMA_HOST"),),
         credentials="none: a server of your own",
-        suggestion=Suggestion("gpt-oss:20b", _CHECKED, "https://ollama.com/library"),
+        suggestion=Suggestion(
+            "gpt-oss:20b",
+            "nothing leaves the machine",
+            _CHECKED,
+            "https://ollama.com/library/gpt-oss",
+        ),
     ),
     Provider(
         name="local",
-        label="A server of your own that speaks OpenAI's API",
-        langchain_name="openai",
+        label="a server that speaks OpenAI's API",
         package="langchain-openai",
         module="langchain_openai",
-        key=replace(_key("LOCAL_API_KEY"), is_needed=False, default="none"),
-        base_url=_url("LOCAL_BASE_URL", is_needed=True),
-        uses_openai_client=True,
+        is_openai_server=True,
+        settings=(
+            _key("LOCAL_API_KEY", also="openai_api_key", is_needed=False),
+            _url("LOCAL_BASE_URL", also="openai_api_base", is_needed=True),
+        ),
+        credentials="none needed: a server of your own",
     ),
 )
 
@@ -424,83 +509,112 @@ def _plain(name: str) -> str:
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
+_REPLACE: Final = " replace=True takes its place."
+
+
 class _Registry:
     """Rows by name and alias; those of entry points are loaded when asked for."""
 
     def __init__(self, rows: Iterable[Provider]) -> None:
         self._lock = threading.RLock()
         self._rows: dict[str, Provider] = {}
-        self._names: dict[str, str] = {}
-        self._pending: dict[str, metadata.EntryPoint] | None = None
-        for row in rows:
+        self._names: dict[str, Provider] = {}
+        self._points: dict[str, metadata.EntryPoint] | None = None
+        self.broken: dict[str, str] = {}
+        self._own = [changed(row, is_built_in=True) for row in rows]
+        for row in self._own:
             self.add(row)
 
-    def add(self, row: Provider) -> None:
-        with self._lock:
-            self._rows[row.name] = row
-            for name in (row.name, *row.aliases):
-                self._names[_plain(name)] = row.name
+    def add(self, row: Provider, *, over: bool = False) -> None:
+        """Add a row.
 
-    def remove(self, name: str) -> None:
+        Args:
+            row: The row.
+            over: Let it take the place of one that has its name, or an alias.
+
+        Raises:
+            CerebrasConfigurationError: A name is taken.
+        """
         with self._lock:
-            self._rows.pop(name, None)
-            self._names = {k: v for k, v in self._names.items() if v != name}
+            names = {_plain(name) for name in (row.name, *row.aliases)}
+            taken = [name for name in sorted(names) if name in self._names]
+            for name in taken:
+                held = self._names[name]
+                if not over or held.name == CEREBRAS:
+                    hint = "" if held.name == CEREBRAS else _REPLACE
+                    msg = f"There is a provider {name!r} already: {held.label}.{hint}"
+                    raise CerebrasConfigurationError(msg)
+            self._rows[row.name] = row
+            self._names.update(dict.fromkeys(names, row))
+
+    def remove(self, row: Provider) -> None:
+        """Take a row out; what it had taken the place of comes back."""
+        with self._lock:
+            del self._rows[row.name]
+            self._names = {k: v for k, v in self._names.items() if v is not row}
+            for old in self._own:
+                self._rows.setdefault(old.name, old)
+                for name in (old.name, *old.aliases):
+                    self._names.setdefault(_plain(name), old)
 
     def find(self, text: str) -> Provider | None:
-        name = self._names.get(text) or self._names.get(_plain(text))
-        if name is not None:
-            return self._rows[name]
-        return self._load(_plain(text))
+        row = self._names.get(text) or self._names.get(_plain(text))
+        return row if row is not None else self._load(_plain(text))
 
     def rows(self) -> tuple[Provider, ...]:
         for name in list(self._entry_points()):
-            self._load(name)
+            try:
+                self._load(name)
+            except CerebrasConfigurationError:
+                continue  # kept in `broken`
         with self._lock:
             return tuple(self._rows.values())
 
-    def known_names(self) -> Iterator[str]:
+    def names(self) -> list[str]:
+        """Return all names and aliases, without loading anything."""
         with self._lock:
-            yield from self._names
-        yield from self._entry_points()
+            return [*self._names, *self._entry_points()]
 
     def _entry_points(self) -> dict[str, metadata.EntryPoint]:
-        if self._pending is None:
-            found = metadata.entry_points(group=ENTRY_POINTS)
+        """Return the entry points that are not loaded yet; what is here goes first."""
+        if self._points is None:
+            found = {_plain(one.name): one for one in _find_entry_points()}
             with self._lock:
-                self._pending = {
-                    _plain(one.name): one
-                    for one in found
-                    if _plain(one.name) not in self._names
-                }
-        return self._pending
+                self._points = {k: v for k, v in found.items() if k not in self._names}
+        return self._points
 
     def _load(self, name: str) -> Provider | None:
-        point = self._entry_points().get(name)
+        points = self._entry_points()
+        point = points.get(name)
         if point is None:
             return None
-        row = _row_of(name, point)
-        with self._lock:
-            self._entry_points().pop(name, None)
-            self.add(row)
-        return row
+        try:
+            row = _row_of(name, point.load())
+            with self._lock:
+                if name not in self._names:  # else another thread was quicker
+                    self.add(row)
+                points.pop(name, None)
+                return self._names[name]
+        except Exception as error:
+            msg = (
+                f"The provider {name!r} cannot be loaded from its entry point "
+                f"{point.value!r}: {type(error).__name__}: {error}"
+            )
+            self.broken[name] = msg
+            raise CerebrasConfigurationError(msg) from error
 
 
-def _row_of(name: str, point: metadata.EntryPoint) -> Provider:
-    try:
-        made: Any = point.load()
-        if not isinstance(made, Provider):
-            return _new_row(name, make=made) if callable(made) else made.row
-    except Exception as error:
-        msg = (
-            f"The provider {name!r} of the entry point {point.value!r} cannot be "
-            f"loaded: {error}"
-        )
-        raise CerebrasConfigurationError(msg) from error
-    return replace(made, name=name)
+def _find_entry_points() -> Iterable[metadata.EntryPoint]:
+    return metadata.entry_points(group=ENTRY_POINTS)
 
 
-def _new_row(name: str, **facts: Any) -> Provider:
-    return Provider(name=name, label=facts.pop("label", None) or name, **facts)
+def _row_of(name: str, made: Any) -> Provider:
+    if isinstance(made, Provider):
+        return changed(made, name=name, is_built_in=False)
+    if callable(made):
+        return Provider(name=name, label=name, make=made)
+    msg = f"it is a {type(made).__name__}, neither a Provider nor callable"
+    raise TypeError(msg)
 
 
 _registry = _Registry(BUILT_IN)
@@ -512,7 +626,7 @@ def find_provider(name: str) -> Provider | None:
 
 
 def get_provider(name: str) -> Provider:
-    """Return the provider of a name or alias.
+    """Return the provider of a name or alias; case and blanks do not count.
 
     Raises:
         CerebrasConfigurationError: There is none; the nearest is named.
@@ -524,28 +638,141 @@ def get_provider(name: str) -> Provider:
 
 
 def list_providers() -> tuple[Provider, ...]:
-    """Return all providers: ours first, then in the order they came in."""
+    """Return all providers: the built-in ones first, then those that were added."""
     return _registry.rows()
 
 
-def register_provider(row: Provider) -> Provider:
-    """Add a provider."""
-    _registry.add(row)
-    return row
-
-
-def unregister_provider(name: str) -> None:
-    """Take a provider out again."""
-    _registry.remove(name)
+def broken_providers() -> dict[str, str]:
+    """Return why providers of entry points could not be loaded, by name."""
+    _registry.rows()
+    return dict(_registry.broken)
 
 
 def _unknown(name: str) -> CerebrasConfigurationError:
     from difflib import get_close_matches
 
-    known = list(_registry.known_names())
-    near = get_close_matches(_plain(name), known, n=1)
-    rows = sorted(row.name for row in _registry.rows())
+    names = _registry.names()
+    near = get_close_matches(_plain(name), names, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
+    rows = ", ".join(sorted({row.name for row in _registry.rows()}))
     return CerebrasConfigurationError(
-        f"There is no provider {name.strip()!r}. {hint}Known: {', '.join(rows)}."
+        f"There is no provider {name.strip()!r}. {hint}There are: {rows}. "
+        "register_provider() adds another."
     )
+
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*")
+
+
+def register_provider(
+    name: str | Provider,
+    make: Maker | str | None = None,
+    *,
+    label: str | None = None,
+    aliases: Iterable[str] = (),
+    base_url: str | None = None,
+    key_variables: Iterable[str] | None = None,
+    base_url_variables: Iterable[str] | None = None,
+    model_variable: str | None = None,
+    package: str | None = None,
+    module: str | None = None,
+    current_model: str | None = None,
+    replace: bool = False,
+) -> Provider:
+    """Add a provider, so that `name::model` means a model of it.
+
+    Args:
+        name: What stands before `::`; letters, digits, `_`, `.`, `-`. A `Provider` is
+            added as it is.
+        make: Makes a model: a class or function that takes `model=`, the key and base
+            URL if there are such variables, and the arguments of `create_chat_model`.
+            A text is `module:name`, loaded when it is first used. Not given, models
+            are those of a server that speaks OpenAI's API.
+        label: What people call it.
+        aliases: Other names.
+        base_url: The server's address, where `make` is not given.
+        key_variables: Where the key is looked for, which is needed then. Default: none
+            with `make`, else `NAME_API_KEY`.
+        base_url_variables: Where another address is looked for. Default: none with
+            `make`, else `NAME_BASE_URL`.
+        model_variable: The variable that names the model. Default: `NAME_MODEL`.
+        package: What `pip install` takes, to say so where `module` is missing.
+        module: The module that it needs.
+        current_model: A model, for messages that suggest one.
+        replace: Take the place of the provider that has the name; not of `cerebras`.
+
+    Raises:
+        CerebrasConfigurationError: The name cannot be one or is taken, or neither
+            `make` nor an address is given.
+
+    Example:
+        ```python
+        from langchain_cerebras_ext.routing import create_chat_model, register_provider
+
+        register_provider("acme", base_url="https://llm.acme.example/v1")
+        model = create_chat_model("acme::house-model")  # key: ACME_API_KEY
+        ```
+    """
+    if isinstance(name, Provider):
+        row = changed(name, is_built_in=False)
+    else:
+        stem = _variable_stem(name)
+        is_server = make is None
+        if key_variables is None:
+            key_variables = [f"{stem}_API_KEY"] if is_server else []
+        if base_url_variables is None:
+            base_url_variables = [f"{stem}_BASE_URL"] if is_server else []
+        row = Provider(
+            name=name,
+            label=label or name,
+            aliases=tuple(aliases),
+            make=make,
+            package=package or ("langchain-openai" if is_server else None),
+            module=module or ("langchain_openai" if is_server else None),
+            openai_url=base_url,
+            is_openai_server=is_server,
+            model_variable=model_variable or "",
+            settings=_own_settings(
+                tuple(key_variables),
+                tuple(base_url_variables),
+                needs_url=is_server and base_url is None,
+            ),
+            suggestion=Suggestion(current_model, "", None, "its registration")
+            if current_model
+            else None,
+        )
+    _check(row)
+    _registry.add(row, over=replace)
+    return row
+
+
+def _own_settings(
+    keys: tuple[str, ...], urls: tuple[str, ...], *, needs_url: bool
+) -> tuple[Setting, ...]:
+    found = [_key(*keys)] if keys else []
+    if urls:
+        found.append(_url(*urls, is_needed=needs_url))
+    return tuple(found)
+
+
+def _check(row: Provider) -> None:
+    for name in (row.name, *row.aliases):
+        if not _NAME.fullmatch(name):
+            msg = (
+                f"{name!r} cannot be a provider's name: it takes small letters, digits "
+                "and _ . - after a first letter."
+            )
+            raise CerebrasConfigurationError(msg)
+
+
+def unregister_provider(name: str) -> None:
+    """Take out a provider that was added; one that it replaced comes back.
+
+    Raises:
+        CerebrasConfigurationError: There is none, or it is a built-in one.
+    """
+    row = get_provider(name)
+    if row.is_built_in:
+        msg = f"{row.name!r} is built in; it cannot be taken out."
+        raise CerebrasConfigurationError(msg)
+    _registry.remove(row)

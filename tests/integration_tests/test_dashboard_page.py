@@ -23,9 +23,15 @@ HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror="alert(2)">',
     "javascript:alert(3)",
-    "=HYPERLINK(\"http://evil.example\")",
+    '=HYPERLINK("http://evil.example")',
     "{{7*7}} ${7*7} \u202egnp.exe \x1b[31m",
     "x" * 300,
+]
+# What has no form of its own is written out, and a long name is cut in its middle.
+SHOWN = [
+    *HOSTILE[:4],
+    "{{7*7}} ${7*7} \\u202egnp.exe \\u001b[31m",
+    f"{'x' * 60}…{'x' * 20}",
 ]
 PRICE = PriceRow(input=Decimal(1), output=Decimal(2), model="gpt-oss-120b")
 
@@ -230,14 +236,14 @@ def test_hostile_names_are_text_everywhere(page):
     shown = page.js(
         "return [...document.querySelectorAll('.pick')].map((one) => one.textContent)"
     )
-    for name in HOSTILE:
+    for name in SHOWN:
         assert shown.count(name) >= 4
     page.open(f"?range=all&by=error_type&{urlencode({'user': HOSTILE}, doseq=True)}")
-    assert all(name in page.text("#chips") for name in HOSTILE)
+    assert all(name in page.text("#chips") for name in SHOWN)
     assert page.text("#tile-calls .value") == str(len(HOSTILE))
     page.js("document.querySelector('#spend svg').focus()")
     page.press(Keys.END)
-    assert all(name in page.text("#tip") for name in HOSTILE)
+    assert all(name in page.text("#tip") for name in SHOWN)
     assert page.js("return document.querySelectorAll('img, script[src]').length") == 0
     assert page.js("return document.querySelectorAll('script').length") == 1
     assert page.js("return document.title") == "Costs"
@@ -298,7 +304,9 @@ def test_a_new_record_appears_without_moving_the_focus_or_opening_anew(page, ser
     assert page.js("return window.scrollY") == 300
     page.click("#pause")
     served.ledger.import_records([record(datetime.now(UTC), user="late")])
-    page.js("window.asked = 0; const real = fetch; window.fetch = (...a) => (window.asked += 1, real(...a))")
+    page.js(
+        "window.asked = 0; const real = fetch; window.fetch = (...a) => (window.asked += 1, real(...a))"
+    )
     time.sleep(2.5)
     assert page.js("return window.asked") == 0
     assert page.text("#status").startswith("Paused")
@@ -337,7 +345,9 @@ def test_all_is_reached_by_keyboard_and_charts_can_be_read(page):
     page.press(Keys.ARROW_LEFT)
     assert page.text("#said") != words
     page.press(Keys.ENTER)
-    page.until("document.querySelector('#ranges [aria-pressed=true]').textContent === 'Custom'")
+    page.until(
+        "document.querySelector('#ranges [aria-pressed=true]').textContent === 'Custom'"
+    )
 
 
 def test_a_menu_is_left_with_escape_and_gives_the_focus_back(page):

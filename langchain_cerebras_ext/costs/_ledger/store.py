@@ -196,6 +196,11 @@ class Store:
         self._learn(words)
         return Appended(len(fresh), rejected)
 
+    def touch(self) -> None:
+        """Change nothing that matters: see whether it can be written."""
+        with self.engine.begin() as connection:
+            self._lock_tables(connection)
+
     def prune(self, before: datetime, *, keep_totals: bool) -> int:
         """Remove the rows before a time, and the totals, too, if they are not kept."""
         step = HOUR if keep_totals else DAY

@@ -192,14 +192,15 @@ class Writer:
             if is_due and not self._recover():
                 self._spool_all()
                 return
-            while self._queue and self.error is None:
-                batch = self._take(_MOST_AT_ONCE)
-                if self._write(batch):
-                    before -= len(batch)
+            try:
                 # Others go on adding: what was there in the beginning is enough.
-                if before <= 0 and len(self._queue) < self._batch_size:
-                    break
-            if self.error is not None:
+                while before > 0 or len(self._queue) >= self._batch_size:
+                    wrote = self._write_some()
+                    if not wrote:
+                        break
+                    before -= wrote
+            except Exception as error:  # noqa: BLE001 - whatever a driver raises
+                self._failed(error)
                 self._spool_all()
 
     def _take(self, count: int) -> list[UsageRecord]:
@@ -209,16 +210,18 @@ class Writer:
                 batch.append(self._queue.popleft())
         return batch
 
-    def _write(self, batch: list[UsageRecord]) -> bool:
-        try:
-            appended = self._store.append(batch)
-        except Exception as error:  # whatever a driver raises  # noqa: BLE001
-            self._queue.extendleft(reversed(batch))
-            self._failed(error)
-            return False
-        self.written += appended.new
-        self._reject(appended.rejected)
-        return True
+    def _write_some(self) -> int:
+        """Write a batch of what waits; returns how many records it had."""
+        batch = self._take(_MOST_AT_ONCE)
+        if batch:
+            try:
+                appended = self._store.append(batch)
+            except BaseException:
+                self._queue.extendleft(reversed(batch))
+                raise
+            self.written += appended.new
+            self._reject(appended.rejected)
+        return len(batch)
 
     def _recover(self) -> bool:
         """Open the database again and take over what was spooled."""
@@ -227,6 +230,9 @@ class Writer:
             if was_down:
                 self._store.open(create=self._create)
             found = self._spool.replay(self._take_over)
+            # It is back when it has taken something, not before.
+            if not self._write_some() and was_down and not found.records:
+                self._store.touch()
         except Exception as error:  # noqa: BLE001 - as above, and of the files
             self._failed(error)
             return False

@@ -106,7 +106,7 @@ const drawSummary = () => {
       "Spend",
       spend(totals),
       [
-        words ? { doubt: true, text: `Not certain: ${words}.` } : totals.calls ? "Every call is metered and priced." : null,
+        words ? { doubt: true, text: `Not certain: ${words}.` } : totals.calls ? "Every call is metered and priced." : "No calls in this time.",
         compared(totals, before, period),
       ],
       exactUsd(totals.cost),
@@ -366,7 +366,7 @@ const drawWhatIf = () => {
       rows: [{ model: null, cost: actual.cost, note: actual.note }, ...rows],
       key: (row) => keyText(row.model),
       columns: [
-        { label: "Model", cell: (row) => [row.model === null ? el("strong", {}, "As billed") : readable(row.model), row.note && el("small", { class: "doubt" }, row.note)] },
+        { label: "Model", cell: (row) => [row.model === null ? el("strong", {}, "As billed") : readable(row.model), row.note && el("small", { class: "doubt" }, row.note), row.source && el("small", {}, row.source)] },
         { label: "Cost", num: true, cell: (row) => (row.cost === null ? "unknown" : usd(row.cost)), exact: (row) => row.cost && exactUsd(row.cost) },
         { label: "Difference", num: true, cell: (row) => (row.model === null || row.cost === null ? "" : signedUsd(toUnits(row.cost) - old)) },
         { label: "", cell: (row) => bar(Number(row.cost || 0), largest, row.model === null ? "var(--series-1)" : "") },
@@ -506,7 +506,7 @@ const drawFor = (source) => {
   for (const [id, panel] of Object.entries(panels)) {
     if (panel.needs.includes(source)) drawPanel(id);
   }
-  if (source === "overview") drawEdges();
+  if (source === "overview" && data.overview) drawEdges();
 };
 
 const drawAll = () => Object.keys(panels).forEach(drawPanel);
@@ -654,6 +654,7 @@ const reached = (is) => {
   if (is !== isReached) {
     isReached = is;
     drawStatus();
+    byId("said").textContent = is ? "The server can be reached again." : byId("status").textContent;
   }
 };
 

@@ -22,7 +22,7 @@ const empty = (text) => el("p", { class: "empty" }, text);
 const table = ({ caption, columns, rows, key, chosen, className }) =>
   el(
     "div",
-    { class: "scroll", tabindex: 0, role: "region", "aria-label": caption },
+    { class: "scroll" },
     el(
       "table",
       { class: className },

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_server import RedisServer, find_server
 from rich.console import Console
 from terminals import in_pipes, in_terminal
 from typer.testing import CliRunner, Result
@@ -372,7 +373,7 @@ def test_rows_can_be_limited_and_the_total_is_of_all(run: Run) -> None:
     found = run("report", "--limit", "1")
     assert [row[0] for row in lines(found)[:3]] == ["model", "gpt-oss-120b", "total"]
     assert "≥ $0.503" in found.stdout
-    assert "2 more: give a higher --limit." in found.stderr
+    assert "There are more: give a higher --limit." in found.stderr
 
 
 def test_where_nothing_is_recorded_it_says_so_and_no_sum(run: Run) -> None:
@@ -409,11 +410,14 @@ def test_without_a_ledger_it_says_how_to_begin_and_makes_none(
         (["report", "--ledger", "mysql://h/d"], "The ledger's URL begins with 'mysql'"),
         (["report", "--ledger", "sqlite://"], "is in memory"),
         (["watch", "--interval", "0"], "--interval is 0. Give 0.1 seconds or more."),
-        (["export", "calls.txt"], "'calls.txt' does not say which format to write"),
-        (["export", "x", "--format", "xls"], "--format is 'xls'. Give --format csv"),
+        (["export", "calls.txt"], "'calls.txt' says no format"),
+        (["export", "x", "--format", "xls"], "format='xls' says no format"),
         (["import", "absent.csv"], "absent.csv is no file"),
         (["merge", "absent.db"], "There is no ledger at"),
         (["prune", "--before", "2026-11-02"], "Add --yes to remove them"),
+        (["budget", "--at", "-1"], "--at is -1."),
+        (["budget", "--ledger", "x.db", "--redis", "redis://h"], "not both"),
+        (["project", "--on", "2020-01-01"], "Nothing was served on that day."),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(
@@ -447,6 +451,12 @@ def test_no_password_is_shown(run: Run) -> None:
 )
 def test_every_command_has_help(run: Run, command: str) -> None:
     assert "Usage: " in run(*command.split(), "--help").stdout
+
+
+def test_it_says_which_calls_it_is_about(run: Run) -> None:
+    found = run("report", "--since", "2026-11-01", "--until", "2026-11-02", "-b", "tag")
+    assert "from 2026-11-01 00:00:00, before 2026-11-02 00:00:00." in found.stderr
+    assert "A call with several tags is in each of their rows" in found.stdout
 
 
 # ------------------------------------------------------------------------------- top
@@ -489,7 +499,7 @@ def test_top_as_json_has_whole_records(run: Run) -> None:
 # --------------------------------------------------------------- export, import, merge
 
 
-@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "jsonl.gz", "parquet"])
 def test_what_was_exported_can_be_imported_once(
     run: Run, tmp_path: Path, kind: str
 ) -> None:
@@ -532,6 +542,17 @@ def test_ledgers_are_merged_without_doubles(run: Run, tmp_path: Path, url: str) 
     # The first call, twice: 0.5 + 0.5025225.
     assert one_object(run("report", "--json"))["total"]["cost_usd"] == "1.0025225"
     assert "is the ledger itself" in run("merge", url, code=2).stderr
+
+
+def test_what_a_merge_cannot_take_is_said_in_words(
+    run: Run, tmp_path: Path, url: str
+) -> None:
+    run("prune", "--before", "2026-11-02", "--yes")
+    other = f"sqlite:///{tmp_path / 'other.db'}"
+    found = run("merge", url, "--ledger", other)
+    assert f"! {url} was pruned" in found.stderr
+    assert "Warning" not in found.stderr
+    assert "4 records of" in found.stderr
 
 
 # ----------------------------------------------------------------------------- prune
@@ -707,6 +728,51 @@ def test_at_a_terminal_watch_draws_in_place(
     assert "2026-11-01 10:00:00" in text
     assert "Ctrl-C ends." in text
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h") == 1  # the cursor is back
+
+
+def test_a_low_terminal_has_fewer_rows_and_is_told_of_errors(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = costs_watch.Looks.look
+
+    def look(self: costs_watch.Looks) -> costs_watch.Picture:
+        if clock.slept:
+            msg = "It is locked."
+            raise LedgerError(msg)
+        return real(self)
+
+    to, clock = terminal(80, 20), Clock(1)
+    monkeypatch.setattr(costs_watch, "output_console", lambda: to)
+    monkeypatch.setattr(costs_watch.Looks, "look", look)
+    asked = Asked(since="2026-11-01", values={"user": ("bob", "-")})
+    run_watch(WatchOptions(ledger=url, asked=asked), clock=clock, sleep=clock.sleep)
+    text = shown(to)
+    assert "Cannot be read: It is locked." in text
+    assert "gpt-oss-120b" in text
+    assert "mine" not in text.split("time (UTC)", maxsplit=1)[0]  # the third model
+    assert "Ctrl-C ends." in text
+
+
+def test_a_watch_of_nothing_shows_no_tables(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to, clock = terminal(), Clock(0)
+    monkeypatch.setattr(costs_watch, "output_console", lambda: to)
+    asked = Asked(values={"user": ("nobody",)})
+    run_watch(WatchOptions(ledger=url, asked=asked), clock=clock, sleep=clock.sleep)
+    assert "Spent $0 in 0 calls" in shown(to)
+    assert "model" not in shown(to)
+
+
+def test_a_rate_that_nobody_knows_is_unknown(
+    url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock(0)
+    asked = Asked(values={"model": ("mine",)})
+    run_watch(WatchOptions(ledger=url, asked=asked), clock=clock, sleep=clock.sleep)
+    assert "last 5 minutes: unknown in 1 call, unknown a minute" in (
+        capsys.readouterr().out
+    )
 
 
 def test_a_board_cuts_what_is_too_high_and_stops_what_would_steer() -> None:
@@ -936,6 +1002,21 @@ def test_budgets_of_a_ledger_are_those_that_processes_share(run: Run, url: str) 
         ("ann", "1", "0"),
         ("bob", "0", "0.75"),
     ]
+
+
+def test_budgets_of_redis_are_those_that_hosts_share(run: Run) -> None:
+    pytest.importorskip("redis", reason="the extra `redis` is not installed")
+    with RedisServer(find_server()) as server:
+        budget = Budget("2.00", window="total", name="shared", redis=server.url)
+        held = budget.reserve(CallScope("gpt-oss-120b"), Decimal("1.25"))
+        assert held is not None
+        held.settle(Decimal("2.00"))
+        budget.close()
+        found = one_object(run("budget", "--redis", server.url, "--json"))
+        run("budget", "--redis", server.url, "--check", code=1)
+    assert found["store"] == f"redis://127.0.0.1:{server.port}/0"
+    (one,) = found["budgets"]
+    assert (one["name"], one["spent_usd"], one["exceeded"]) == ("shared", "2", True)
 
 
 def test_no_password_of_redis_is_shown(run: Run) -> None:

@@ -16,7 +16,10 @@ from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.dashboard import create_app, serve
 from langchain_cerebras_ext.dashboard.guard import Gate, check_token, is_loopback
 from langchain_cerebras_ext.dashboard.page import load_login, load_page
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    MissingExtraError,
+)
 
 TOKEN = "correct-horse-battery-staple"
 
@@ -299,3 +302,45 @@ def test_the_page_names_no_other_host_and_no_way_to_run_text():
         assert word not in html
     assert not re.search(r"\son[a-z]+=", html)
     assert not re.search(r"<[a-z]+[^>]*\sstyle=", html)
+
+
+# --------------------------------------------------------------------------- serving
+
+
+@pytest.mark.parametrize("token", [None, TOKEN], ids=["open", "token"])
+def test_it_says_where_it_is_and_never_the_token(ledger, monkeypatch, token):
+    import uvicorn
+
+    said, opened, ran = [], threading.Event(), []
+
+    def run(server, sockets):
+        ran.append((server.config.access_log, sockets[0].getsockname()))
+        server.started = True
+        assert token is not None or opened.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(uvicorn.Server, "run", run)
+    monkeypatch.setattr("webbrowser.open", lambda _: opened.set())
+    serve(ledger, port=0, token=token, open_browser=token is None, echo=said.append)
+    ((access_log, (host, port)),) = ran
+    assert (access_log, host) == (False, "127.0.0.1")
+    assert f"http://127.0.0.1:{port}/" in said[0]
+    assert said[-1] == "Dashboard stopped."
+    assert any("?token=..." in line for line in said) is (token is not None)
+    assert TOKEN not in "".join(said)
+
+
+def test_a_missing_extra_is_told_with_the_line_that_installs_it(ledger, monkeypatch):
+    from importlib import util
+
+    find = util.find_spec
+    monkeypatch.setattr(
+        util, "find_spec", lambda name: None if name == "starlette" else find(name)
+    )
+    with pytest.raises(MissingExtraError, match=r"\[dashboard\]"):
+        create_app(ledger)
+
+
+def test_a_host_of_another_machine_is_no_place_to_listen(ledger):
+    with pytest.raises(CerebrasConfigurationError, match=r"cannot listen|no address"):
+        serve(ledger, host="203.0.113.7", token=TOKEN)

@@ -160,8 +160,7 @@ def test_a_table_takes_only_its_own_options():
 def test_any_query_is_read_or_refused_and_nothing_else_happens(pairs):
     try:
         view = read_view(pairs, now=NOW, allowed=ALLOWED)
-    except QueryError as error:
-        assert error.name
+    except QueryError:
         return
     assert view.before is None or view.before.since < view.before.until
     assert view.bucket(None, None) in {"hour", "day", "month"}

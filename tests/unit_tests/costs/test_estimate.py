@@ -246,6 +246,16 @@ def test_an_estimate_shows_itself_as_json_has_it():
     assert shown["price"]["input"] == "0.35"
 
 
+def test_a_chain_is_estimated_by_its_model():
+    from langchain_cerebras_ext import CerebrasLLM
+
+    llm = CerebrasLLM(model="gpt-oss-120b", api_key="csk-none", max_tokens=5)
+    assert estimate(llm, TEXT, on=DAY).output_tokens_high == 5
+    schema = {"title": "T", "type": "object", "properties": {"a": {"type": "string"}}}
+    chain = model(max_tokens=5).with_structured_output(schema)
+    assert estimate(chain, TEXT, on=DAY).output_tokens_high == 5
+
+
 def test_other_providers_models_are_estimated_too():
     pytest.importorskip("genai_prices", reason="needs the extra 'prices'")
     from langchain_openai import ChatOpenAI
@@ -346,8 +356,7 @@ def test_a_model_that_is_gone_is_noted_with_its_successor():
     found = project("zai-glm-4.7", on=DAY)
     assert found.total is not None
     assert found.notes == (
-        "zai-glm-4.7 is no longer served since 2026-08-17. Its successor is "
-        "gpt-oss-120b.",
+        "zai-glm-4.7 is no longer served since 2026-08-17. Its successor is gpt-oss-120b.",
     )
 
 

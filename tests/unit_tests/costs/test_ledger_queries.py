@@ -72,7 +72,7 @@ def filled(records):
     return ledger
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(alike_records, max_size=25),
     st.lists(st.tuples(splits, filters()), min_size=8, max_size=8),
@@ -101,7 +101,7 @@ def sum_of(records):
     return totals
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     st.lists(alike_records, max_size=25),
     st.integers(0, 4_000),
@@ -144,7 +144,7 @@ def chosen_hours(chosen):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(alike_records, max_size=20), splits, filters())
 def test_costs_by_kind_and_values_are_those_of_the_records(records, by, chosen):
     with filled(records) as ledger:

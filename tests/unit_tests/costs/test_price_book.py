@@ -20,8 +20,12 @@ from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.catalog._snapshot import read_public_list
 from langchain_cerebras_ext.costs import prices
 from langchain_cerebras_ext.costs.prices import Discount, PriceBook, list_prices
-from langchain_cerebras_ext.costs.pricing import PriceRow, price_usage
-from langchain_cerebras_ext.errors import CerebrasConfigurationError, UnknownPriceError
+from langchain_cerebras_ext.costs.pricing import PriceRow, price_call, price_usage
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    InvalidUsageError,
+    UnknownPriceError,
+)
 
 DAY = date(2026, 11, 21)
 MTOK = 1_000_000
@@ -360,6 +364,55 @@ def test_what_is_no_model_is_refused(model):
         PriceBook().find("cerebras", model, DAY)
 
 
+# ------------------------------------------------------------------- calls that were made
+
+BOTH = (
+    PriceBook()
+    .with_price("asked", provider="cerebras", input=1, output=1)
+    .with_price("served", provider="cerebras", input=2, output=2)
+    .with_price("asked", provider="azure", input=3, output=3)
+)
+
+
+@pytest.mark.parametrize(
+    ("book", "provider", "asked", "served", "rate"),
+    [
+        (BOTH, "cerebras", "asked", "served", 1),
+        (BOTH, "cerebras", "asked", None, 1),
+        (BOTH, "cerebras", "else", "served", 2),
+        (BOTH, "azure", "asked", "gpt-4o", 3),
+        (BOTH, "azure_openai", "asked", "gpt-4o", 3),
+        (BOTH, "cerebras", "else", "other", None),
+        (PriceBook(), "cerebras", "gpt-oss-120b", "qwen-3.8-27b", Decimal("0.35")),
+        (PriceBook(), "cerebras", "dedicated", "qwen-3.8-27b", Decimal("0.99")),
+        (
+            PriceBook().with_price("dedicated", input=9, output=9),
+            "cerebras",
+            "dedicated",
+            "qwen-3.8-27b",
+            9,
+        ),
+    ],
+)
+def test_of_two_names_of_a_call_your_own_price_wins(
+    book, provider, asked, served, rate
+):
+    found = book.rates_of_call(provider, asked, served, DAY)
+    assert (None if found is None else found.of_size(0).row.input) == rate
+    cost = price_call(
+        ONE_EACH, provider=provider, model=asked, served=served, on=DAY, prices=book
+    )
+    assert (None if cost is None else cost.input) == rate
+
+
+def test_a_call_whose_kind_has_no_price_has_none():
+    book = PriceBook().with_price("half", input=1)
+    found = price_call(ONE_EACH, provider="cerebras", model="half", prices=book)
+    assert found is None
+    with pytest.raises(InvalidUsageError):
+        price_call({}, provider="cerebras", model="half", prices=book)
+
+
 # ------------------------------------------------------------ when the catalog changes
 
 
@@ -585,8 +638,7 @@ BAD_FILES = {
     ),
     "days": (
         "x.toml",
-        '[[prices]]\nmodel = "a"\ninput = 1\nvalid_from = 2026-02-01\n'
-        "valid_until = 2026-01-01\n",
+        '[[prices]]\nmodel="a"\ninput=1\nvalid_from=2026-02-01\nvalid_until=2026-01-01\n',
         r"must be after valid_from",
     ),
     "flag": (

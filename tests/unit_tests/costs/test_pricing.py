@@ -15,6 +15,7 @@ from langchain_cerebras_ext.costs.pricing import (
     cost_of,
     price_totals,
     price_usage,
+    usd_text,
 )
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
@@ -220,6 +221,22 @@ def test_the_programs_decimal_context_changes_nothing(context):
         + Decimal("1.481475")
         + Decimal("0.002")
     )
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0.000350000000", "0.00035"),
+        ("0.0012345678", "0.0012345678"),
+        ("1E+3", "1000"),
+        ("0E-12", "0"),
+        ("12.50", "12.5"),
+        ("-0.10", "-0.1"),
+    ],
+)
+def test_an_amount_is_written_out_whole_in_any_context(amount, text):
+    with decimal.localcontext(decimal.Context(prec=2)):
+        assert usd_text(Decimal(amount)) == text
 
 
 def test_no_arithmetic_touches_a_float():

@@ -10,7 +10,7 @@ import pytest
 from langchain_cerebras_ext.catalog import get_model
 from langchain_cerebras_ext.costs import _providers
 from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
-from langchain_cerebras_ext.costs.pricing import price_usage
+from langchain_cerebras_ext.costs.pricing import price_call, price_usage
 from langchain_cerebras_ext.errors import UnknownPriceError
 
 genai_prices = pytest.importorskip(
@@ -142,6 +142,27 @@ def test_openais_open_models_are_not_openais_though_the_library_lists_them():
     with pytest.raises(UnknownPriceError, match="does not serve its open models"):
         price_usage(usage(1, 1), "openai::gpt-oss-120b", on=DAY)
     assert price_usage(usage(1, 1), "groq::openai/gpt-oss-120b", on=DAY).total > 0
+
+
+def test_the_model_that_served_is_priced_where_the_asked_one_is_an_alias():
+    cost = price_call(
+        usage(MTOK, 0),
+        provider="azure",
+        model="our-deployment",
+        served="gpt-4o-2024-08-06",
+        on=DAY,
+    )
+    assert cost is not None
+    assert cost.total == library("azure", "gpt-4o-2024-08-06", input_tokens=MTOK)
+    auto = price_call(
+        usage(MTOK, 0),
+        provider="openrouter",
+        model="openrouter/auto",
+        served="anthropic/claude-3.5-sonnet",
+        on=DAY,
+    )
+    assert auto is not None
+    assert auto.total == 3
 
 
 # ------------------------------------------------------------------------ whose model

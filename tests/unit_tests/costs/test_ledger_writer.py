@@ -1,0 +1,487 @@
+"""What becomes of records on their way to the database, whatever happens to it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import pickle
+import sqlite3
+import threading
+import time
+from decimal import Decimal
+
+import pytest
+from ledger_samples import make_record
+
+from langchain_cerebras_ext.costs.ledger import Ledger
+from langchain_cerebras_ext.costs.pricing import Cost
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    CerebrasCostWarning,
+    LedgerError,
+)
+
+QUICK = {"busy_timeout_s": 0.02}
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "costs.db"
+
+
+@pytest.fixture
+def make(path):
+    """Return a maker of ledgers that wait for nothing but a flush."""
+    made = []
+
+    def make(place=path, **options):
+        options = {"flush_interval_s": 3_600, **QUICK, **options}
+        made.append(Ledger(place, **options))
+        return made[-1]
+
+    yield make
+    for ledger in made:
+        ledger.close()
+
+
+@pytest.fixture
+def locked(path):
+    """Return a lock on the database that another program holds."""
+    other = sqlite3.connect(path, isolation_level=None)
+
+    def lock():
+        other.execute("BEGIN IMMEDIATE")
+
+    lock.release = lambda: other.execute("ROLLBACK")
+    yield lock
+    other.close()
+
+
+def written(path):
+    """Return the ids in the file, as another program sees them."""
+    other = sqlite3.connect(path)
+    try:
+        return [name for (name,) in other.execute("SELECT record_id FROM cerebras_records")]
+    finally:
+        other.close()
+
+
+def ids(ledger):
+    return sorted(one.record_id for one in ledger.records())
+
+
+def spool_files(path, ending=".jsonl"):
+    return [one for one in path.parent.iterdir() if one.name.endswith(ending)]
+
+
+def until(holds):
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+# ------------------------------------------------------------------- when all is well
+
+
+def test_records_are_written_after_a_while_without_being_asked(make, path):
+    ledger = make(flush_interval_s=0.01)
+    for name in "ab":
+        ledger.add(make_record(record_id=name))
+        until(lambda name=name: name in written(path))
+
+
+def test_a_full_batch_does_not_wait(make, path):
+    ledger = make(batch_size=5)
+    for number in range(5):
+        ledger.add(make_record(record_id=str(number)))
+    until(lambda: len(written(path)) == 5)
+
+
+@pytest.mark.parametrize("strict", [{"batch_size": 1}, {"flush_interval_s": 0}], ids=str)
+def test_in_strict_mode_add_returns_when_the_record_is_in_the_file(make, path, strict):
+    ledger = make(**strict)
+    for number in range(3):
+        ledger.add(make_record(record_id=str(number)))
+        assert written(path) == [str(n) for n in range(number + 1)]
+
+
+def test_add_never_waits_for_the_database(make, monkeypatch):
+    ledger = make(batch_size=2)
+    busy, go_on = threading.Event(), threading.Event()
+    append = ledger._store.append
+    monkeypatch.setattr(
+        ledger._store,
+        "append",
+        lambda batch: busy.set() or (go_on.wait() and append(batch)),
+    )
+    for number in range(500):
+        ledger.add(make_record(record_id=str(number)))
+    busy.wait()
+    assert not ledger.flush(timeout_s=0.01)
+    go_on.set()
+    assert ledger.flush()
+    assert len(ids(ledger)) == 500
+
+
+def test_memory_is_bounded_while_the_database_hangs(make, monkeypatch):
+    ledger = make(batch_size=2, max_buffered=10)
+    busy, go_on = threading.Event(), threading.Event()
+    append = ledger._store.append
+    monkeypatch.setattr(
+        ledger._store,
+        "append",
+        lambda batch: busy.set() or (go_on.wait() and append(batch)),
+    )
+    ledger.add(make_record(record_id="0"))
+    ledger.add(make_record(record_id="1"))
+    busy.wait()
+    for number in range(2, 50):
+        ledger.add(make_record(record_id=str(number)))
+    assert ledger.status().buffered <= 10
+    assert ledger.status().spooled >= 30
+    go_on.set()
+    assert ledger.flush()
+    assert ids(ledger) == sorted(str(number) for number in range(50))
+    assert ledger.status().dropped == 0
+
+
+def test_many_threads_lose_nothing(make):
+    ledger = make(flush_interval_s=0.001, batch_size=7, busy_timeout_s=5)
+
+    def work(thread):
+        for number in range(40):
+            ledger.add(make_record(number, record_id=f"{thread}-{number}"))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(16)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert ledger.totals().calls == 16 * 40
+    assert len(set(ids(ledger))) == 16 * 40
+
+
+def test_the_same_record_counts_once_wherever_it_comes_from(make):
+    one, two = make(), make()
+    record = make_record(record_id="a")
+    for ledger in (one, two, one):
+        ledger.add(record)
+        ledger.add(record)
+        ledger.flush()
+    assert one.totals().calls == two.totals().calls == 1
+    assert one.status().written == 1
+
+
+def test_a_ledger_that_nobody_has_any_more_is_written_and_its_thread_ends(path):
+    ledger = Ledger(path, flush_interval_s=3_600)
+    ledger.add(make_record(record_id="a"))
+    thread = ledger._writer._thread
+    del ledger
+    gc.collect()
+    assert written(path) == ["a"]
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_what_is_added_after_closing_is_written_at_once(make, path):
+    ledger = make()
+    ledger.close()
+    ledger.add(make_record(record_id="late"))
+    assert written(path) == ["late"]
+
+
+def test_a_ledger_pickles_by_its_url(make):
+    ledger = make()
+    ledger.add(make_record(record_id="a"))
+    ledger.flush()
+    copy = pickle.loads(pickle.dumps(ledger))
+    assert ids(copy) == ["a"]
+    assert copy.url == ledger.url
+    copy.close()
+
+
+def test_revision_grows_with_every_change_of_anybody(make):
+    one, two = make(), make()
+    before = one.revision()
+    assert one.revision() == before
+    two.add(make_record())
+    two.flush()
+    assert one.revision() > before
+
+
+def test_a_ledger_in_memory_serves_all_threads(make):
+    ledger = make("sqlite://", flush_interval_s=0.001, busy_timeout_s=5)
+    seen = []
+
+    def work(thread):
+        for number in range(20):
+            ledger.add(make_record(record_id=f"{thread}-{number}"))
+            seen.append(ledger.totals().calls)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert ledger.totals().calls == max(seen) == 80
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"batch_size": 0}, {"flush_interval_s": -1}, {"max_buffered": -1}],
+    ids=str,
+)
+def test_a_wrong_option_is_refused_with_its_name(path, wrong):
+    with pytest.raises(CerebrasConfigurationError, match=next(iter(wrong))):
+        Ledger(path, **wrong)
+
+
+# ---------------------------------------------------------------------------- outages
+
+
+def test_a_locked_database_is_said_once_and_nothing_is_lost(
+    make, path, locked, caplog
+):
+    ledger = make()
+    ledger.add(make_record(record_id="before"))
+    ledger.flush()
+    locked()
+    with pytest.warns(CerebrasCostWarning, match="locked") as told:
+        for number in range(5):
+            ledger.add(make_record(record_id=f"during-{number}"))
+            assert not ledger.flush()
+    assert len(told) == 1
+    status = ledger.status()
+    assert (status.is_up, status.spooled, status.buffered) == (False, 5, 0)
+    assert "locked" in status.error
+    [spool] = spool_files(path)
+    assert str(spool) == status.spool
+    assert len(spool.read_text().splitlines()) == 5
+    locked.release()
+    with caplog.at_level(logging.WARNING):
+        assert ledger.flush()
+    assert "5 records were taken over" in caplog.text
+    assert len(ids(ledger)) == ledger.totals().calls == 6
+    assert spool_files(path) == []
+    status = ledger.status()
+    assert (status.is_up, status.spooled, status.replayed) == (True, 0, 5)
+
+
+def test_every_outage_is_said_anew(make, locked):
+    ledger = make()
+    for name in "ab":
+        locked()
+        ledger.add(make_record(record_id=name))
+        with pytest.warns(CerebrasCostWarning, match="cannot be written"):
+            ledger.flush()
+        locked.release()
+        assert ledger.flush()
+    assert ids(ledger) == ["a", "b"]
+
+
+def test_an_outage_in_strict_mode_puts_each_record_on_the_disk(make, path, locked):
+    ledger = make(batch_size=1)
+    locked()
+    with pytest.warns(CerebrasCostWarning):
+        for name in "abc":
+            ledger.add(make_record(record_id=name))
+    [spool] = spool_files(path)
+    assert [json.loads(line)["record_id"] for line in spool.open()] == ["a", "b", "c"]
+    locked.release()
+    assert ledger.flush()
+    assert ids(ledger) == ["a", "b", "c"]
+
+
+def test_the_thread_finds_by_itself_that_the_database_is_back(make, path, locked):
+    ledger = make(flush_interval_s=0.01)
+    ledger._writer._wait_s = 0.01
+    locked()
+    with pytest.warns(CerebrasCostWarning):
+        ledger.add(make_record(record_id="a"))
+        until(lambda: not ledger.status().is_up)
+    locked.release()
+    until(lambda: written(path) == ["a"])
+    until(lambda: ledger.status().is_up)
+
+
+def test_a_file_that_was_moved_away_is_not_made_anew_behind_ones_back(make, path):
+    ledger = make()
+    ledger.add(make_record(record_id="a"))
+    ledger.flush()
+    moved = path.with_name("moved.db")
+    path.rename(moved)
+    ledger.add(make_record(record_id="b"))
+    with pytest.warns(CerebrasCostWarning, match="vanished"):
+        assert not ledger.flush()
+    assert not path.exists()
+    with pytest.raises(LedgerError, match="vanished"):
+        ledger.totals()
+    moved.rename(path)
+    assert ledger.flush()
+    assert ids(ledger) == ["a", "b"]
+
+
+def test_a_deleted_file_is_made_anew_by_the_next_start(make, path):
+    ledger = make()
+    ledger.add(make_record(record_id="a", user="somebody"))
+    ledger.flush()
+    path.unlink()
+    ledger.add(make_record(record_id="b", user="somebody"))
+    with pytest.warns(CerebrasCostWarning, match="vanished"):
+        ledger.close()
+    assert ids(make()) == ["b"]
+    # The first one finds it, too, and knows that its numbers of words are others.
+    ledger.add(make_record(record_id="c", user="somebody"))
+    assert ids(ledger) == ["b", "c"]
+    assert ledger.values("user") == [("somebody", 2)]
+
+
+def test_where_there_is_no_spool_memory_keeps_what_it_can_and_counts_the_rest(
+    make, path, locked, tmp_path
+):
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    ledger = make(spool=file / "spool", max_buffered=5)
+    locked()
+    with pytest.warns(CerebrasCostWarning) as told:
+        for number in range(20):
+            ledger.add(make_record(record_id=f"{number:02}"))
+            ledger.flush()
+    assert [str(one.message).partition(":")[0] for one in told] == [
+        "The ledger at sqlite",
+        "Records are lost",
+    ]
+    assert ledger.status().dropped == 15
+    locked.release()
+    assert ledger.flush()
+    assert ids(ledger) == ["15", "16", "17", "18", "19"]
+    with pytest.warns(CerebrasCostWarning, match="15 records are lost"):
+        ledger.close()
+
+
+def test_a_full_database_spools_and_goes_on_when_there_is_room(make, path):
+    ledger = make()
+    ledger.add(make_record(record_id="a"))
+    ledger.flush()
+    with ledger.engine.connect() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 1}")
+    many = [f"many-{number}" for number in range(400)]
+    with pytest.warns(CerebrasCostWarning, match="full"):
+        for name in many:
+            ledger.add(make_record(record_id=name, run_id=name * 20))
+        assert not ledger.flush()
+    # Nothing of the batch is in the tables, neither rows nor totals.
+    assert written(path) == ["a"]
+    assert ledger.status().spooled + ledger.status().buffered >= 400 - 200
+    with ledger.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert ledger.flush()
+    assert ids(ledger) == sorted(["a", *many])
+    assert ledger.totals().calls == 401
+
+
+# ------------------------------------------------------------------------------ spool
+
+
+def spooled(path, locked, make, names):
+    """Leave records in the spool of a process that is gone."""
+    ledger = make()
+    locked()
+    for name in names:
+        ledger.add(make_record(record_id=name))
+    with pytest.warns(CerebrasCostWarning):
+        ledger.close()
+    locked.release()
+    ledger._writer._spool.after_fork()  # lets go of the lock, as the end would
+    return spool_files(path)
+
+
+def test_the_next_start_takes_over_what_another_process_has_spooled(
+    make, path, locked
+):
+    [spool] = spooled(path, locked, make, ["a", "b"])
+    ledger = make()
+    assert ids(ledger) == ["a", "b"]
+    assert not spool.exists()
+    assert ledger.status().replayed == 2
+
+
+def test_a_spool_file_is_left_alone_while_its_writer_lives(make, path, locked):
+    first = make()
+    locked()
+    first.add(make_record(record_id="a"))
+    with pytest.warns(CerebrasCostWarning):
+        first.flush()
+    locked.release()
+    second = make()
+    assert ids(second) == []
+    assert first.flush()
+    assert ids(second) == ["a"]
+
+
+def test_a_damaged_line_is_kept_aside_and_said(make, path, locked):
+    [spool] = spooled(path, locked, make, ["a", "b"])
+    with spool.open("ab") as file:
+        file.write(b'{"started_at":"2026-01-01T00:0')
+    ledger = make()
+    with pytest.warns(CerebrasCostWarning, match="1 lines of spool files"):
+        assert ids(ledger) == ["a", "b"]
+    [damaged] = spool_files(path, ".damaged")
+    assert damaged.read_bytes() == b'{"started_at":"2026-01-01T00:0\n'
+    assert not spool.exists()
+
+
+def test_replaying_twice_changes_nothing(make, path, locked):
+    [spool] = spooled(path, locked, make, ["a", "b"])
+    lines = spool.read_bytes()
+    assert ids(make()) == ["a", "b"]
+    spool.write_bytes(lines)
+    ledger = make()
+    assert ids(ledger) == ["a", "b"]
+    assert ledger.totals().calls == 2
+
+
+def test_spool_files_are_private(make, path, locked):
+    [spool] = spooled(path, locked, make, ["a"])
+    assert spool.stat().st_mode & 0o077 == 0
+
+
+# --------------------------------------------------------------- records that are none
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_tokens": 10**13},
+        {"cost": Cost(output=Decimal("NaN"))},
+        {"cost": Cost(output=Decimal(10) ** 30)},
+        {"user": 7},
+        {"outcome": "splendid"},
+        {"tags": (object(),)},
+    ],
+    ids=["tokens", "not a number", "too dear", "user", "outcome", "tag"],
+)
+def test_a_record_that_no_row_can_hold_is_kept_aside_and_stops_no_other(
+    make, path, wrong
+):
+    ledger = make()
+    ledger.add(make_record(record_id="good"))
+    ledger.add(make_record(record_id="bad", **wrong))
+    ledger.add(make_record(record_id="better"))
+    with pytest.warns(CerebrasCostWarning, match="cannot hold a record"):
+        ledger.flush()
+    assert ids(ledger) == ["better", "good"]
+    assert ledger.status().rejected == 1
+    [aside] = spool_files(path, ".rejected")
+    assert "bad" in json.loads(aside.read_text())["record"]
+
+
+def test_what_is_no_text_is_spelt_out_and_what_is_no_number_is_not_known(make):
+    ledger = make()
+    ledger.add(make_record(user="half \ud83d", ttft_s=float("nan")))
+    [record] = ledger.records()
+    assert record.user == r"half \ud83d"
+    assert record.ttft_s is None
