@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from langchain_cerebras_ext.costs.estimate import Projection
+    from langchain_cerebras_ext.costs.planning import Projection
     from langchain_cerebras_ext.costs.pricing import PriceRow
 
 __all__ = ["ProjectOptions", "run_project"]
@@ -75,7 +75,7 @@ def run_project(options: ProjectOptions) -> int:
         CommandError: An option is wrong.
         CerebrasConfigurationError: A number or a file of prices is wrong.
     """
-    from langchain_cerebras_ext.costs.estimate import project
+    from langchain_cerebras_ext.costs.planning import project
     from langchain_cerebras_ext.costs.prices import PriceBook
 
     day = read_day(options.on)

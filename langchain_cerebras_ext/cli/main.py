@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from langchain_cerebras_ext._version import __version__
-from langchain_cerebras_ext.cli import costs_app, models_app
+from langchain_cerebras_ext.cli import config, costs_app, models_app
 from langchain_cerebras_ext.cli.failures import guard
 
 __all__ = ["app", "run"]
@@ -32,6 +32,7 @@ app = typer.Typer(
 
 app.add_typer(models_app.app, name="models")
 app.add_typer(costs_app.app, name="costs")
+app.command("config", help=config.HELP)(config.config)
 
 CHAT_HELP = (
     "Answer a prompt; without one, talk.\n\n"

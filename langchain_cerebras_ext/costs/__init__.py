@@ -12,10 +12,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from langchain_cerebras_ext.costs.budget import Budget, BudgetStatus, CallScope
+    from langchain_cerebras_ext.costs.budget import (
+        Budget,
+        BudgetStatus,
+        CallScope,
+        read_budgets,
+    )
     from langchain_cerebras_ext.costs.ledger import Ledger
-    from langchain_cerebras_ext.costs.prices import PriceBook
-    from langchain_cerebras_ext.costs.pricing import Cost, PriceRow, price_usage
+    from langchain_cerebras_ext.costs.planning import (
+        Estimate,
+        Projection,
+        estimate,
+        project,
+        reprice_records,
+    )
+    from langchain_cerebras_ext.costs.prices import Discount, PriceBook
+    from langchain_cerebras_ext.costs.pricing import (
+        Cost,
+        PriceRow,
+        price_totals,
+        price_usage,
+        usd_text,
+    )
+    from langchain_cerebras_ext.costs.prometheus import CostCollector
     from langchain_cerebras_ext.costs.records import UsageRecord
     from langchain_cerebras_ext.costs.report import (
         Filter,
@@ -30,17 +49,27 @@ __all__ = [
     "BudgetStatus",
     "CallScope",
     "Cost",
+    "CostCollector",
     "CostTracker",
+    "Discount",
+    "Estimate",
     "Filter",
     "Group",
     "Ledger",
     "PriceBook",
     "PriceRow",
+    "Projection",
     "Totals",
     "UsageRecord",
+    "estimate",
     "group_records",
+    "price_totals",
     "price_usage",
+    "project",
+    "read_budgets",
+    "reprice_records",
     "track_costs",
+    "usd_text",
 ]
 
 _HOMES = {
@@ -48,17 +77,27 @@ _HOMES = {
     "BudgetStatus": "budget",
     "CallScope": "budget",
     "Cost": "pricing",
+    "CostCollector": "prometheus",
     "CostTracker": "tracker",
+    "Discount": "prices",
+    "Estimate": "planning",
     "Filter": "report",
     "Group": "report",
     "Ledger": "ledger",
     "PriceBook": "prices",
     "PriceRow": "pricing",
+    "Projection": "planning",
     "Totals": "report",
     "UsageRecord": "records",
+    "estimate": "planning",
     "group_records": "report",
+    "price_totals": "pricing",
     "price_usage": "pricing",
+    "project": "planning",
+    "read_budgets": "budget",
+    "reprice_records": "planning",
     "track_costs": "tracker",
+    "usd_text": "pricing",
 }
 
 

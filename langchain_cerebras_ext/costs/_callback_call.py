@@ -19,16 +19,12 @@ from langchain_cerebras_ext.costs._meter import (
     counted,
     deliver,
     find_price,
-    highest_cost,
     prices_of,
 )
-from langchain_cerebras_ext.costs.pricing import Cost, price_usage
+from langchain_cerebras_ext.costs.planning import highest_cost
+from langchain_cerebras_ext.costs.pricing import Cost, price_call
 from langchain_cerebras_ext.costs.records import UsageRecord
-from langchain_cerebras_ext.errors import (
-    BudgetExceeded,
-    InvalidUsageError,
-    UnknownPriceError,
-)
+from langchain_cerebras_ext.errors import InvalidUsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -198,6 +194,10 @@ class CallbackCall:
             model_served=found.model_served if found is not None else None,
         )
 
+    def refused(self, trackers: Sequence[CostTracker], error: Exception) -> None:
+        """Record a call that was stopped before it was sent."""
+        self._write(trackers, "failed", Tokens.none(), error_type=type(error).__name__)
+
     def abandoned(self, trackers: Sequence[CostTracker]) -> None:
         """Record a call whose end was never told."""
         tokens = Tokens.estimated(self._input_tokens(), 0)
@@ -220,11 +220,7 @@ class CallbackCall:
         **more: Any,
     ) -> None:
         """Settle, and hand the record on."""
-        # The answer names the dated model of an alias; either may have the price.
-        names = (more.get("model_served"), self._model)
-        tier = more.get("service_tier")
-        costs = (self._price(name, tokens, tier, trackers) for name in names if name)
-        cost = Cost() if free else next((one for one in costs if one is not None), None)
+        cost = Cost() if free else self._price(tokens, more, trackers)
         counts = counted(tokens)
         flags = () if free else tokens.flags
         if cost is None:
@@ -264,9 +260,8 @@ class CallbackCall:
 
     def _price(
         self,
-        model: str,
         tokens: Tokens,
-        tier: str | None,
+        said: Mapping[str, Any],
         trackers: Sequence[CostTracker],
     ) -> Cost | None:
         if tokens.usage is None:
@@ -274,15 +269,16 @@ class CallbackCall:
         if not tokens.usage["input_tokens"] and not tokens.usage["output_tokens"]:
             return Cost()  # nothing costs nothing
         try:
-            return price_usage(
+            return price_call(
                 tokens.usage,
-                model,
-                on=self._began,
                 provider=self._provider,
+                model=self._model,
+                served=said.get("model_served"),
+                on=self._began,
                 prices=prices_of(trackers),
-                service_tier=tier,
+                service_tier=said.get("service_tier"),
             )
-        except (UnknownPriceError, InvalidUsageError):
+        except InvalidUsageError:
             return None
 
 
@@ -290,9 +286,7 @@ _ABORTS = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 
 
 def _was_refused(error: BaseException) -> bool:
-    """Whether nothing was generated: a budget said no, or the service did."""
-    if isinstance(error, BudgetExceeded):
-        return True
+    """Whether nothing was generated: the service said no."""
     status = getattr(error, "status_code", None)
     return isinstance(status, int) and status >= _REFUSED
 

@@ -429,16 +429,23 @@ def _total_html(totals: Totals) -> str:
 
 
 _CELL: Final = "padding:.15em .8em .15em 0;border:0;background:none;"
-_NAME: Final = f"{_CELL}text-align:left;word-break:break-word;max-width:24em"
+_NAME: Final = f"{_CELL}text-align:left;overflow-wrap:anywhere;min-width:7em"
+_TIME: Final = f"{_CELL}text-align:left;white-space:nowrap"
 _FIGURE: Final = f"{_CELL}text-align:right;white-space:nowrap"
+
+
+def _styles(by: Sequence[str]) -> list[str]:
+    """Return the styles of a row's cells."""
+    names = [_TIME if name in _TIMES else _NAME for name in by]
+    return names + [_FIGURE] * (len(_head(by)) - len(by))
 
 
 def _table_html(groups: Sequence[Group], by: Sequence[str], most: int) -> str:
     rows, rest = _shortened(groups, by, most)
     dearest = max((one.totals.cost for one in rows), default=Decimal(0))
     head = "".join(
-        f'<th style="{_NAME if at < len(by) else _FIGURE}">{html.escape(title)}</th>'
-        for at, title in enumerate(_head(by))
+        f'<th style="{style}">{html.escape(title)}</th>'
+        for style, title in zip(_styles(by), _head(by), strict=True)
     )
     body = "".join(_row_html(one, by, dearest) for one in rows)
     more = (
@@ -448,17 +455,17 @@ def _table_html(groups: Sequence[Group], by: Sequence[str], most: int) -> str:
     )
     bar = f'<th style="{_CELL}" aria-hidden="true"></th>'
     return (
-        '<table style="border-collapse:collapse;margin:0;font-size:95%;'
-        'font-variant-numeric:tabular-nums"><thead>'
+        '<div style="overflow-x:auto"><table style="border-collapse:collapse;margin:0;'
+        'font-size:95%;font-variant-numeric:tabular-nums"><thead>'
         f'<tr style="border-bottom:1px solid currentColor">{head}{bar}</tr></thead>'
-        f"<tbody>{body}{more}</tbody></table>"
+        f"<tbody>{body}{more}</tbody></table></div>"
     )
 
 
 def _row_html(group: Group, by: Sequence[str], dearest: Decimal) -> str:
     cells = "".join(
-        f'<td style="{_NAME if at < len(by) else _FIGURE}">{html.escape(cell)}</td>'
-        for at, cell in enumerate(_cells(group, by))
+        f'<td style="{style}">{html.escape(cell)}</td>'
+        for style, cell in zip(_styles(by), _cells(group, by), strict=True)
     )
     width = round(100 * group.totals.cost / dearest) if dearest else 0
     # A share that is too small to see is not nothing.

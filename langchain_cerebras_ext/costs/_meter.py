@@ -14,13 +14,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metadata
-from langchain_cerebras_ext.catalog import find_model
 from langchain_cerebras_ext.costs._context import merge_context
+from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
 from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of, usd_text
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.errors import CerebrasError, UnknownPriceError
-from langchain_cerebras_ext.rate_limiter import RESERVATION_CAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,7 +44,6 @@ __all__ = [
     "counted",
     "deliver",
     "find_price",
-    "highest_cost",
     "priced",
     "prices_of",
 ]
@@ -433,29 +431,6 @@ class CallMeter:
             **more,
         )
         deliver(row, self._trackers)
-
-
-def highest_cost(
-    row: PriceRow | None,
-    *,
-    model: str,
-    input_tokens: int,
-    max_output_tokens: int | None,
-    n: int,
-) -> Decimal | None:
-    """Return the most that a call may cost, in USD; `None` without a price.
-
-    Without a limit of its own an answer may be as long as the model's longest, or, of
-    a model that the catalog does not know, as what the service reserves for it.
-    """
-    if row is None:
-        return None
-    card = find_model(model) if max_output_tokens is None else None
-    longest = card.limits("developer").max_output_tokens if card else None
-    output = max_output_tokens or longest or RESERVATION_CAP
-    with suppress(UnknownPriceError):
-        return cost_of(row, input=input_tokens, output=output * max(n, 1)).total
-    return None
 
 
 def count_output(message: AIMessage | None, model: str) -> int:

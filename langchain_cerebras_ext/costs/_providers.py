@@ -31,6 +31,7 @@ __all__ = [
     "maker_of",
     "preload",
     "provider_name",
+    "routed",
     "stamp",
     "why_unknown",
 ]
@@ -51,7 +52,6 @@ _LIBRARY_IDS: Final = {
     "google_genai": "google",
     "google_vertexai": "google",
     "groq": "groq",
-    "litellm": "litellm",
     "mistral": "mistral",
     "moonshot": "moonshotai",
     "openai": "openai",
@@ -71,9 +71,13 @@ _OTHER_NAMES: Final = {
     "bedrock_converse": "amazon_bedrock",
     "google": "google_genai",
     "google_anthropic_vertex": "google_vertexai",
+    "fireworks_ai": "fireworks",
+    "gemini": "google_genai",
     "google_gemini": "google_genai",
     "mistralai": "mistral",
     "moonshotai": "moonshot",
+    "together_ai": "together",
+    "vertex_ai": "google_vertexai",
     "vertexai": "google_vertexai",
     "x-ai": "xai",
     "x_ai": "xai",
@@ -154,23 +158,22 @@ def _source(snapshot: Any) -> tuple[str, date | None]:
 
 
 def _find_model(provider: str, model: str) -> tuple[Any, Any, Any] | None:
-    """Return the tables, the provider and the model; `None` if it is not there."""
+    """Return the tables, the provider and the model; `None` if it is not there.
+
+    The library's own look-up is not used: it keeps every name that it was ever asked
+    for, and takes `openai-codex`, a subscription, for `openai`.
+    """
     module = _library()
     wanted = _LIBRARY_IDS.get(provider, provider)
     if module is None or model.lower().startswith(_NOT_SERVED.get(provider, ())):
         return None
     snapshot = module.get_snapshot()
-    # By its exact name: the library's own look-up takes `openai-codex`, a
-    # subscription, for `openai`.
-    if wanted != "litellm" and not any(p.id == wanted for p in snapshot.providers):
+    owner = next((one for one in snapshot.providers if one.id == wanted), None)
+    if owner is None:
         return None
-    try:
-        found, info = snapshot.find_provider_model(
-            _PATHS.sub("", model), None, wanted, None
-        )
-    except LookupError:
-        return None
-    return snapshot, found, info
+    name = _PATHS.sub("", model)
+    info = owner.find_model(name, all_providers=snapshot.providers)
+    return None if info is None else (snapshot, owner, info)
 
 
 def maker_of(model: str) -> str | None:
@@ -178,11 +181,22 @@ def maker_of(model: str) -> str | None:
     module = _library()
     if module is None:
         return None
-    try:
-        found = module.get_snapshot().find_provider(model.lower(), None, None)
-    except LookupError:
+    name = model.lower()
+    for one in module.get_snapshot().providers:
+        if one.model_match is not None and one.model_match.is_match(name):
+            return _MAKERS.get(one.id)
+    return None
+
+
+def routed(provider: str | None, model: str) -> tuple[str | None, str] | None:
+    """Return provider and model of a name such as LiteLLM's `openai/gpt-4o`.
+
+    `None` if the provider is not one that hands calls on to another's service.
+    """
+    if provider != "litellm":
         return None
-    return _MAKERS.get(found.id)
+    head, mark, name = model.partition("/")
+    return (provider_name(head), name) if mark and name else (None, model)
 
 
 # ------------------------------------------------------------------------------ rates

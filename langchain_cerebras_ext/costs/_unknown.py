@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext.catalog import find_model, suggest
 from langchain_cerebras_ext.costs import _providers
 from langchain_cerebras_ext.costs.prices import CEREBRAS, split_model
@@ -23,9 +24,16 @@ def unknown_price(
     """Return an error that says why no price is known, and what to do."""
     prefix, name = split_model(model)
     whose = _providers.provider_name(prefix or provider)
+    route = _providers.routed(whose, name)
+    if route is not None:
+        whose, name = route
+    if whose in {None, CEREBRAS}:
+        name = strip_provider(name)
     card = find_model(name)
-    if whose is None:
-        whose = CEREBRAS if card is not None else _providers.maker_of(name)
+    if whose is None and card is not None:
+        whose = CEREBRAS
+    elif whose is None and not suggest(name):  # else it is rather one of ours
+        whose = _providers.maker_of(name)
     if whose == CEREBRAS or (whose is None and _providers.is_installed()):
         why = (
             _why_of_card(card, day, batch=batch)

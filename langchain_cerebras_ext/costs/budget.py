@@ -150,7 +150,7 @@ class Budget:
         lost: What then becomes of it: `spent`, or `released`.
         redis: `redis://:password@host:6379/0`, `rediss://...` or `unix://...`; Valkey
             is as good. Needs the extra `redis`.
-        ledger: A `Ledger`, or the URL of its database: SQLite for the processes of a
+        ledger: A `Ledger`, or its database's URL or path: SQLite for the processes of a
             host, PostgreSQL for several. Needs the extra `ledger` or `postgres`.
         namespace: Begins the names of all keys in Redis.
         on_store_error: What happens to a call while the shared store cannot be
@@ -192,7 +192,7 @@ class Budget:
         lease_s: float = LEASE_S,
         lost: Lost = "spent",
         redis: str | None = None,
-        ledger: Ledger | str | None = None,
+        ledger: Ledger | str | os.PathLike[str] | None = None,
         namespace: str = "cerebras",
         on_store_error: Literal["raise", "allow"] | None = None,
         clock: Clock | None = None,
@@ -445,13 +445,13 @@ class Budget:
         )
 
 
-def read_budgets(ledger: Ledger | str) -> list[BudgetStatus]:
+def read_budgets(ledger: Ledger | str | os.PathLike[str]) -> list[BudgetStatus]:
     """Return the budgets that are kept in a ledger's database, by name and key.
 
     Only the accounts of the windows that are now; nothing is created or changed.
 
     Args:
-        ledger: A `Ledger`, or the URL of its database.
+        ledger: A `Ledger`, or its database's URL or path.
 
     Raises:
         CerebrasConfigurationError: The URL is none of a ledger.

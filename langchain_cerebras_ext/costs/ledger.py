@@ -188,7 +188,6 @@ class Ledger:
             batch_size=batch_size,
             interval_s=flush_interval_s,
             max_buffered=max_buffered,
-            create=create,
         )
         self._open(create=create)
         _writers.add(self._writer)
@@ -203,7 +202,7 @@ class Ledger:
         except SQLAlchemyError as error:
             if not _may_pass(error, self._place):
                 raise self._error(error) from error
-            self._writer.mark_down(error)
+            self._writer.mark_down(error, create=create)
 
     def _error(self, error: Exception) -> LedgerError:
         from langchain_cerebras_ext.costs._ledger.writer import told

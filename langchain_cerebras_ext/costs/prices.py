@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -413,15 +413,29 @@ class PriceBook:
         known, table, stamp = self._known, registry.table(), _providers.stamp()
         if known.table is not table or known.stamp is not stamp:
             known = self._known = _Known(table, stamp)
-        key = (provider, model, day, batch, tier)
+        found = self._kept(known, provider, model, day, batch=batch, tier=tier)
+        if found is not None and found.by_time and isinstance(on, datetime):
+            minute = on.astimezone(UTC).replace(second=0, microsecond=0)
+            return self._kept(known, provider, model, minute, batch=batch, tier=tier)
+        return found
+
+    def _kept(
+        self,
+        known: _Known,
+        provider: str | None,
+        model: str,
+        on: date,
+        *,
+        batch: bool,
+        tier: str | None,
+    ) -> Rates | None:
+        key = (provider, model, on, batch, tier)
         found: Rates | None = known.rates.get(key, _NOT_YET)
         if found is _NOT_YET:
-            found = self._search(provider, model, day, batch=batch, tier=tier)
+            found = self._search(provider, model, on, batch=batch, tier=tier)
             if len(known.rates) >= _MAX_KEPT:
                 known.rates.clear()
             known.rates[key] = found
-        if found is not None and found.by_time and isinstance(on, datetime):
-            return self._search(provider, model, on, batch=batch, tier=tier)
         return found
 
     def _search(
@@ -445,6 +459,9 @@ class PriceBook:
                 found = _from_card(card, day, batch=batch)
         else:
             found = self._own(whose, {name}, day, batch=batch)
+            route = _providers.routed(whose, name) if found is None else None
+            if route is not None:
+                return self._search(*route, on, batch=batch, tier=tier)
             if found is None and whose is not None:
                 found = _providers.find_rates(whose, name, on, batch=batch, tier=tier)
         if found is None or whose is None:

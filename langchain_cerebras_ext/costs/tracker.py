@@ -24,7 +24,7 @@ from langchain_cerebras_ext.costs._callback_call import CallbackCall, is_ours
 from langchain_cerebras_ext.costs._context import Scope
 from langchain_cerebras_ext.costs._meter import CallMeter
 from langchain_cerebras_ext.costs.report import READERS, Totals
-from langchain_cerebras_ext.errors import BudgetExceeded, CerebrasConfigurationError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -339,7 +339,7 @@ class CostTracker(BaseCallbackHandler):
             Totals of their own; nothing is changed. Calls that have no price there
             are counted in `unpriced_calls`.
         """
-        from langchain_cerebras_ext.costs.estimate import reprice_records
+        from langchain_cerebras_ext.costs.planning import reprice_records
 
         totals = Totals()
         for record in reprice_records(
@@ -496,9 +496,11 @@ class CostTracker(BaseCallbackHandler):
         call.started(messages, more)
         try:
             call.reserve(info.tracker.lineage)
-        except BudgetExceeded as error:
-            refused = error
-            self._finish(info, lambda call, held: call.failed(held, refused, None))
+        except Exception as error:
+            # Over budget, no way to tell, or what a user's function has raised: the
+            # call is stopped before it was sent.
+            stopped = error
+            self._finish(info, lambda call, held: call.refused(held, stopped))
             raise
 
     def on_chat_model_start(

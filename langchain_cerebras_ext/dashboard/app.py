@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import logging
+import os
 from collections.abc import Callable, Mapping  # noqa: TC003 - read by dataclass
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from langchain_cerebras_ext.dashboard.csv_text import make_csv
-from langchain_cerebras_ext.dashboard.data import TIMINGS, Reader
+from langchain_cerebras_ext.dashboard.data import ARM_TIMINGS, TIMINGS, Reader
 from langchain_cerebras_ext.dashboard.extras import require_dashboard_extra
 from langchain_cerebras_ext.dashboard.guard import LOGIN_PATH, Gate, Guard
 from langchain_cerebras_ext.dashboard.memo import Memo
@@ -32,7 +33,8 @@ __all__ = ["create_app"]
 
 _log = logging.getLogger("langchain_cerebras_ext.dashboard")
 
-_THREADS: Final = 6
+# The database works outside the interpreter's lock; more only get in each other's way.
+_THREADS: Final = min(8, (os.cpu_count() or 1) + 2)
 _LOGIN_BYTES: Final = 4_096
 _GONE: Final = 499  # nobody reads it
 
@@ -73,15 +75,21 @@ _TOTALS: Final = (
     "cost",
     "cache_savings",
 )
-_TIMED: Final = tuple(
-    f"{name}.{part}" for name in TIMINGS for part in ("calls", "p50", "p95", "p99")
-)
+
+
+def _parts(fields: tuple[str, ...]) -> tuple[str, ...]:
+    kinds = ("calls", "p50", "p95", "p99")
+    return tuple(f"{name}.{kind}" for name in fields for kind in kinds)
+
+
 TABLES: Final[Mapping[str, Table]] = {
     "overview": Table(Reader.overview),
     "series": Table(Reader.series, ("by",), ("time", "calls", "tokens", "cost")),
     "groups": Table(Reader.groups, ("by", "sort", "limit"), ("key", *_TOTALS)),
     "values": Table(Reader.values, ("by", "find", "limit")),
-    "latency": Table(Reader.latency, ("by", "limit"), ("key", *_TIMED), limit=8),
+    "latency": Table(
+        Reader.latency, ("by", "limit"), ("key", *_parts(TIMINGS)), limit=8
+    ),
     "arms": Table(
         Reader.arms,
         (),
@@ -94,7 +102,7 @@ TABLES: Final[Mapping[str, Table]] = {
             "failed_low",
             "failed_high",
             *_TOTALS,
-            *_TIMED,
+            *_parts(ARM_TIMINGS),
         ),
     ),
     "whatif": Table(Reader.whatif, ("on",), ("model", "cost", "note", "source")),

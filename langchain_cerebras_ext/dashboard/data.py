@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Reader"]
 
 TIMINGS: Final = ("ttft_s", "duration_s", "output_tokens_per_s")
+ARM_TIMINGS: Final = TIMINGS[:2]
 LAYERS: Final = 7
 """Colours that can be told apart; what is more is one layer of others."""
 
@@ -222,13 +223,15 @@ class Reader:
         rows = [{"key": key, **found[key]} for key in keys[: view.options.limit]]
         return {"by": view.options.by, "rows": rows}
 
-    def _timings(self, wanted: Filter, by: str) -> dict[str | None, dict[str, Any]]:
+    def _timings(
+        self, wanted: Filter, by: str, fields: Sequence[str] = TIMINGS
+    ) -> dict[str | None, dict[str, Any]]:
         found: dict[str | None, dict[str, Any]] = {}
-        for field in TIMINGS:
+        for field in fields:
             for group in self.ledger.percentiles(field, (by,), wanted):
                 values = dict(zip(("p50", "p95", "p99"), group.values, strict=True))
                 of_key = found.setdefault(
-                    group.keys[0], dict.fromkeys(TIMINGS, _UNTIMED)
+                    group.keys[0], dict.fromkeys(fields, _UNTIMED)
                 )
                 of_key[field] = {"calls": group.count, **values}
         return found
@@ -244,7 +247,7 @@ class Reader:
         ]
         groups.sort(key=lambda group: (-group.totals.calls, group.keys[0] or ""))
         shown = groups[:ARMS_MAX]
-        timings = self._timings(view.filter, "arm") if shown else {}
+        timings = self._timings(view.filter, "arm", ARM_TIMINGS) if shown else {}
         means = [self._mean(view.filter, group) for group in shown]
         rows = [
             _arm_json(group, mean, timings.get(group.keys[0]))
@@ -509,7 +512,7 @@ def _arm_json(
     totals = group.totals
     between = mean.interval
     failed = Share(totals.failed, totals.calls).interval
-    timed = timings or dict.fromkeys(TIMINGS, _UNTIMED)
+    timed = timings or dict.fromkeys(ARM_TIMINGS, _UNTIMED)
     return {
         "arm": group.keys[0],
         **totals_json(totals),

@@ -17,6 +17,7 @@ _SCRIPTS: Final = (
     "charts.js",
     "tables.js",
     "state.js",
+    "panels.js",
     "page.js",
 )
 _NOTHING: Final = (

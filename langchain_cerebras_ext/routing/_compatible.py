@@ -15,6 +15,7 @@ from pydantic import model_validator
 
 if TYPE_CHECKING:
     from langchain_core.language_models.base import LangSmithParams
+    from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 __all__ = ["ChatCompatible"]
 
@@ -53,3 +54,26 @@ class ChatCompatible(ChatOpenAI):
         params = super()._get_ls_params(stop=stop, **kwargs)
         params["ls_provider"] = self.provider
         return params
+
+    def _create_chat_result(
+        self, response: Any, generation_info: dict[str, Any] | None = None
+    ) -> ChatResult:
+        result = super()._create_chat_result(response, generation_info)
+        if result.llm_output is not None:
+            result.llm_output["model_provider"] = self.provider
+        for generation in result.generations:
+            generation.message.response_metadata["model_provider"] = self.provider
+        return result
+
+    def _convert_chunk_to_generation_chunk(
+        self,
+        chunk: dict[str, Any],
+        default_chunk_class: type,
+        base_generation_info: dict[str, Any] | None,
+    ) -> ChatGenerationChunk | None:
+        made = super()._convert_chunk_to_generation_chunk(
+            chunk, default_chunk_class, base_generation_info
+        )
+        if made is not None:
+            made.message.response_metadata["model_provider"] = self.provider
+        return made

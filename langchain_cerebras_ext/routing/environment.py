@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
@@ -25,14 +24,18 @@ from langchain_cerebras_ext.routing._target import Target, inside_provider, pars
 from langchain_cerebras_ext.routing.providers import CEREBRAS, get_provider
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from langchain_cerebras_ext.routing.providers import Provider, Setting
 
 __all__ = [
     "FLAGS",
+    "GENERAL",
     "SWITCH",
     "Chosen",
     "Dotenv",
     "Found",
+    "General",
     "Variables",
     "choose",
     "choose_provider",
@@ -47,6 +50,48 @@ FLAGS: Final = {"USE_GOOGLE_DIRECT": "google", "USE_CEREBRAS": CEREBRAS}
 """Switches of old, and the provider that each chooses."""
 
 ENVIRONMENT: Final = "environment"
+
+
+class General(NamedTuple):
+    """A variable that belongs to no provider.
+
+    Attributes:
+        name: Its name.
+        about: What it does.
+        is_secret: Whether nobody may see it.
+    """
+
+    name: str
+    about: str
+    is_secret: bool = False
+
+
+GENERAL: Final = (
+    General(SWITCH, "whose models are used; unset is cerebras"),
+    General("USE_GOOGLE_DIRECT", f"of old: means {SWITCH}=google"),
+    General("USE_CEREBRAS", f"of old: means {SWITCH}={CEREBRAS}"),
+    General("CEREBRAS_CATALOG", "a file with models of your own"),
+    General("CEREBRAS_CACHE_DIR", "where `models refresh` keeps its lists"),
+    General("CEREBRAS_COSTS_LEDGER", "the database of `costs`"),
+    General("CEREBRAS_COSTS_TOKEN", "the password of the dashboard", is_secret=True),
+    General("CEREBRAS_LOG", "level of the commands' log"),
+    General("LOG_LEVEL", "the same, where CEREBRAS_LOG is unset"),
+    General("CEREBRAS_LOG_FORMAT", "json: log JSON lines"),
+    General("CEREBRAS_LOG_CONTENT", "log prompts and answers too"),
+    General(
+        "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
+        "put prompts and answers into traces",
+    ),
+    General("HTTPS_PROXY", "the proxy to the services"),
+    General("HTTP_PROXY", "the same, for addresses without TLS"),
+    General("ALL_PROXY", "the same, for both"),
+    General("NO_PROXY", "hosts that are reached without it"),
+    General("SSL_CERT_FILE", "certificates to trust"),
+    General("SSL_CERT_DIR", "a directory of them"),
+    General("LANGSMITH_GATEWAY", "LangSmith's gateway between you and providers"),
+)
+"""The variables of this package, and of the libraries it calls, beside the table of
+providers."""
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "off"})
@@ -299,7 +344,9 @@ def _named(found: Found) -> Provider:
     except CerebrasConfigurationError as error:
         msg = f"{found} names no provider. {error}"
         if ":" in found.value:
-            msg += f" The model belongs into the provider's variable, not into {SWITCH}."
+            msg += (
+                f" The model belongs into the provider's variable, not into {SWITCH}."
+            )
         raise CerebrasConfigurationError(msg) from error
 
 
@@ -317,8 +364,8 @@ def _flags(variables: Variables, *, is_used: bool) -> list[Found]:
             on.append(found)
         elif value not in _FALSE and is_used:
             msg = (
-                f"{name}={value!r} says neither yes nor no. Remove it and set {SWITCH}, "
-                f"such as {SWITCH}={FLAGS[name]}."
+                f"{name}={value!r} says neither yes nor no. Remove it and set "
+                f"{SWITCH}, such as {SWITCH}={FLAGS[name]}."
             )
             raise CerebrasConfigurationError(msg)
     return on
@@ -360,7 +407,7 @@ def find_settings(
     """
     settings: dict[str, Found] = {}
     for one in row.settings:
-        if is_given(one, given):
+        if given and is_given(one, given):
             continue
         found = variables.find(*one.variables)
         if found is None:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from dataclasses import replace as changed
 from datetime import date
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from langchain_cerebras_ext._config import DEFAULT_BASE_URL, DEFAULT_MODEL
+from langchain_cerebras_ext.catalog import list_models
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Setting:
         also: Other arguments that stand for it; with one of them nothing is looked for.
         is_secret: Whether nobody may see it.
         is_needed: Whether there is no model without it.
-        default: What is handed where nothing is set.
+        default: What holds where nothing is set, for people to read.
     """
 
     field: str
@@ -167,9 +169,6 @@ class Provider:
 
 
 def _served_by_cerebras() -> str:
-    from langchain_cerebras_ext._config import DEFAULT_MODEL
-    from langchain_cerebras_ext.catalog import list_models
-
     served = [card.id for card in list_models("active")]
     return served[0] if served and DEFAULT_MODEL not in served else DEFAULT_MODEL
 
@@ -192,13 +191,19 @@ def _key(*variables: str, also: str = "", is_needed: bool = True) -> Setting:
     )
 
 
-def _url(*variables: str, also: str = "", is_needed: bool = False) -> Setting:
+def _url(
+    *variables: str,
+    also: str = "",
+    is_needed: bool = False,
+    default: str | None = None,
+) -> Setting:
     return Setting(
         field="base_url",
         variables=variables,
         about="address of the API",
         also=tuple(also.split()),
         is_needed=is_needed,
+        default=default,
     )
 
 
@@ -229,6 +234,7 @@ BUILT_IN: Final = (
                 "CEREBRAS_URL",
                 "CEREBRAS_API_BASE",
                 also="cerebras_api_base",
+                default=DEFAULT_BASE_URL,
             ),
         ),
         key_url="https://cloud.cerebras.ai",
@@ -260,7 +266,10 @@ BUILT_IN: Final = (
         settings=(
             _key("OPENROUTER_API_KEY", also="openrouter_api_key"),
             _url(
-                "OPENROUTER_BASE_URL", "OPENROUTER_API_BASE", also="openrouter_api_base"
+                "OPENROUTER_BASE_URL",
+                "OPENROUTER_API_BASE",
+                also="openrouter_api_base",
+                default="https://openrouter.ai/api/v1",
             ),
         ),
         reads=("OPENROUTER_APP_URL", "OPENROUTER_APP_TITLE", "OPENROUTER_SESSION_ID"),
@@ -430,9 +439,7 @@ BUILT_IN: Final = (
         package="langchain-aws",
         module="langchain_aws",
         settings=(
-            _key(
-                "AWS_BEARER_TOKEN_BEDROCK", also="bedrock_api_key", is_needed=False
-            ),
+            _key("AWS_BEARER_TOKEN_BEDROCK", also="bedrock_api_key", is_needed=False),
             Setting(
                 field="region_name",
                 variables=("AWS_REGION", "AWS_DEFAULT_REGION"),
@@ -477,7 +484,9 @@ BUILT_IN: Final = (
         langchain_name="ollama",
         package="langchain-ollama",
         module="langchain_ollama",
-        settings=(_url("OLLAMA_BASE_URL", "OLLAMA_HOST"),),
+        settings=(
+            _url("OLLAMA_BASE_URL", "OLLAMA_HOST", default="http://127.0.0.1:11434"),
+        ),
         credentials="none: a server of your own",
         suggestion=Suggestion(
             "gpt-oss:20b",
@@ -612,7 +621,7 @@ def _row_of(name: str, made: Any) -> Provider:
     if isinstance(made, Provider):
         return changed(made, name=name, is_built_in=False)
     if callable(made):
-        return Provider(name=name, label=name, make=made)
+        return Provider(name=name, label=name, make=cast("Maker", made))
     msg = f"it is a {type(made).__name__}, neither a Provider nor callable"
     raise TypeError(msg)
 

@@ -208,14 +208,12 @@ def served(tmp_path_factory, browser):
 def page(browser, served):
     resize(browser, 1280, 900)
     set_color_scheme(browser, "light")
-    page = Page(browser, served.url)
-    page.open()
-    page.logged()
-    return page
+    return Page(browser, served.url)
 
 
 def test_the_page_loads_without_errors_and_asks_no_other_host(page):
-    page.requested()
+    page.open()
+    page.requested(), page.logged()
     page.open("?range=all")
     urls = [url for url in page.requested() if not url.startswith("data:")]
     assert {urlsplit(url).netloc for url in urls} == {urlsplit(page.url).netloc}
@@ -230,6 +228,7 @@ def test_the_page_loads_without_errors_and_asks_no_other_host(page):
 def test_hostile_names_are_text_everywhere(page):
     from selenium.webdriver.common.keys import Keys
 
+    page.logged()
     page.open("?range=all&by=user")
     page.click("#by-user [data-act=more]")
     page.until("document.querySelectorAll('#by-user tbody tr').length > 8")
@@ -253,6 +252,7 @@ def test_hostile_names_are_text_everywhere(page):
 
 
 def test_filters_are_kept_in_the_address_and_the_back_button_works(page):
+    page.open()
     everything = page.text("#tile-calls .value")
     page.click("#by-model [data-value='llama3.1-8b']")
     page.until("document.querySelector('#tile-calls .value').textContent === '5'")
@@ -273,6 +273,7 @@ def test_filters_are_kept_in_the_address_and_the_back_button_works(page):
 
 
 def test_values_that_are_not_known_can_be_chosen_in_the_menu(page):
+    page.open()
     page.click("#splits [data-split=user]")
     page.until("document.querySelectorAll('#values input').length > 3")
     page.js(
@@ -288,6 +289,7 @@ def test_values_that_are_not_known_can_be_chosen_in_the_menu(page):
 
 
 def test_a_new_record_appears_without_moving_the_focus_or_opening_anew(page, served):
+    page.open()
     page.click("#spend details summary")
     page.js("document.querySelector('#by-user .pick').focus()")
     page.js("window.kept = document.activeElement")
@@ -307,7 +309,7 @@ def test_a_new_record_appears_without_moving_the_focus_or_opening_anew(page, ser
     page.js(
         "window.asked = 0; const real = fetch; window.fetch = (...a) => (window.asked += 1, real(...a))"
     )
-    time.sleep(2.5)
+    time.sleep(2.2)
     assert page.js("return window.asked") == 0
     assert page.text("#status").startswith("Paused")
     page.click("#pause")
@@ -320,6 +322,7 @@ def test_a_new_record_appears_without_moving_the_focus_or_opening_anew(page, ser
 def test_all_is_reached_by_keyboard_and_charts_can_be_read(page):
     from selenium.webdriver.common.keys import Keys
 
+    page.open()
     page.js("document.activeElement.blur(); window.scrollTo(0, 0)")
     seen = []
     for _ in range(40):
@@ -353,6 +356,7 @@ def test_all_is_reached_by_keyboard_and_charts_can_be_read(page):
 def test_a_menu_is_left_with_escape_and_gives_the_focus_back(page):
     from selenium.webdriver.common.keys import Keys
 
+    page.open()
     page.js("document.querySelector('#splits [data-split=model]').focus()")
     page.press(Keys.ENTER)
     page.until("document.querySelectorAll('#values input').length > 1")
@@ -377,6 +381,8 @@ def test_it_fits_a_phone(page):
 
 
 def test_it_is_dark_where_the_system_is_or_the_reader_wants_it(page):
+    page.open()
+
     def ground():
         return page.js("return getComputedStyle(document.body).backgroundColor")
 
@@ -409,6 +415,7 @@ def test_a_table_is_downloaded_as_it_is_shown(page, downloads):
 
 
 def test_an_error_is_told_and_left_behind(page):
+    page.open()
     page.js(
         "window.real = fetch; window.fetch = () => Promise.reject(new TypeError('gone'))"
     )

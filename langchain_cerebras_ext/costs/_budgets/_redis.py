@@ -161,6 +161,9 @@ class RedisStore:
         return self._connect().registered_client
 
     def _failed(self, error: Exception) -> LedgerError:
+        # It may come back with nothing in it, and another clock.
+        self._said.clear()
+        self._synced = None
         told = mask_secrets(f"{type(error).__name__}: {error}", *self._secrets)
         return LedgerError(away(self.place, told))
 

@@ -21,6 +21,7 @@ from langchain_cerebras_ext.costs._budgets._worker import away, worker_of
 from langchain_cerebras_ext.errors import LedgerError
 
 if TYPE_CHECKING:
+    import os
     from concurrent.futures import Future
 
     from langchain_cerebras_ext.costs._budgets._account import (
@@ -173,7 +174,7 @@ class _SharedHold(Hold):
 def open_book(
     terms: Terms,
     redis: str | None,
-    ledger: Ledger | str | None,
+    ledger: Ledger | str | os.PathLike[str] | None,
     namespace: str,
     clock: Clock | None,
     tell: Tell,
@@ -196,7 +197,7 @@ def open_book(
     return SharedBook(terms, worker, clock, tell)
 
 
-def read_ledger(ledger: Ledger | str) -> list[BudgetStatus]:
+def read_ledger(ledger: Ledger | str | os.PathLike[str]) -> list[BudgetStatus]:
     """Return all budgets in a ledger's database."""
     from langchain_cerebras_ext.costs._budgets._sql import find_store
 

@@ -18,6 +18,7 @@ import time
 import weakref
 from collections import deque
 from concurrent.futures import Future
+from multiprocessing import util
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from langchain_cerebras_ext.costs._budgets._hold import RELEASED
@@ -118,6 +119,8 @@ class Worker:
 
     def close(self, timeout_s: float = _EXIT_S) -> None:
         """Do what was put down, then end the thread and the connection."""
+        if self._down_until is not None:
+            self._down_until = 0.0  # once more: there may be no other chance
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self._queue.put(None)
@@ -132,12 +135,13 @@ class Worker:
 
     def say_what_is_lost(self) -> None:
         """Say what the store has not taken, since the program ends."""
-        if self._late:
+        late = sum(getattr(job.op, "end", RELEASED) != RELEASED for job in self._late)
+        if late:
             _log.error(
                 "The budgets' store at %s has not taken the ends of %d calls; they "
                 "will count with what they had reserved.",
                 self.place,
-                len(self._late),
+                late,
             )
 
     def _put(self, job: Job) -> None:
@@ -385,6 +389,13 @@ def _after_fork() -> None:
         worker.after_fork()
 
 
+def _at_end_of_child(at_exit: Callable[[], None]) -> None:
+    # A child of `multiprocessing` ends without `atexit`.
+    util.Finalize(None, at_exit, exitpriority=0)
+
+
 atexit.register(_at_exit)
+_at_end_of_child(_at_exit)
+util.register_after_fork(_at_exit, _at_end_of_child)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -26,7 +26,7 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
 __all__ = ["find_format", "read_file", "write_file"]
 
@@ -169,13 +169,14 @@ _WRITERS: Final[dict[str, Callable[[Iterable[UsageRecord], Any], int]]] = {
 
 
 @contextlib.contextmanager
-def _as_text(file: IO[bytes]) -> Iterator[io.TextIOWrapper]:
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+def _as_text(
+    file: IO[bytes], encoding: str = "utf-8"
+) -> Iterator[io.TextIOWrapper]:
+    text = io.TextIOWrapper(file, encoding=encoding, newline="")
     try:
         yield text
-        text.flush()
     finally:
-        text.detach()
+        text.detach()  # which writes what is left
 
 
 def _batches(records: Iterable[UsageRecord]) -> Iterator[list[UsageRecord]]:
@@ -273,6 +274,7 @@ def read_file(path: Path, form: str, *, packed: bool) -> Iterator[UsageRecord]:
             file: Any = stack.enter_context(gzip.open(raw)) if packed else raw
             number = 0
             rows = _READERS[form](file)
+            stack.callback(rows.close)
             while True:
                 try:
                     record = next(rows, None)
@@ -294,34 +296,31 @@ def read_file(path: Path, form: str, *, packed: bool) -> Iterator[UsageRecord]:
         raise LedgerError(msg) from error
 
 
-def _read_jsonl(file: IO[bytes]) -> Iterator[UsageRecord]:
+def _read_jsonl(file: IO[bytes]) -> Generator[UsageRecord]:
     decoder = msgspec.json.Decoder(UsageRecord)
     for line in file:
         if line.strip():
             yield decoder.decode(line)
 
 
-def _read_csv(file: IO[bytes]) -> Iterator[UsageRecord]:
+def _read_csv(file: IO[bytes]) -> Generator[UsageRecord]:
     # A byte order mark is what spreadsheets put in front.
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    rows = csv.reader(text, strict=True)
-    names = next(rows, None)
-    if names is None:
-        return
-    if not {"record_id", "started_at", "model"} <= set(names):
-        msg = "the first line does not name the columns record_id, started_at, model"
-        raise ValueError(msg)
-    for row in rows:
-        yield _unflatten(
-            {
-                name: _value(name, cell)
-                for name, cell in zip(names, row, strict=True)
-                if name in COLUMNS
-            }
-        )
+    with _as_text(file, "utf-8-sig") as text:
+        rows = csv.reader(text, strict=True)
+        names = next(rows, None)
+        if names is None:
+            return
+        if not {"record_id", "started_at", "model"} <= set(names):
+            msg = "the first line does not name the columns record_id, started_at, model"
+            raise ValueError(msg)
+        for row in rows:
+            cells = zip(names, row, strict=True)
+            yield _unflatten(
+                {name: _value(name, one) for name, one in cells if name in COLUMNS}
+            )
 
 
-def _read_parquet(file: IO[bytes]) -> Iterator[UsageRecord]:
+def _read_parquet(file: IO[bytes]) -> Generator[UsageRecord]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -335,7 +334,7 @@ def _read_parquet(file: IO[bytes]) -> Iterator[UsageRecord]:
         raise ValueError(msg) from error
 
 
-_READERS: Final[dict[str, Callable[[Any], Iterator[UsageRecord]]]] = {
+_READERS: Final[dict[str, Callable[[Any], Generator[UsageRecord]]]] = {
     "csv": _read_csv,
     "jsonl": _read_jsonl,
     "parquet": _read_parquet,

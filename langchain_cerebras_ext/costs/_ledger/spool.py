@@ -69,12 +69,17 @@ class Spool:
         return self._path
 
     def after_fork(self) -> None:
-        """Leave the parent's file to the parent."""
+        """Leave the parent's file to the parent, who keeps the lock."""
         self._lock = threading.RLock()
-        if self._file is not None:
-            os.close(self._file)
-        self._file = self._path = None
-        self.count = 0
+        self.release()
+
+    def release(self) -> None:
+        """Leave this process's file to whoever comes next."""
+        with self._lock:
+            if self._file is not None:
+                os.close(self._file)
+            self._file = self._path = None
+            self.count = 0
 
     # -------------------------------------------------------------------- writing
 

@@ -136,7 +136,7 @@ class Store:
         if found is not None and found == self._file:
             return
         self.engine.dispose()
-        self._known = empty_words()
+        self.forget()
         if found is None:
             msg = (
                 f"The file of the ledger {self.place.shown} has vanished. Put it back, "
@@ -144,6 +144,10 @@ class Store:
             )
             raise LedgerError(msg)
         self.open(create=False)
+
+    def forget(self) -> None:
+        """Forget the numbers of words: the database may be another."""
+        self._known = empty_words()
 
     def dispose(self) -> None:
         """Close the connections that nobody uses."""

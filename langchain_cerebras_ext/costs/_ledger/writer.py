@@ -47,7 +47,6 @@ class Writer:
         batch_size: As soon as so many records wait they are written.
         interval_s: So long a record waits at most.
         max_buffered: So many records are in memory at most.
-        create: Whether tables may be made where the first try to open failed.
         clock: A monotonic clock, in seconds.
     """
 
@@ -59,7 +58,6 @@ class Writer:
         batch_size: int,
         interval_s: float,
         max_buffered: int,
-        create: bool,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -67,7 +65,7 @@ class Writer:
         self._batch_size = batch_size
         self._interval_s = interval_s
         self._max_buffered = max_buffered
-        self._create = create
+        self._create = False
         self._clock = clock
         self._strict = batch_size <= 1 or interval_s <= 0
         self.written = self.replayed = self.rejected = self.dropped = 0
@@ -262,12 +260,15 @@ class Writer:
 
     # ------------------------------------------------------------------- failures
 
-    def mark_down(self, error: Exception) -> None:
-        """Say that the database cannot be used, once."""
+    def mark_down(self, error: Exception, *, create: bool) -> None:
+        """Begin with an outage; the tables may be made when it is over."""
+        self._create = create
         self._failed(error)
 
     def _failed(self, error: Exception) -> None:
         is_news = self.error is None
+        # What comes back may be an older state, without the words we know.
+        self._store.forget()
         self.error = told(self._store, error)
         self._retry_at = self._clock() + self._wait_s
         self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
@@ -343,6 +344,15 @@ class Writer:
             self._drain(force=True)
             lost = len(self._take(len(self._queue)))
             self.dropped += lost
+            if self._spool.count:
+                self._replay_due = True
+                _log.warning(
+                    "%d records wait in %s until somebody opens the ledger at %s.",
+                    self._spool.count,
+                    self._spool.path,
+                    self._store.place.shown,
+                )
+            self._spool.release()
             self._store.dispose()
         if self.dropped and not was_closed:
             _tell(

@@ -20,7 +20,9 @@ const steps = (largest, wanted = 4) => {
   if (!(largest > 0)) return [0];
   const rough = largest / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);
+  const step = [1, 2, 2.5, 5, 10]
+    .map((factor) => factor * power)
+    .find((size) => size >= rough * 0.999);
   const top = Math.ceil(largest / step - 1e-9);
   return Array.from({ length: top + 1 }, (_, index) => index * step);
 };
@@ -49,14 +51,24 @@ const stackedBars = (id, chart, width) => {
       "g",
       { class: "rules" },
       el("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }),
-      el("text", { x: MARGIN.left - 8, y: y(value), dy: "0.32em", "text-anchor": "end" }, chart.axis(value, marks[1] || 1)),
+      el(
+        "text",
+        { x: MARGIN.left - 8, y: y(value), dy: "0.32em", "text-anchor": "end" },
+        chart.axis(value, marks[1] || 1),
+      ),
     ),
   );
   const every = Math.max(1, Math.ceil((bucket === "month" ? 58 : 46) / slot));
   const ticks = times.flatMap((iso, at) =>
     at % every || (times.length > 1 && x(at) + slot / 2 > width - 18)
       ? []
-      : [el("text", { x: x(at) + slot / 2, y: HEIGHT - 6, "text-anchor": "middle" }, bucketTick(iso, bucket))],
+      : [
+          el(
+            "text",
+            { x: x(at) + slot / 2, y: HEIGHT - 6, "text-anchor": "middle" },
+            bucketTick(iso, bucket),
+          ),
+        ],
   );
   const bars = times.map((iso, at) => {
     let base = 0;

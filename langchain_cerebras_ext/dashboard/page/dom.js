@@ -6,9 +6,7 @@ const SVG_TAGS = new Set(["svg", "g", "rect", "line", "path", "circle", "text", 
 
 /** An element: properties are attributes, children are elements or text. */
 const el = (tag, attributes = {}, ...children) => {
-  const made = SVG_TAGS.has(tag)
-    ? document.createElementNS(SVG, tag)
-    : document.createElement(tag);
+  const made = SVG_TAGS.has(tag) ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
     if (name === "vars") setVars(made, value);

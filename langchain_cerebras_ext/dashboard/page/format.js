@@ -106,7 +106,8 @@ const bucketName = (iso, bucket) =>
   bucket === "hour" ? `${time(iso, 16)} UTC` : iso.slice(0, bucket === "day" ? 10 : 7);
 
 const bucketTick = (iso, bucket) => {
-  if (bucket === "hour") return iso.slice(11, 13) === "00" ? iso.slice(5, 10) : `${iso.slice(11, 13)}:00`;
+  if (bucket === "hour")
+    return iso.slice(11, 13) === "00" ? iso.slice(5, 10) : `${iso.slice(11, 13)}:00`;
   return bucket === "day" ? iso.slice(5, 10) : iso.slice(0, 7);
 };
 
@@ -139,7 +140,8 @@ const briefDoubts = (totals) =>
 /** An amount on an axis: no more digits than the step between two lines needs. */
 const axisUsd = (value, step) => {
   let places = 0;
-  while (places < SCALE && Math.abs(step * 10 ** places - Math.round(step * 10 ** places)) > 1e-6) places += 1;
+  while (places < SCALE && Math.abs(step * 10 ** places - Math.round(step * 10 ** places)) > 1e-6)
+    places += 1;
   return `$${fixed(toUnits(value.toFixed(SCALE)), places === 1 ? 2 : places)}`;
 };
 

@@ -1,31 +1,27 @@
-// The panels, what they ask for, and what happens when somebody does something.
+// What is asked for, when it is drawn, and what happens when somebody does something.
 
-const GROUPS = ["model", "user", "tag", "node", "provider", "arm"];
-const PAGE_ROWS = 25;
 const POLL_MS = 2000;
 const SLIDE_MS = 60_000; // ranges that end now move on, records or not
 const SLOW_MS = 300;
 
-const color = palette();
-const charts = new Map(); // what each chart on the page shows, for its notes
-
 // ------------------------------------------------------------------------- sources
 
+// In the order in which they are asked for: what is at the top, then what takes longest.
 const sources = {
   overview: () => address("overview"),
   series: () => address("series", { by: state.by }),
   outcomes: () => address("groups", { by: "outcome", limit: 10 }),
   errors: () => address("groups", { by: "error_type", limit: 20, sort: "calls" }),
-  models: () => address("groups", { by: "model", limit: 10 }),
-  ...Object.fromEntries(GROUPS.map((split) => [`by ${split}`, () => address("groups", groupQuery(split))])),
-  latency: () => address("latency", { by: "model" }),
-  arms: () => address("arms"),
+  ...Object.fromEntries(
+    GROUPS.map((split) => [`by ${split}`, () => address("groups", groupQuery(split))]),
+  ),
   whatif: () => address("whatif", view.on.length ? { on: view.on } : {}),
   budgets: () => address("budgets", {}, { filtered: false }),
   records: () => address("records", { limit: PAGE_ROWS, offset: view.offset }),
+  latency: () => address("latency", { by: "model" }),
+  arms: () => address("arms"),
 };
 
-const data = {}; // source -> the latest answer
 const failures = {}; // source -> what went wrong
 const shownFor = {}; // source -> the address that `data` is the answer to
 const underWay = new Map(); // source -> what stops the request
@@ -57,6 +53,8 @@ const load = async (name) => {
     reached(true);
   } catch (error) {
     if (stop.signal.aborted) return;
+    // What is there answers another question: it must not stand below these filters.
+    if (shownFor[name] !== path) delete data[name];
     failures[name] = error instanceof Refused ? error.message : "The server cannot be reached.";
     reached(error instanceof Refused);
   } finally {
@@ -80,405 +78,39 @@ const markWaiting = () => {
   }
 };
 
-// -------------------------------------------------------------------------- panels
-
-const noCalls = () => data.overview && data.overview.totals.calls + data.overview.totals.retries === 0;
-
-const compared = (now, before, period) => {
-  if (!before || !period) return null;
-  const old = toUnits(before.cost);
-  if (before.calls === 0) return `no calls in the ${period} before`;
-  if (old === 0n) return null;
-  const change = Number((1000n * (toUnits(now.cost) - old)) / old) / 10;
-  const words = change === 0 ? "the same as" : `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} % on`;
-  return `${words} the ${period} before (${usd(before.cost)})`;
-};
-
-const drawSummary = () => {
-  const { totals, before, period } = data.overview;
-  const words = doubts(totals);
-  const same = totals.cached_input_tokens > 0 && toUnits(totals.cache_savings) === 0n;
-  const answered = totals.calls - totals.cache_hits;
-  const each = answered > 0 ? usd(fromUnits(toUnits(totals.cost) / BigInt(answered))) : null;
-  return [
-    tile(
-      "spend",
-      "Spend",
-      spend(totals),
-      [
-        words ? { doubt: true, text: `Not certain: ${words}.` } : totals.calls ? "Every call is metered and priced." : "No calls in this time.",
-        compared(totals, before, period),
-      ],
-      exactUsd(totals.cost),
-    ),
-    tile("calls", "Calls", short(totals.calls), [each && `${each} each on average`, totals.retries && plural(totals.retries, "retried try", "retried tries")], count(totals.calls)),
-    tile("tokens", "Tokens", short(tokensOf(totals)), [`${short(totals.input_tokens)} in, ${short(totals.output_tokens)} out`, totals.reasoning_tokens && `${percent(totals.reasoning_tokens, totals.output_tokens)} of output is reasoning`], count(tokensOf(totals))),
-    tile("failed", "Failed", percent(totals.failed, totals.calls), [`${plural(totals.failed, "failed call")}`, totals.aborted && `${plural(totals.aborted, "call")} aborted by the caller`]),
-    tile("saved", "Prompt cache saved", usd(totals.cache_savings), [`${percent(totals.cached_input_tokens, totals.input_tokens)} of prompt tokens were cached`, same && "they cost the same as others there"], exactUsd(totals.cache_savings)),
-    tile("hits", "LangChain cache", percent(totals.cache_hits, totals.calls), [`${plural(totals.cache_hits, "call")} answered for nothing`]),
-  ];
-};
-
-/** The measures of a bar: how values are drawn, told and added up. */
-const measures = {
-  cost: { number: Number, tell: (value) => usd(value), axis: axisUsd },
-  calls: { number: (value) => value, tell: count, axis: short },
-  tokens: { number: (value) => value, tell: count, axis: short },
-};
-
-const layersOf = (series, measure) => {
-  const { number, tell } = measures[measure];
-  const layer = (name, fill, values) => ({
-    name,
-    color: fill,
-    values: values.map(number),
-    tell: (at) => tell(values[at]),
-  });
-  const found = series.rows.map((row) =>
-    layer(nameOf(series.by, row.key), row.key === null ? UNKNOWN_COLOR : color(`${series.by} ${row.key}`), row[measure]),
-  );
-  if (series.others) found.push(layer("all others", OTHERS, series.others[measure]));
-  return found;
-};
-
-const chartWidth = (place) => Math.max(260, Math.floor(place.clientWidth) || 640);
-
-const chartTable = (chart, caption) =>
-  el(
-    "details",
-    { class: "as-table", "data-key": `table-${caption}` },
-    el("summary", {}, "As a table"),
-    table({
-      caption,
-      rows: chart.times.map((_, at) => at),
-      key: (at) => chart.times[at],
-      columns: [
-        { label: "Time (UTC)", cell: (at) => bucketName(chart.times[at], chart.bucket) },
-        { label: chart.whole, num: true, cell: (at) => chart.tell(at) },
-        ...chart.layers.map((layer) => ({ label: layer.name, num: true, cell: (at) => layer.tell(at) })),
-      ],
-    }),
-  );
-
-const legend = (layers, split, keys) =>
-  el(
-    "ul",
-    { class: "legend" },
-    layers.map((layer, at) =>
-      el(
-        "li",
-        { "data-key": `legend-${layer.name}-${at}` },
-        el("span", { class: "dot", vars: { "--dot": layer.color } }),
-        split && at < keys.length ? pick(split, keys[at]) : el("span", {}, layer.name),
-      ),
-    ),
-  );
-
-const chartPart = (id, chart, split, keys) => {
-  charts.set(id, chart);
-  return [
-    legend(chart.layers, split, keys || []),
-    stackedBars(id, chart, chartWidth(byId(id).querySelector(".body"))),
-    chartTable(chart, chart.label),
-  ];
-};
-
-const drawSpend = () => {
-  const { series } = data;
-  if (!series.times.length) return empty("No calls in this time.");
-  const measure = state.measure;
-  const layers = layersOf(series, measure);
-  const several = series.by === "tag" && measure !== "none";
-  const chart = {
-    label: `${MEASURES[measure]} over time by ${SPLITS[series.by].toLowerCase()}`,
-    times: series.times,
-    bucket: series.bucket,
-    layers,
-    whole: several ? "All calls" : "Total",
-    tell: (at) => measures[measure].tell(series.all[measure][at]),
-    axis: measures[measure].axis,
-  };
-  const missing = series.all.unpriced_calls.reduce((sum, one) => sum + one, 0);
-  return [
-    several && el("p", { class: "hint" }, "A call with several tags counts under each, so bars can be higher than the total."),
-    measure === "cost" && missing > 0 && el("p", { class: "hint doubt" }, `${plural(missing, "call")} without a known price ${missing === 1 ? "is" : "are"} not in these bars.`),
-    ...chartPart("spend", chart, series.by, series.rows.map((row) => row.key)),
-  ];
-};
-
-const TOKEN_KINDS = [
-  ["Prompt, not cached", "input", "var(--series-0)"],
-  ["Prompt, cached", "cached_input", "var(--series-2)"],
-  ["Output", "output", "var(--series-1)"],
-  ["Reasoning", "reasoning", "var(--series-3)"],
-];
-
-/** Four kinds that add up: parts are taken out of their whole. */
-const tokenKinds = (totals) => {
-  const { input_tokens: input, cached_input_tokens: cached, output_tokens: output, reasoning_tokens: reasoning } = totals;
-  return { input: input - cached, cached_input: cached, output: output - reasoning, reasoning };
-};
-
-const drawTokens = () => {
-  const { series, models } = data;
-  if (!models.rows.length) return empty("No calls in this time.");
-  const { all } = series;
-  const layers = TOKEN_KINDS.map(([name, kind, fill]) => {
-    const values = series.times.map((_, at) => tokenKinds(Object.fromEntries(["input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens"].map((field) => [field, all[field][at]])))[kind]);
-    return { name, color: fill, values, tell: (at) => count(values[at]) };
-  });
-  const chart = {
-    label: "Tokens over time by kind",
-    times: series.times,
-    bucket: series.bucket,
-    layers,
-    whole: "Total",
-    tell: (at) => count(all.tokens[at]),
-    axis: short,
-  };
-  const rows = models.others ? [...models.rows, { ...models.others, isRest: true }] : models.rows;
-  return [
-    ...chartPart("tokens", chart),
-    table({
-      caption: "Tokens by model",
-      rows,
-      key: (row) => (row.isRest ? "others" : keyText(row.key)),
-      columns: [
-        { label: "Model", cell: (row) => [row.isRest ? rest() : pick("model", row.key), doubtNote(row)] },
-        { label: "Prompt", num: true, cell: (row) => short(row.input_tokens), exact: (row) => count(row.input_tokens) },
-        { label: "of it cached", num: true, cell: (row) => percent(row.cached_input_tokens, row.input_tokens), exact: (row) => count(row.cached_input_tokens) },
-        { label: "Output", num: true, cell: (row) => short(row.output_tokens), exact: (row) => count(row.output_tokens) },
-        { label: "of it reasoning", num: true, cell: (row) => percent(row.reasoning_tokens, row.output_tokens), exact: (row) => count(row.reasoning_tokens) },
-        { label: "Cache saved", num: true, cell: (row) => usd(row.cache_savings), exact: (row) => exactUsd(row.cache_savings) },
-      ],
-    }),
-  ];
-};
-
-const drawLatency = () => {
-  const { rows } = data.latency;
-  if (!rows.length) return empty("No call in this time has been timed.");
-  const kinds = [
-    ["ttft_s", "Time to first token", seconds],
-    ["duration_s", "Duration", seconds],
-    ["output_tokens_per_s", "Output tokens per second", rate],
-  ];
-  return kinds.map(([kind, label, tell]) => {
-    const timed = rows.filter((row) => row[kind].calls > 0);
-    const largest = Math.max(0, ...timed.map((row) => row[kind].p99));
-    return el(
-      "section",
-      { class: "card", "data-key": kind },
-      el("header", {}, el("h3", {}, label), el("span", { class: "count" }, kind === "ttft_s" ? "streams" : "calls")),
-      timed.length
-        ? table({
-            caption: `${label} by model`,
-            rows: timed,
-            key: (row) => keyText(row.key),
-            columns: [
-              { label: "Model", cell: (row) => pick("model", row.key) },
-              { label: "p50", num: true, cell: (row) => tell(row[kind].p50) },
-              { label: "p95", num: true, cell: (row) => tell(row[kind].p95) },
-              { label: "p99", num: true, cell: (row) => tell(row[kind].p99) },
-              { label: "p50 to p99", extra: true, cell: (row) => spread(row[kind], largest) },
-              { label: "Timed", num: true, cell: (row) => count(row[kind].calls) },
-            ],
-          })
-        : empty("Not known of any call."),
-    );
-  });
-};
-
-const drawFailures = () => {
-  const { series, outcomes, errors } = data;
-  if (!outcomes.rows.length) return empty("No calls in this time.");
-  const { all } = series;
-  const kinds = [
-    ["Failed", "failed", "var(--bad)"],
-    ["Aborted by the caller", "aborted", "var(--series-3)"],
-  ];
-  const layers = kinds.map(([name, kind, fill]) => ({
-    name,
-    color: fill,
-    values: all[kind].map((value, at) => (all.calls[at] ? (100 * value) / all.calls[at] : 0)),
-    tell: (at) => `${percent(all[kind][at], all.calls[at])} (${count(all[kind][at])})`,
-  }));
-  const chart = {
-    label: "Share of calls that failed or were aborted, over time",
-    times: series.times,
-    bucket: series.bucket,
-    layers,
-    least: 1,
-    whole: "Calls",
-    tell: (at) => count(all.calls[at]),
-    axis: (value) => `${Number(value.toFixed(1))} %`,
-  };
-  const whole = outcomes.totals.calls + outcomes.totals.retries;
-  const rowsOf = (group) => group.rows.filter((row) => row.key !== null || group.by === "outcome");
-  const rowCount = (row) => row.calls + row.retries;
-  const part = (group, label) => ({
-    caption: label,
-    rows: rowsOf(group),
-    key: (row) => keyText(row.key),
-    chosen: (row) => isChosen(group.by, row.key),
-    columns: [
-      { label: SPLITS[group.by], cell: (row) => [pick(group.by, row.key), bar(rowCount(row), whole, row.key === "failed" || group.by === "error_type" ? "var(--bad)" : "")] },
-      { label: "Rows", num: true, cell: (row) => count(rowCount(row)) },
-      { label: "Share", num: true, cell: (row) => percent(rowCount(row), whole) },
-      { label: "Spend", num: true, cell: spend, exact: (row) => exactUsd(row.cost) },
-    ],
-  });
-  return [
-    ...chartPart("failures", chart),
-    el(
-      "div",
-      { class: "pair" },
-      el("section", { class: "card", "data-key": "outcomes" }, el("header", {}, el("h3", {}, "Outcomes"), csvLink("groups", { by: "outcome" }, "outcomes")), table(part(outcomes, "Outcomes"))),
-      el(
-        "section",
-        { class: "card", "data-key": "errors" },
-        el("header", {}, el("h3", {}, "Errors"), csvLink("groups", { by: "error_type", sort: "calls", limit: 20 }, "errors")),
-        rowsOf(errors).length ? table(part(errors, "Errors by type")) : empty("No errors."),
-      ),
-    ),
-  ];
-};
-
-const drawGroups = () => GROUPS.filter((split) => data[`by ${split}`]).map((split) => groupCard(split, data[`by ${split}`]));
-
-const drawWhatIf = () => {
-  const { rows, actual, models } = data.whatif;
-  if (noCalls()) return empty("No calls in this time.");
-  const largest = Math.max(Number(actual.cost), ...rows.map((row) => Number(row.cost || 0)));
-  const old = toUnits(actual.cost);
-  const options = models.filter((model) => !rows.some((row) => row.model === model));
-  return [
-    el(
-      "form",
-      { class: "inline", "data-act": "what-if" },
-      el("label", { for: "what-if-model" }, "Price these calls on"),
-      el("input", { id: "what-if-model", name: "on", list: "what-if-models", autocomplete: "off", spellcheck: "false", placeholder: "model id" }),
-      el("datalist", { id: "what-if-models" }, options.map((model) => el("option", { value: model }))),
-      el("button", { type: "submit" }, "Add"),
-    ),
-    table({
-      caption: "What the same tokens would cost on other models",
-      rows: [{ model: null, cost: actual.cost, note: actual.note }, ...rows],
-      key: (row) => keyText(row.model),
-      columns: [
-        { label: "Model", cell: (row) => [row.model === null ? el("strong", {}, "As billed") : readable(row.model), row.note && el("small", { class: "doubt" }, row.note), row.source && el("small", {}, row.source)] },
-        { label: "Cost", num: true, cell: (row) => (row.cost === null ? "unknown" : usd(row.cost)), exact: (row) => row.cost && exactUsd(row.cost) },
-        { label: "Difference", num: true, cell: (row) => (row.model === null || row.cost === null ? "" : signedUsd(toUnits(row.cost) - old)) },
-        { label: "", cell: (row) => bar(Number(row.cost || 0), largest, row.model === null ? "var(--series-1)" : "") },
-      ],
-    }),
-    data.whatif.words.map((words) => el("p", { class: "hint", "data-key": words }, words)),
-  ];
-};
-
-const drawBudgets = () => {
-  const { rows } = data.budgets;
-  if (!rows.length) return empty("No budget is kept in this ledger.");
-  return table({
-    caption: "Budgets",
-    rows,
-    key: (row) => `${row.name} ${row.per} ${row.key} ${row.window_start}`,
-    columns: [
-      { label: "Budget", cell: (row) => [readable(row.name), el("small", {}, row.key === null || row.per === "all" ? `per ${row.window}` : `${row.per} ${readable(row.key)}, per ${row.window}`)] },
-      {
-        label: "Used",
-        cell: (row) =>
-          el(
-            "span",
-            { class: `budget ${row.state}` },
-            el("span", { class: "meter", role: "img", "aria-label": `${row.percent} % of the limit spent` }, el("span", { vars: { "--part": Math.min(1, row.percent / 100) } }), el("span", { class: "held", vars: { "--part": Math.min(1, row.reserved_percent / 100) } })),
-            `${row.percent} %`,
-          ),
-      },
-      { label: "Spent", num: true, cell: (row) => usd(row.spent), exact: (row) => exactUsd(row.spent) },
-      { label: "Reserved", num: true, cell: (row) => usd(row.reserved), exact: (row) => exactUsd(row.reserved) },
-      { label: "Limit", num: true, cell: (row) => usd(row.limit), exact: (row) => exactUsd(row.limit) },
-      { label: "Left", num: true, cell: (row) => usd(row.remaining), exact: (row) => exactUsd(row.remaining) },
-      { label: "Window ends (UTC)", cell: (row) => (row.window_end ? time(row.window_end, 16) : "–") },
-      { label: "When spent", cell: (row) => row.action },
-    ],
-  });
-};
-
-const drawArms = () => {
-  const { rows, words } = data.arms;
-  if (!rows.length) return empty("No call in this time belongs to an arm of an experiment.");
-  return [
-    table({
-      caption: "Arms of experiments compared",
-      rows,
-      key: (row) => keyText(row.arm),
-      chosen: (row) => isChosen("arm", row.arm),
-      columns: [
-        { label: "Arm", cell: (row) => [pick("arm", row.arm), doubtNote(row)] },
-        { label: "Calls", num: true, cell: (row) => count(row.calls) },
-        { label: "Cost per call", num: true, cell: (row) => (row.mean === null ? "unknown" : usd(row.mean)), exact: (row) => row.mean && exactUsd(row.mean) },
-        { label: "95 % interval", num: true, cell: (row) => (row.low === null ? "too few" : `${usd(row.low)} to ${usd(row.high)}`) },
-        { label: "Duration p50", num: true, cell: (row) => seconds(row.duration_s.p50) },
-        { label: "p95", num: true, cell: (row) => seconds(row.duration_s.p95) },
-        { label: "First token p50", num: true, cell: (row) => seconds(row.ttft_s.p50) },
-        { label: "Failed", num: true, cell: (row) => percent(row.failed, row.calls) },
-        { label: "95 % interval", num: true, cell: (row) => (row.failed_low === null ? "–" : `${row.failed_low} to ${row.failed_high} %`) },
-      ],
-    }),
-    words.map((line) => el("p", { class: "hint", "data-key": line }, line)),
-  ];
-};
-
-const FLAG_WORDS = { unpriced: "no known price", estimated: "estimated", no_usage: "no usage" };
-
-const drawRecords = () => {
-  const { rows, offset, more } = data.records;
-  if (!rows.length) return empty(offset ? "No older calls." : "No calls in this time.");
-  const secondary = (...texts) => {
-    const found = texts.filter(Boolean);
-    return found.length > 0 && el("small", {}, found.join(" · "));
-  };
-  return [
-    table({
-      caption: "Newest calls",
-      className: "calls",
-      rows,
-      key: (row) => row.record_id,
-      columns: [
-{ label: "Time (UTC)", cell: (row) => time(row.started_at) },
-        { label: "Model", cell: (row) => [pick("model", row.model), secondary(row.provider !== "cerebras" && readable(row.provider), row.stream && "stream", row.service_tier && readable(row.service_tier))] },
-        { label: "Cost", num: true, exact: (row) => row.cost && exactUsd(row.cost), cell: (row) => [row.cost === null ? (row.outcome === "cache_hit" ? "free" : "unknown") : `${row.flags.includes("estimated") ? "≈ " : ""}${usd(row.cost)}`, row.flags.length > 0 && el("small", { class: "doubt" }, row.flags.map((flag) => FLAG_WORDS[flag]).join(", "))] },
-        { label: "Outcome", cell: (row) => [el("span", { class: `outcome ${row.outcome}` }, row.outcome.replace("_", " ")), secondary(row.error_type && readable(row.error_type), row.attempts > 1 && `try ${row.attempts}`)] },
-        { label: "Prompt", num: true, cell: (row) => [row.input_tokens === null ? "–" : count(row.input_tokens), secondary(row.cached_input_tokens && `${count(row.cached_input_tokens)} cached`)] },
-        { label: "Output", num: true, cell: (row) => [row.output_tokens === null ? "–" : count(row.output_tokens), secondary(row.reasoning_tokens && `${count(row.reasoning_tokens)} reasoning`)] },
-        { label: "First token", num: true, cell: (row) => seconds(row.ttft_s) },
-        { label: "Duration", num: true, cell: (row) => seconds(row.duration_s) },
-        { label: "For", cell: (row) => [row.user === null ? "" : pick("user", row.user), secondary(row.session && `session ${readable(row.session)}`)] },
-        { label: "Where", cell: (row) => [row.node === null ? "" : pick("node", row.node), row.tags.length > 0 && el("span", { class: "tags" }, row.tags.map((tag) => pick("tag", tag))), secondary(row.arm && `arm ${readable(row.arm)}`)] },
-      ],
-    }),
-    el(
-      "nav",
-      { class: "pager", "aria-label": "Pages of calls" },
-      button("newer", "Newer", { disabled: offset === 0 }),
-      el("span", {}, `${count(offset + 1)} to ${count(offset + rows.length)}`),
-      button("older", "Older", { disabled: !more }),
-    ),
-  ];
-};
+// -------------------------------------------------------------------------- drawing
 
 const panels = {
   summary: { needs: ["overview"], draw: drawSummary },
-  spend: { needs: ["series"], draw: drawSpend, csv: () => ["series", { by: state.by }, "spend over time"] },
+  spend: {
+    needs: ["series"],
+    draw: drawSpend,
+    csv: () => ["series", { by: state.by }, "spend over time"],
+  },
   groups: { needs: GROUPS.map((split) => `by ${split}`), draw: drawGroups, parts: true },
-  tokens: { needs: ["series", "models"], draw: drawTokens, csv: () => ["groups", { by: "model", limit: 10 }, "tokens by model"] },
-  latency: { needs: ["latency"], draw: drawLatency, csv: () => ["latency", { by: "model" }, "speed by model"] },
+  tokens: {
+    needs: ["series", "by model"],
+    draw: drawTokens,
+    csv: () => ["groups", groupQuery("model"), "tokens by model"],
+  },
+  latency: {
+    needs: ["latency"],
+    draw: drawLatency,
+    csv: () => ["latency", { by: "model" }, "speed by model"],
+  },
   failures: { needs: ["series", "outcomes", "errors"], draw: drawFailures },
-  whatif: { needs: ["whatif", "overview"], draw: drawWhatIf, csv: () => ["whatif", view.on.length ? { on: view.on } : {}, "what-if prices"] },
+  whatif: {
+    needs: ["whatif", "overview"],
+    draw: drawWhatIf,
+    csv: () => ["whatif", view.on.length ? { on: view.on } : {}, "what-if prices"],
+  },
   arms: { needs: ["arms"], draw: drawArms, csv: () => ["arms", {}, "the comparison of arms"] },
   budgets: { needs: ["budgets"], draw: drawBudgets, csv: () => ["budgets", {}, "budgets"] },
-  records: { needs: ["records"], draw: drawRecords, csv: () => ["records", { limit: PAGE_ROWS, offset: view.offset }, "these calls"] },
+  records: {
+    needs: ["records"],
+    draw: drawRecords,
+    csv: () => ["records", { limit: PAGE_ROWS, offset: view.offset }, "these calls"],
+  },
 };
 
 const drawPanel = (id) => {
@@ -533,9 +165,18 @@ const drawControls = () => {
   show(
     byId("ranges"),
     Object.entries(RANGES).map(([name, label]) =>
-      button("range", label, { "data-value": name, "data-key": name, "aria-pressed": String(state.range === name) }),
+      button("range", label, {
+        "data-value": name,
+        "data-key": name,
+        "aria-pressed": String(state.range === name),
+      }),
     ),
-    button("custom", "Custom", { "data-key": "custom", "aria-pressed": String(state.range === "custom"), "aria-expanded": String(view.custom), "aria-controls": "custom" }),
+    button("custom", "Custom", {
+      "data-key": "custom",
+      "aria-pressed": String(state.range === "custom"),
+      "aria-expanded": String(view.custom),
+      "aria-controls": "custom",
+    }),
   );
   byId("custom").hidden = !view.custom;
   show(
@@ -552,16 +193,28 @@ const drawControls = () => {
   );
   const chips = Object.entries(state.filters).flatMap(([split, values]) =>
     values.map((value) =>
-      button("pick", [el("span", {}, `${SPLITS[split]}: `), nameOf(split, value), el("span", { "aria-hidden": "true" }, " ×")], {
-        class: "chip",
-        "data-key": `chip-${split}-${keyText(value)}`,
-        "data-split": split,
-        "data-value": value,
-        "aria-label": `Remove the filter ${SPLITS[split]}: ${nameOf(split, value)}`,
-      }),
+      button(
+        "pick",
+        [
+          el("span", {}, `${SPLITS[split]}: `),
+          nameOf(split, value),
+          el("span", { "aria-hidden": "true" }, " ×"),
+        ],
+        {
+          class: "chip",
+          "data-key": `chip-${split}-${keyText(value)}`,
+          "data-split": split,
+          "data-value": value,
+          "aria-label": `Remove the filter ${SPLITS[split]}: ${nameOf(split, value)}`,
+        },
+      ),
     ),
   );
-  show(byId("chips"), chips, chips.length > 1 && button("clear", "Clear all", { class: "quiet", "data-key": "clear" }));
+  show(
+    byId("chips"),
+    chips,
+    chips.length > 1 && button("clear", "Clear all", { class: "quiet", "data-key": "clear" }),
+  );
   byId("by").value = state.by;
   byId("measure").value = state.measure;
 };
@@ -577,14 +230,19 @@ const drawValues = async () => {
   let found = { rows: [] };
   let problem = "";
   try {
-    found = await ask(address("values", { by: split, find: view.find, limit: 50 }), valuesStop.signal);
+    found = await ask(
+      address("values", { by: split, find: view.find, limit: 50 }),
+      valuesStop.signal,
+    );
   } catch (error) {
     if (error.name === "AbortError") return;
     problem = error instanceof Refused ? error.message : "The server cannot be reached.";
   }
   if (view.open !== split) return;
   const offered = found.rows.map((row) => row.key);
-  const chosen = (state.filters[split] || []).filter((value) => !offered.includes(value) && !view.find);
+  const chosen = (state.filters[split] || []).filter(
+    (value) => !offered.includes(value) && !view.find,
+  );
   const typed = found.newest && view.find && !offered.includes(view.find) ? view.find : null;
   const line = (value, calls) =>
     el(
@@ -593,7 +251,13 @@ const drawValues = async () => {
       el(
         "label",
         {},
-        el("input", { type: "checkbox", "data-act": "choose", "data-split": split, "data-value": value, checked: isChosen(split, value) }),
+        el("input", {
+          type: "checkbox",
+          "data-act": "choose",
+          "data-split": split,
+          "data-value": value,
+          checked: isChosen(split, value),
+        }),
         el("span", { class: value === null ? "name unknown" : "name" }, nameOf(split, value)),
         calls !== null && el("span", { class: "num" }, short(calls)),
       ),
@@ -603,9 +267,22 @@ const drawValues = async () => {
     problem && el("li", { class: "notice" }, problem),
     chosen.map((value) => line(value, null)),
     found.rows.map((row) => line(row.key, row.calls)),
-    !offered.length && !chosen.length && !problem && typed === null && el("li", { class: "empty" }, view.find ? "No such value in this time." : "No values in this time."),
+    !offered.length &&
+      !chosen.length &&
+      !problem &&
+      typed === null &&
+      el(
+        "li",
+        { class: "empty" },
+        view.find ? "No such value in this time." : "No values in this time.",
+      ),
     found.more && el("li", { class: "hint" }, "More: type a part of the name."),
-    found.newest && el("li", { class: "hint" }, `Those of the newest ${count(found.newest)} calls; type any other whole.`),
+    found.newest &&
+      el(
+        "li",
+        { class: "hint" },
+        `Those of the newest ${count(found.newest)} calls; type any other whole.`,
+      ),
     typed !== null && line(typed, null),
   );
 };
@@ -662,7 +339,11 @@ const drawStatus = () => {
   const status = byId("status");
   status.className = isReached ? (view.paused ? "paused" : "live") : "lost";
   const at = loadedAt ? `, as of ${new Date(loadedAt).toISOString().slice(11, 19)} UTC` : "";
-  status.textContent = isReached ? (view.paused ? `Paused${at}` : `Live${at}`) : "The server cannot be reached; trying again.";
+  status.textContent = isReached
+    ? view.paused
+      ? `Paused${at}`
+      : `Live${at}`
+    : "The server cannot be reached; trying again.";
   const pause = byId("pause");
   pause.textContent = view.paused ? "Go on" : "Pause";
   pause.setAttribute("aria-pressed", String(view.paused));
@@ -703,7 +384,8 @@ const watch = async () => {
 
 // -------------------------------------------------------------------------- actions
 
-const valueOf = (node) => (node.hasAttribute("data-value") ? node.getAttribute("data-value") : null);
+const valueOf = (node) =>
+  node.hasAttribute("data-value") ? node.getAttribute("data-value") : null;
 
 const actions = {
   range: (node) => {
@@ -757,7 +439,10 @@ const forms = {
     const until = form.elements.until.value;
     const wrong = since && until && since >= until;
     byId("custom-problem").textContent = wrong ? "The first time must be before the second." : "";
-    if (!wrong) change(() => Object.assign(state, { range: since || until ? "custom" : "all", since, until }));
+    if (!wrong)
+      change(() =>
+        Object.assign(state, { range: since || until ? "custom" : "all", since, until }),
+      );
   },
   "what-if": (form) => {
     const model = form.elements.on.value.trim();
@@ -819,7 +504,9 @@ const zoom = (chart, at) => {
   if (chart.bucket === "day") end.setUTCDate(end.getUTCDate() + 1);
   else end.setUTCMonth(end.getUTCMonth() + 1);
   const text = (iso) => iso.slice(0, 16);
-  change(() => Object.assign(state, { range: "custom", since: text(since), until: text(end.toISOString()) }));
+  change(() =>
+    Object.assign(state, { range: "custom", since: text(since), until: text(end.toISOString()) }),
+  );
 };
 
 const showTip = (svg, at) => {
@@ -854,7 +541,8 @@ document.addEventListener("pointermove", (event) => {
 document.addEventListener("click", (event) => {
   const found = barAt(event);
   // A finger reads with the first touch; the mouse has read by pointing.
-  if (found && event.detail === 2) zoom(charts.get(found.ownerSVGElement.dataset.chart), Number(found.dataset.at));
+  if (found && event.detail === 2)
+    zoom(charts.get(found.ownerSVGElement.dataset.chart), Number(found.dataset.at));
 });
 
 document.addEventListener("keydown", (event) => {
@@ -919,19 +607,26 @@ const setTheme = (name) => {
   theme = THEMES.includes(name) ? name : "auto";
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
-  byId("theme").textContent = { auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark" }[theme];
+  byId("theme").textContent = { auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark" }[
+    theme
+  ];
   kept.set(theme);
 };
 
 // ---------------------------------------------------------------------------- start
 
 setTheme(kept.get());
-for (const [value, label] of Object.entries(SPLITS)) if (value !== "session") byId("by").append(el("option", { value }, label.toLowerCase()));
-for (const [value, label] of Object.entries(MEASURES)) byId("measure").append(el("option", { value }, label));
+for (const [value, label] of Object.entries(SPLITS))
+  if (value !== "session") byId("by").append(el("option", { value }, label.toLowerCase()));
+for (const [value, label] of Object.entries(MEASURES))
+  byId("measure").append(el("option", { value }, label));
 view.custom = false;
 readAddress();
 drawControls();
 drawStatus();
-ask("api/revision").then((now) => (revision = now.revision), () => {});
+ask("api/revision").then(
+  (now) => (revision = now.revision),
+  () => {},
+);
 update();
 watch();

@@ -36,10 +36,13 @@ const readable = (text) => {
     (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`,
   );
   const letters = [...plain];
-  return letters.length <= NAME_MAX ? plain : `${letters.slice(0, 60).join("")}…${letters.slice(-20).join("")}`;
+  return letters.length <= NAME_MAX
+    ? plain
+    : `${letters.slice(0, 60).join("")}…${letters.slice(-20).join("")}`;
 };
 
-const nameOf = (split, value) => (value === null ? UNKNOWN[split] || "not known" : value === "" ? "(empty)" : readable(value));
+const nameOf = (split, value) =>
+  value === null ? UNKNOWN[split] || "not known" : value === "" ? "(empty)" : readable(value);
 
 const state = {
   range: "30d",
@@ -83,7 +86,8 @@ const filterQuery = () => {
     query.set("range", state.range);
   }
   for (const [split, values] of Object.entries(state.filters)) {
-    for (const value of values) query.append(value === null ? "no" : split, value === null ? split : value);
+    for (const value of values)
+      query.append(value === null ? "no" : split, value === null ? split : value);
   }
   return query;
 };

@@ -6,11 +6,17 @@ const button = (act, text, more = {}) =>
 const csvLink = (path, extra, what) =>
   el(
     "a",
-    { class: "quiet", href: address(path, { ...extra, format: "csv" }), download: true, "aria-label": `Download ${what} as CSV` },
+    {
+      class: "quiet",
+      href: address(path, { ...extra, format: "csv" }),
+      download: true,
+      "aria-label": `Download ${what} as CSV`,
+    },
     "CSV",
   );
 
-const classOf = (column) => [column.num && "num", column.extra && "extra"].filter(Boolean).join(" ") || null;
+const classOf = (column) =>
+  [column.num && "num", column.extra && "extra"].filter(Boolean).join(" ") || null;
 
 const empty = (text) => el("p", { class: "empty" }, text);
 
@@ -36,7 +42,12 @@ const table = ({ caption, columns, rows, key, chosen, className }) =>
           columns.map((column) =>
             el(
               "th",
-              { scope: "col", class: classOf(column), "aria-sort": column.sorted && "descending", title: column.title },
+              {
+                scope: "col",
+                class: classOf(column),
+                "aria-sort": column.sorted && "descending",
+                title: column.title,
+              },
               column.sort
                 ? button("sort", column.label, {
                     "data-table": column.table,
@@ -57,7 +68,15 @@ const table = ({ caption, columns, rows, key, chosen, className }) =>
             "tr",
             { "data-key": `row-${key(row)}`, class: chosen && chosen(row) && "chosen" },
             columns.map((column, index) =>
-              el(index ? "td" : "th", { class: classOf(column), scope: index ? null : "row", title: column.exact && column.exact(row) }, column.cell(row)),
+              el(
+                index ? "td" : "th",
+                {
+                  class: classOf(column),
+                  scope: index ? null : "row",
+                  title: column.exact && column.exact(row),
+                },
+                column.cell(row),
+              ),
             ),
           ),
         ),
@@ -79,7 +98,11 @@ const pick = (split, value) =>
 
 /** A bar as long as a share of a whole. */
 const bar = (part, whole, color) =>
-  el("span", { class: "meter", "aria-hidden": "true" }, el("span", { vars: { "--part": whole ? Math.min(1, part / whole) : 0, "--color": color } }));
+  el(
+    "span",
+    { class: "meter", "aria-hidden": "true" },
+    el("span", { vars: { "--part": whole ? Math.min(1, part / whole) : 0, "--color": color } }),
+  );
 
 const doubtNote = (totals) => {
   const words = briefDoubts(totals);
@@ -94,7 +117,9 @@ const tile = (id, label, value, notes, exact) =>
     { class: "tile", id: `tile-${id}` },
     el("h3", {}, label),
     el("p", { class: "value", title: exact }, value),
-    notes.filter(Boolean).map((note) => el("p", { class: note.doubt ? "note doubt" : "note" }, note.text || note)),
+    notes
+      .filter(Boolean)
+      .map((note) => el("p", { class: note.doubt ? "note doubt" : "note" }, note.text || note)),
   );
 
 const GROUP_TOP = 8;
@@ -117,7 +142,14 @@ const groupCard = (split, data) => {
   const isOthers = (row) => row.isRest;
   const rows = [...data.rows];
   if (data.others) rows.push({ ...data.others, isRest: true });
-  const column = (label, name, more) => ({ label, num: true, sort: name, table: split, sorted: sort === name, ...more });
+  const column = (label, name, more) => ({
+    label,
+    num: true,
+    sort: name,
+    table: split,
+    sorted: sort === name,
+    ...more,
+  });
   return el(
     "section",
     { class: "card", "data-key": `group-${split}`, id: `by-${split}` },
@@ -125,10 +157,16 @@ const groupCard = (split, data) => {
       "header",
       {},
       el("h3", {}, `By ${SPLITS[split].toLowerCase()}`),
-      el("span", { class: "count" }, data.more ? `top ${data.rows.length}` : plural(data.rows.length, "value")),
+      el(
+        "span",
+        { class: "count" },
+        data.more ? `top ${data.rows.length}` : plural(data.rows.length, "value"),
+      ),
       csvLink("groups", groupQuery(split), `spend by ${split}`),
     ),
-    split === "tag" && rows.length > 1 && el("p", { class: "hint" }, "A call with several tags counts under each."),
+    split === "tag" &&
+      rows.length > 1 &&
+      el("p", { class: "hint" }, "A call with several tags counts under each."),
     rows.length
       ? table({
           caption: `Spend by ${SPLITS[split].toLowerCase()}`,
@@ -147,9 +185,22 @@ const groupCard = (split, data) => {
             },
             column("Spend", "cost", { cell: spend, exact: (row) => exactUsd(row.cost) }),
             { label: "Share", num: true, cell: (row) => percent(Number(row.cost), cost) },
-            column("Calls", "calls", { cell: (row) => count(row.calls), exact: (row) => percent(row.calls, whole.calls) }),
-            column("Failed", "failed", { extra: true, cell: (row) => percent(row.failed, row.calls), exact: (row) => plural(row.failed, "failed call") }),
-            { label: "Tokens", num: true, extra: true, cell: (row) => short(tokensOf(row)), exact: (row) => count(tokensOf(row)) },
+            column("Calls", "calls", {
+              cell: (row) => count(row.calls),
+              exact: (row) => percent(row.calls, whole.calls),
+            }),
+            column("Failed", "failed", {
+              extra: true,
+              cell: (row) => percent(row.failed, row.calls),
+              exact: (row) => plural(row.failed, "failed call"),
+            }),
+            {
+              label: "Tokens",
+              num: true,
+              extra: true,
+              cell: (row) => short(tokensOf(row)),
+              exact: (row) => count(tokensOf(row)),
+            },
           ],
         })
       : empty("No calls."),

@@ -417,7 +417,6 @@ def test_without_a_ledger_it_says_how_to_begin_and_makes_none(
         (["prune", "--before", "2026-11-02"], "Add --yes to remove them"),
         (["budget", "--at", "-1"], "--at is -1."),
         (["budget", "--ledger", "x.db", "--redis", "redis://h"], "not both"),
-        (["project", "--on", "2020-01-01"], "Nothing was served on that day."),
     ],
 )
 def test_wrong_use_is_one_line_and_exit_code_2(
@@ -741,7 +740,7 @@ def test_a_low_terminal_has_fewer_rows_and_is_told_of_errors(
             raise LedgerError(msg)
         return real(self)
 
-    to, clock = terminal(80, 20), Clock(1)
+    to, clock = terminal(80, 18), Clock(1)
     monkeypatch.setattr(costs_watch, "output_console", lambda: to)
     monkeypatch.setattr(costs_watch.Looks, "look", look)
     asked = Asked(since="2026-11-01", values={"user": ("bob", "-")})
@@ -1089,6 +1088,14 @@ def test_a_plan_of_everything_that_is_served(run: Run) -> None:
     # A month: 6,000 calls of 0.01075.
     assert rows[1] == ["cerebras::gpt-oss-120b", "$10.75", "1.0x", "$0.0108", "$64.50"]
     assert rows[2][0] == "cerebras::qwen-3.8-27b"
+
+
+def test_a_plan_of_nothing_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs_project, "list_models", lambda **_: [])
+    found = run("project", "--on", "2026-11-21", code=2)
+    assert "Nothing was served on that day. Give --models." in found.stderr
 
 
 def test_what_is_no_longer_served_is_not_the_cheapest(run: Run) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from langchain_cerebras_ext._metadata import to_usage_metadata
 from langchain_cerebras_ext.costs._usage import Counts, read_counts
-from langchain_cerebras_ext.costs.estimate import highest_cost, project
+from langchain_cerebras_ext.costs.planning import highest_cost, project
 from langchain_cerebras_ext.costs.prices import PriceBook
 from langchain_cerebras_ext.costs.pricing import (
     EXACT,

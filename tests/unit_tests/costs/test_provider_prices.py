@@ -78,7 +78,6 @@ def library(provider, model, on=DAY, context=None, **counts):
         ("bedrock_converse", "anthropic.claude-3-5-sonnet-20241022-v2:0", "aws"),
         ("together", "meta-llama/Llama-3.3-70B-Instruct-Turbo", "together"),
         ("fireworks", "accounts/fireworks/models/gpt-oss-120b", "fireworks"),
-        ("litellm", "openai/gpt-4o", "litellm"),
     ],
 )
 def test_a_known_model_costs_what_the_library_says(provider, model, theirs):
@@ -163,6 +162,48 @@ def test_the_model_that_served_is_priced_where_the_asked_one_is_an_alias():
     )
     assert auto is not None
     assert auto.total == 3
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "served"),
+    [
+        ("openai/gpt-4o", "openai", "gpt-4o"),
+        ("gemini/gemini-2.5-flash", "google_genai", "gemini-2.5-flash"),
+        ("vertex_ai/gemini-2.5-flash", "google_vertexai", "gemini-2.5-flash"),
+        ("together_ai/meta-llama/Llama-3.3-70B-Instruct-Turbo", "together", None),
+        ("cerebras/gpt-oss-120b", "cerebras", "gpt-oss-120b"),
+        ("gpt-4o", "openai", "gpt-4o"),
+    ],
+)
+def test_a_router_that_names_its_provider_is_priced_by_that(model, provider, served):
+    row = list_prices().find("litellm", model, DAY)
+    assert row is not None
+    assert row.provider == provider
+    assert served in {None, row.model}
+    assert list_prices().find("litellm", "nobody/nothing", DAY) is None
+    own = PriceBook().with_price(model, provider="litellm", input=7, output=7)
+    found = own.find("litellm", model, DAY)
+    assert found is not None
+    assert found.input == 7
+
+
+def test_unknown_names_leave_nothing_behind_in_the_library():
+    snapshot = genai_prices.data_snapshot.get_snapshot()
+    before = len(snapshot._provider_cache) + len(snapshot._provider_misses)
+    book = PriceBook()
+    for number in range(50):
+        assert book.find("openai", f"made-up-{number}", DAY) is None
+        assert book.find(None, f"made-up-{number}", DAY) is None
+    after = len(snapshot._provider_cache) + len(snapshot._provider_misses)
+    assert after == before
+
+
+def test_a_misspelt_model_of_ours_is_not_taken_for_anothers():
+    with pytest.raises(
+        UnknownPriceError, match="Did you mean 'gpt-oss-120b'"
+    ) as caught:
+        price_usage(usage(1, 1), "gpt-os-120b", on=DAY)
+    assert "name the provider" in str(caught.value)
 
 
 # ------------------------------------------------------------------------ whose model

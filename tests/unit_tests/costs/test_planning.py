@@ -10,7 +10,7 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext._tokens import count_message_tokens
 from langchain_cerebras_ext.catalog import get_model
-from langchain_cerebras_ext.costs.estimate import (
+from langchain_cerebras_ext.costs.planning import (
     ASSUMED_OUTPUT_TOKENS,
     estimate,
     highest_cost,

@@ -1,0 +1,271 @@
+"""The ledger on a real PostgreSQL, with several machines' worth of writers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import random
+import subprocess
+import sys
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from ledger_samples import START, make_record
+from postgres_server import PASSWORD, PostgresServer, find_server
+
+from langchain_cerebras_ext.costs._ledger import schema
+from langchain_cerebras_ext.costs.ledger import Ledger
+from langchain_cerebras_ext.costs.report import DIMENSIONS, Filter, group_records
+from langchain_cerebras_ext.errors import CerebrasCostWarning, LedgerError
+
+WORKER = Path(__file__).parents[1] / "ledger_worker.py"
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server():
+    with PostgresServer(find_server()) as running:
+        yield running
+
+
+@pytest.fixture
+def url(server):
+    return server.make_database(f"costs{next(numbers)}")
+
+
+@pytest.fixture
+def make(url, tmp_path):
+    made = []
+
+    def make(place=url, **options):
+        options = {"flush_interval_s": 3_600, "spool": tmp_path / "spool", **options}
+        made.append(Ledger(place, **options))
+        return made[-1]
+
+    yield make
+    for ledger in made:
+        ledger.close()
+
+
+def some_records(count, seed=1):
+    rng = random.Random(seed)
+    return [
+        make_record(
+            rng.randrange(6_000),
+            record_id=f"{seed}-{number}",
+            user=rng.choice((None, "ann", "bob", "")),
+            session=rng.choice((None, "s1", "s2")),
+            node=rng.choice((None, "agent")),
+            arm=rng.choice((None, "a", "b")),
+            tags=tuple(rng.sample(("x", "y", "z"), rng.randrange(3))),
+            provider=rng.choice(("cerebras", "openai")),
+            outcome=rng.choice(("ok", "ok", "failed", "cache_hit", "retried")),
+            error_type=rng.choice((None, "RateLimitError")),
+            flags=rng.choice(((), ("estimated",), ("no_usage", "unpriced"))),
+            ttft_s=rng.random(),
+        )
+        for number in range(count)
+    ]
+
+
+def ids(ledger):
+    return sorted(one.record_id for one in ledger.records())
+
+
+def test_all_questions_have_the_answers_of_the_records(make, tmp_path):
+    ledger = make()
+    records = some_records(150)
+    assert ledger.import_records(records) == 150
+    assert ledger.import_records(records) == 0
+    by_id = sorted(records, key=lambda one: one.record_id)
+    assert sorted(ledger.records(), key=lambda one: one.record_id) == by_id
+    some_time = Filter(
+        since=START + timedelta(hours=5, minutes=7),
+        until=START + timedelta(hours=70, minutes=1),
+    )
+    filters = [
+        Filter(),
+        some_time,
+        Filter(tag=("x", None), outcome=("ok", "failed")),
+        Filter(user=("ann", None), model=("gpt-oss-120b",), since=some_time.since),
+        Filter(session=(None, "s1"), until=some_time.until),
+        Filter(node=(None,), arm=("a", "unheard-of"), error_type=(None,)),
+    ]
+    for chosen in filters:
+        taken = [one for one in records if chosen.takes(one)]
+        splits = [(), *((name,) for name in DIMENSIONS), ("user", "tag", "month")]
+        for by in splits:
+            assert ledger.report(by, chosen) == group_records(taken, by), (by, chosen)
+        assert sum(n for _, n in ledger.values("user", chosen)) == len(taken)
+        [kinds] = ledger.costs_by_kind((), chosen)
+        assert kinds.cached_input + kinds.input + kinds.output == ledger.totals(
+            chosen
+        ).cost
+        [group] = ledger.percentiles("ttft_s", (), chosen)
+        assert group.count == len(taken)
+    assert ledger.export(tmp_path / "all.jsonl") == 150
+    before = ledger.report(("user", "hour"))
+    assert 0 < ledger.prune(START + timedelta(days=2)) < 150
+    assert ledger.report(("user", "hour")) == before
+    assert len(ids(ledger)) < 150
+
+
+def test_ledgers_on_sqlite_and_postgresql_merge_both_ways(make, tmp_path):
+    ours = make()
+    records = some_records(60)
+    ours.import_records(records[:40])
+    with Ledger(tmp_path / "costs.db") as file:
+        file.import_records(records[20:])
+        assert ours.merge(file) == 20
+        assert file.merge(ours) == 20
+        by = ("user", "tag", "day")
+        assert ours.report(by) == file.report(by) == group_records(records, by)
+
+
+def test_writers_that_share_it_agree_on_words_and_totals(make):
+    ledgers = [make(busy_timeout_s=30) for _ in range(6)]
+    records = some_records(240)
+    gate = threading.Barrier(6)
+
+    def work(number):
+        gate.wait()
+        # Everybody adds half of what the next one adds, too.
+        for at in range(0, 80, 8):
+            for one in records[number * 40 :][at : at + 8]:
+                ledgers[number].add(one)
+            assert ledgers[number].flush()
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert sum(one.status().written for one in ledgers) == 240
+    for by in (("user",), ("tag", "outcome"), ("hour",)):
+        assert ledgers[0].report(by) == group_records(records, by)
+
+
+def test_many_that_start_at_once_make_the_tables_once(url):
+    opened, failed = [], []
+    gate = threading.Barrier(5)
+
+    def start():
+        gate.wait()
+        try:
+            opened.append(Ledger(url))
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(5)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert (failed, len(opened)) == ([], 5)
+    for one in opened:
+        assert one.status().is_up
+        one.close()
+
+
+def test_a_server_that_stops_and_starts_loses_nothing(make, server, caplog):
+    ledger = make(busy_timeout_s=2)
+    for one in some_records(3, seed=1):
+        ledger.add(one)
+    assert ledger.flush()
+    server.stop()
+    try:
+        with pytest.warns(CerebrasCostWarning, match="cannot be written") as told:
+            for seed in (2, 3):
+                for one in some_records(3, seed):
+                    ledger.add(one)
+                assert not ledger.flush()
+        with pytest.raises(LedgerError, match="cannot be used"):
+            ledger.totals()
+        # A process that starts meanwhile goes on as well.
+        with pytest.warns(CerebrasCostWarning, match="cannot be written") as others:
+            late = make(busy_timeout_s=2)
+            late.add(make_record(record_id="late"))
+            late.flush()
+    finally:
+        server.start()
+    assert len(told) == len(others) == 1
+    status = ledger.status()
+    assert (status.is_up, status.spooled) == (False, 6)
+    everything = [status, str(told[0].message), caplog.text, repr(ledger), ledger.url]
+    assert PASSWORD not in repr(everything)
+    with caplog.at_level(logging.WARNING):
+        assert ledger.flush()
+    assert "6 records were taken over" in caplog.text
+    assert late.flush()
+    assert len(ids(ledger)) == ledger.totals().calls + ledger.totals().retries == 10
+
+
+def test_a_wrong_password_is_said_without_it(server, tmp_path):
+    url = server.url.replace(PASSWORD, "wrong-horse")
+    with pytest.warns(CerebrasCostWarning, match="password") as told:
+        ledger = Ledger(url, spool=tmp_path / "spool")
+    assert "wrong-horse" not in str(told[0].message) + repr(ledger.status())
+    ledger.close()
+
+
+def test_a_migration_from_version_1_happens_once(url, make):
+    from sqlalchemy import text
+
+    ledger = make()
+    records = some_records(30)
+    ledger.import_records(records)
+    # Version 1 had neither totals nor these indexes.
+    with ledger.engine.begin() as connection:
+        for table in schema.ROLLUPS:
+            table.drop(connection)
+        for name in ("user", "tagset"):
+            connection.execute(text(f"DROP INDEX cerebras_records_{name}"))
+        connection.execute(schema.ledger.update().values(version=1))
+    other = make()
+    assert other.report(("user", "day")) == group_records(records, ("user", "day"))
+    with other.engine.connect() as connection:
+        assert connection.execute(schema.ledger.select()).one().version == 2
+
+
+def test_texts_that_postgresql_cannot_hold_are_spelt_out(make):
+    ledger = make()
+    ledger.add(make_record(user="nul \0", tags=("half \ud83d",)))
+    [record] = ledger.records()
+    assert record.user == "nul \N{REPLACEMENT CHARACTER}"
+    assert record.tags == (r"half \ud83d",)
+
+
+def test_a_database_of_others_may_be_shared(make, url):
+    import psycopg
+
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute("CREATE TABLE people (name TEXT)")
+    ledger = make()
+    ledger.add(make_record())
+    assert ledger.totals().calls == 1
+
+
+def test_a_killed_writer_leaves_nothing_half_written(make, url, tmp_path):
+    told = {
+        "url": url,
+        "options": {"spool": str(tmp_path / "spool")},
+        "do": "write_for_ever",
+        "name": "w",
+        "each": 20,
+    }
+    worker = subprocess.Popen(
+        [sys.executable, WORKER, json.dumps(told)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        sure = [name for _ in range(5) for name in json.loads(worker.stdout.readline())["written"]]
+    finally:
+        worker.kill()
+        worker.communicate()
+    ledger = make()
+    records = list(ledger.records())
+    assert set(sure) <= {one.record_id for one in records}
+    for by in ((), ("hour",), ("tag",)):
+        assert ledger.report(by) == group_records(records, by)
