@@ -225,6 +225,8 @@ def survey(name: str | None, variables: Variables) -> Survey:
             chosen = environment.choose(name, variables=variables)
         except CerebrasConfigurationError as error:
             found.problems.append(str(error))
+            if found.chosen and not found.chosen.is_installed:
+                found.problems.append(f"Then run: {found.chosen.install}")
         else:
             _look_at(chosen, found, name, variables)
     environment.forget()
@@ -258,8 +260,8 @@ def _look_at_cerebras(model: str, settings: dict[str, Found], found: Survey) -> 
     notice = deprecation_notice(card) if card else None
     if card is None:
         near = suggest(model)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        found.remarks.append(f"Model {model!r} is not in the catalog.{hint}")
+        near_hint = f" Did you mean {near[0]!r}?" if near else ""
+        found.remarks.append(f"Model {model!r} is not in the catalog.{near_hint}")
     elif notice is not None:
         is_over = card.lifecycle().is_ended
         is_public = url is None or is_public_service(url.value)

@@ -350,7 +350,7 @@ class Ledger:
         The nearest rank. Exact for up to 5,000 values; more are counted in bins, which
         are at most 2 % off, where no other dimensions are asked for than model,
         provider, arm, day and month. With others they come from the rows: all of them,
-        or from 50,000 to 100,000 of more than 100,000, evenly spread in time, unless
+        or from 25,000 to 50,000 of more than 50,000, evenly spread in time, unless
         they are split by user, session, tag or hour.
 
         Args:

@@ -1,4 +1,4 @@
-"""What the parts of the router say to each other: legs, needs, tries, and who decides."""
+"""What the parts of the router say to each other: legs, needs, tries, decisions."""
 
 from __future__ import annotations
 
@@ -224,13 +224,18 @@ class Refusal(NamedTuple):
 
 
 class Ticket(Protocol):
-    """One try that a breaker has let pass. Exactly one of these is called, once.
+    """One try that a breaker has let pass.
 
-    Quick, and never raises.
+    `spoke` is called at most once, and then exactly one of the others, once. They are
+    quick, and never raise.
     """
 
+    def spoke(self) -> None:
+        """The first token of a stream has come; it may go on for long."""
+        ...
+
     def succeed(self) -> None:
-        """The leg has spoken: a first token, or the whole answer."""
+        """The answer is whole, or the caller left after its first token."""
         ...
 
     def fail(self, error: BaseException) -> None:

@@ -247,10 +247,10 @@ _OURS: Final[tuple[tuple[type[BaseException], Kind], ...]] = (
     (ours.CerebrasConfigurationError, "configuration"),
     (ours.CerebrasInvalidRequestError, "request"),
 )
-_REFUSALS = getattr(core, "ModelRefusalError", None)  # of langchain-core 1.7.5
+_REFUSALS: type[BaseException] | None = getattr(core, "ModelRefusalError", None)  # of langchain-core 1.7.5
 _CORE: Final[tuple[tuple[type[BaseException], Kind], ...]] = (
     (core.ContextOverflowError, "overflow"),
-    *(((_REFUSALS, "refusal"),) if _REFUSALS else ()),  # type: ignore[has-type]
+    *(((_REFUSALS, "refusal"),) if _REFUSALS else ()),
     (core.ModelTimeoutError, "timeout"),
     (core.ModelRateLimitError, "rate_limit"),
     (core.ModelConnectionError, "network"),
@@ -264,7 +264,7 @@ _CORE: Final[tuple[tuple[type[BaseException], Kind], ...]] = (
 
 
 @lru_cache(maxsize=512)
-def _kind_of_class(cls: type[BaseException]) -> Kind | None:
+def _kind_of_class(cls: Any) -> Kind | None:
     if issubclass(cls, ours.CerebrasError):
         for parent, kind in (*_OURS, *_CORE):
             if issubclass(cls, parent):

@@ -1,10 +1,13 @@
-"""A pytest plugin: the fixture `cerebras_simulator`, loaded for everybody.
+"""A pytest plugin, loaded for everybody: a local Cerebras API, and a model for tests.
 
-Nothing heavy is imported until a test asks for the fixture.
+Fixtures: `cerebras_simulator`, `chat_model`, `model_provider`. Whose model `chat_model`
+is, `--model-provider` says for a run and `@pytest.mark.model_provider(...)` for a test.
+Nothing heavy is imported until a test asks for a fixture.
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +15,96 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from langchain_core.language_models.chat_models import BaseChatModel
+
     from langchain_cerebras_ext.simulator.server import Simulator
+
+OPTION = "--model-provider"
+MARKER = "model_provider"
+SIMULATOR = "simulator"
+"""A value that means a simulator, started for the test."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--model-provider`, unless another plugin has one."""
+    with contextlib.suppress(ValueError):
+        parser.getgroup("cerebras").addoption(
+            OPTION,
+            action="append",
+            default=[],
+            metavar="NAME",
+            dest=MARKER,
+            help="whose model the fixture chat_model is: a provider such as cerebras or "
+            "google, a model such as google::gemini-3.8-flash, or simulator; several "
+            "with commas run each test with each. Default: MODEL_PROVIDER",
+        )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Describe the marker."""
+    config.addinivalue_line(
+        "markers",
+        f"{MARKER}(*names): whose model the fixture chat_model is in this test; values "
+        f"as of {OPTION}, which runs it only with those among them that it names",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with each provider that it, or the run, names."""
+    if MARKER not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker(MARKER)
+    asked = _names(metafunc.config.getoption(MARKER, default=None) or [])
+    marked = _names(marker.args) if marker else []
+    if marker and not marked:
+        msg = (
+            f"@pytest.mark.{MARKER} of {metafunc.definition.nodeid} names no provider."
+        )
+        raise pytest.UsageError(msg)
+    names = [name for name in marked if name in asked] if asked and marked else []
+    if asked and marked and not names:
+        reason = f"is for {', '.join(marked)}; {OPTION} names {', '.join(asked)}"
+        skipped = pytest.mark.skip(reason=reason)
+        metafunc.parametrize(
+            MARKER, [pytest.param(marked[0], marks=skipped)], indirect=True
+        )
+        return
+    names = names or marked or asked
+    if names:
+        metafunc.parametrize(MARKER, names, indirect=True)
+
+
+def _names(values: object) -> list[str]:
+    """Return names that were given one by one or with commas, each once."""
+    several = values if isinstance(values, (list, tuple)) else [values]
+    parts = (part.strip() for value in several for part in str(value).split(","))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+@pytest.fixture
+def model_provider(request: pytest.FixtureRequest) -> str | None:
+    """Whose model the test uses; `None` is left to the environment."""
+    return getattr(request, "param", None)
+
+
+@pytest.fixture
+def chat_model(
+    request: pytest.FixtureRequest, model_provider: str | None
+) -> BaseChatModel:
+    """The chat model of the provider that the test or the run names, made for it."""
+    from langchain_cerebras_ext.routing.factory import create_chat_model
+
+    if model_provider == SIMULATOR:
+        simulator: Simulator = request.getfixturevalue("cerebras_simulator")
+        return create_chat_model(
+            provider="cerebras",
+            base_url=simulator.base_url,
+            api_key=SIMULATOR,
+            cache=False,
+        )
+    if model_provider is not None and ":" in model_provider:
+        return create_chat_model(model_provider, cache=False)
+    return create_chat_model(provider=model_provider, cache=False)
 
 
 @pytest.fixture

@@ -11,9 +11,7 @@ from decimal import Decimal
 import pytest
 from call_paths import acall
 from cost_bill import (
-    MODEL,
     assert_is_the_bill,
-    by_hand,
     chat,
     cost_by_hand,
 )
@@ -252,7 +250,7 @@ def test_a_sink_that_raises_costs_no_answer(
 
 
 def test_threads_at_once_stay_within_a_budget(sim: Simulator) -> None:
-    """Each reserves 500 tokens of answer: the sum of what is let through stays below."""
+    """Each holds 500 tokens of answer: what is let through stays below together."""
     model = chat(sim, max_tokens=500)
     budget = Budget("0.002")
     with track_costs(budget=budget) as costs, ThreadPoolExecutor(32) as pool:
@@ -264,17 +262,14 @@ def test_threads_at_once_stay_within_a_budget(sim: Simulator) -> None:
                 return False
             return True
 
-        passed = list(pool.map(costs.wrap(ask), range(200)))
+        passed = list(pool.map(costs.wrap(ask), range(100)))
     model.close()
-    assert 1 < passed.count(True) < 200
+    assert 1 < passed.count(True) < 100
     assert len(sim.billed) == passed.count(True)
     (status,) = budget.status()
     assert status.reserved == 0
     assert status.spent == costs.get_total_cost() == cost_by_hand(sim)
     assert status.spent <= status.limit
-    # The last one refused had less left than it would have reserved.
-    most = by_hand(MODEL, 200, 500)
-    assert status.limit - status.spent < most
 
 
 async def test_tasks_at_once_stay_within_a_budget(sim: Simulator) -> None:
@@ -292,6 +287,4 @@ async def test_tasks_at_once_stay_within_a_budget(sim: Simulator) -> None:
     (status,) = budget.status()
     assert status.reserved == 0
     assert status.spent == costs.get_total_cost() <= status.limit
-    await asyncio.to_thread(
-        lambda: None if status.spent == cost_by_hand(sim) else pytest.fail("no bill")
-    )
+    assert status.spent == await asyncio.to_thread(cost_by_hand, sim)

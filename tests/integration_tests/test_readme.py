@@ -37,6 +37,24 @@ def test_every_python_block_of_the_tour_runs(
     assert "Sunny in Paris" in printed
 
 
+@pytest.mark.parametrize(
+    "page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.stem
+)
+def test_every_python_block_of_the_other_pages_runs(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of the README."""
+    found = re.findall(
+        r"^```python\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+    with Simulator(models="all") as sim:
+        monkeypatch.setenv("CEREBRAS_API_KEY", "csk-test")
+        monkeypatch.setenv("CEREBRAS_BASE_URL", sim.base_url)
+        namespace: dict[str, object] = {"__name__": page.stem}
+        for number, block in enumerate(found):
+            exec(compile(block, f"{page.name} block {number}", "exec"), namespace)
+
+
 def test_the_two_commands_end_as_promised() -> None:
     """One line each: the first starts the demo, the second all tests."""
     lines = re.findall(r"^python3 -m venv .*$", README, re.MULTILINE)

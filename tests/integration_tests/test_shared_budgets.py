@@ -368,9 +368,8 @@ class Process:
     ("kind", "processes", "cost"),
     [
         ("sqlite", 4, "0.01"),
-        ("postgres", 2, "0.01"),
+        ("postgres", 2, "0.013"),
         ("redis", 2, "0.01"),
-        ("redis", 2, "0.013"),
     ],
 )
 def test_processes_at_once_share_a_budget(kind, processes, cost, servers, name):

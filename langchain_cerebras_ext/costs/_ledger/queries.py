@@ -20,6 +20,7 @@ from langchain_cerebras_ext.costs._ledger.plan import Span, choose
 from langchain_cerebras_ext.costs._ledger.rollup import DAY, FIRST_DAY, NEVER
 from langchain_cerebras_ext.costs._ledger.sources import (
     COLUMNS,
+    NOBODY,
     Question,
     conditions,
     key_column,
@@ -51,13 +52,12 @@ Keys = tuple[str | None, ...]
 Numbers = tuple[int, ...]
 
 _TIMES: Final = ("hour", "day", "month")
-_NOBODY: Final = -1
 _MOST_MONTHS: Final = 400
 _PAGE: Final = 2_000
 EXACT_COUNT: Final = 5_000
 """Up to so many values percentiles are exact, whatever is kept of them."""
 
-SAMPLE: Final = 50_000
+SAMPLE: Final = 25_000
 """Of more rows than twice this so many are looked at, evenly spread."""
 _FEW_VALUES: Final = {
     "model",
@@ -69,6 +69,9 @@ _FEW_VALUES: Final = {
     "day",
     "month",
 }
+
+_IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
+"""Splits that follow the order of rows on disk."""
 
 _COST: Final = len(schema.SUMS)
 _COUNTED: Final = schema.MEASURES[: len(schema.SUMS) + 4]  # tokens, cost and savings
@@ -103,10 +106,9 @@ class Asked:
         with self._store.reading() as connection:
             states = self._states(connection)
             question = self._question(connection, states)
-            sums = self._sums(connection, question, _COUNTED)
+            sums, counts = self._sums_and_states(connection, question, states)
             if limit is not None and self._is_one_to_one(question):
                 _keep_dearest(sums, limit)
-            counts = self._state_counts(connection, question, states)
             names = self._decoder(connection, sums, states)
         found: dict[Keys, Totals] = {}
         for numbers, values in sums.items():
@@ -232,8 +234,8 @@ class Asked:
                 known = states or self._states(connection)
                 chosen = [n for n, state in known.items() if state[0] in values]
             else:
-                chosen = [0 if v is None else numbers.get(v, _NOBODY) for v in values]
-            wanted[name] = sorted(set(chosen)) or [_NOBODY]
+                chosen = [0 if v is None else numbers.get(v, NOBODY) for v in values]
+            wanted[name] = sorted(set(chosen)) or [NOBODY]
         free = {number for number, state in states.items() if state[0] == "cache_hit"}
         months = self._months(connection) if "month" in self._by else []
         return Question(wanted, free, months)
@@ -269,52 +271,59 @@ class Asked:
         )
 
     def _sums(
-        self, connection: Connection, question: Question, measures: Sequence[str]
+        self,
+        connection: Connection,
+        question: Question,
+        measures: Sequence[str],
+        by: Sequence[str] | None = None,
     ) -> dict[Numbers, list[int]]:
         """Return the sums of measures for each combination of numbers."""
         found: dict[Numbers, list[int]] = {}
-        width = len(self._by)
+        keys = list(self._by if by is None else by)
+        width = len(keys)
         for span in self._spans(connection):
-            query = totals_query(span, list(self._by), list(measures), question)
+            query = totals_query(span, keys, list(measures), question)
             for row in connection.execute(query).all():
-                numbers, values = tuple(row[:width]), row[width:]
-                if values[0] is None:  # nothing was added up
+                if row[width] is None:  # nothing was added up
                     continue
+                numbers, values = tuple(row[:width]), [int(v) for v in row[width:]]
                 have = found.get(numbers)
-                if have is None:
-                    found[numbers] = [int(v) for v in values]
-                else:
-                    found[numbers] = [
-                        a + int(b) for a, b in zip(have, values, strict=True)
-                    ]
+                if have is not None:
+                    values = [a + b for a, b in zip(have, values, strict=True)]
+                found[numbers] = values
         return found
 
-    def _state_counts(
+    def _sums_and_states(
         self,
         connection: Connection,
         question: Question,
         states: dict[int, tuple[str, ...]],
-    ) -> dict[Numbers, dict[int, int]]:
-        """Return how many rows are in which state, but for those that are just ok.
-
-        Apart from the sums, which SQLite adds up several times as fast without it: it
-        reads the rows in their order and need not sort them.
-        """
+    ) -> tuple[dict[Numbers, list[int]], dict[Numbers, dict[int, int]]]:
+        """Return the sums, and how many rows are in which state that is not just ok."""
         special = [number for number, state in states.items() if state != ("ok",)]
-        if not special:
-            return {}
-        wanted = dict(question.wanted)
-        asked = wanted.get("outcome")
-        wanted["outcome"] = [n for n in special if asked is None or n in asked] or [-1]
-        narrow = Question(wanted, question.free, question.months)
-        found: dict[Numbers, dict[int, int]] = {}
-        width = len(self._by)
-        for span in self._spans(connection):
-            query = totals_query(span, [*self._by, "state"], ["n"], narrow)
-            for row in connection.execute(query).all():
-                counts = found.setdefault(tuple(row[:width]), {})
-                counts[row[width]] = counts.get(row[width], 0) + int(row[width + 1])
-        return found
+        counts: dict[Numbers, dict[int, int]] = {}
+        if self._by in _IN_ORDER:
+            # The rows are read in the order of their groups, and nothing is sorted: so
+            # a second look at the few others is cheaper than a longer key.
+            sums = self._sums(connection, question, _COUNTED)
+            narrow = question.only_states(special)
+            rows = self._sums(connection, narrow, ("n",), [*self._by, "state"])
+            for (*numbers, state), (count,) in rows.items() if special else ():
+                counts.setdefault(tuple(numbers), {})[state] = count
+            return sums, counts
+        sums = {}
+        rows = self._sums(connection, question, _COUNTED, [*self._by, "state"])
+        for (*key, state), values in rows.items():
+            numbers = tuple(key)
+            if state in special:
+                counts.setdefault(numbers, {})[state] = values[0]
+            have = sums.get(numbers)
+            sums[numbers] = (
+                values
+                if have is None
+                else [a + b for a, b in zip(have, values, strict=True)]
+            )
+        return sums, counts
 
     def _sample(self, connection: Connection, question: Question) -> int:
         """Return which part of the rows to look at: of one in so many."""
@@ -415,9 +424,7 @@ def _percentiles_of_values(
     }
 
 
-def _keep_dearest(
-    sums: dict[Numbers, list[int]], limit: int
-) -> None:
+def _keep_dearest(sums: dict[Numbers, list[int]], limit: int) -> None:
     """Leave out what cannot be among the dearest, before its names are looked up."""
     if not 0 < limit < len(sums):
         return

@@ -22,8 +22,8 @@ _KEYS: Final = tuple(
     _AT[name]
     for name in (
         "user_id",
-        "tagset_id",
         "model_id",
+        "tagset_id",
         "provider_id",
         "node_id",
         "arm_id",
@@ -117,8 +117,8 @@ def roll_up(rows: Iterable[Sequence[Any]], free_states: Collection[int]) -> Addi
     bins: dict[tuple[int, ...], int] = {}
     for row in rows:
         hour = hour_of(row[_STARTED])
-        user, tagset, *core = (row[at] for at in _KEYS)
-        key = (user, hour, tagset, *core)
+        user, model, tagset, *rest = (row[at] for at in _KEYS)
+        key = (user, model, hour, tagset, *rest)
         _add(finest, key, _measures(row, row[_AT["state_id"]] in free_states))
         for field, at in _LATENCIES:
             value = row[at]
@@ -129,8 +129,9 @@ def roll_up(rows: Iterable[Sequence[Any]], free_states: Collection[int]) -> Addi
     daily_core: Sums = {}
     daily_tags: Sums = {}
     daily_users: Sums = {}
-    for (user, hour, tagset, *core), values in finest.items():
-        model, provider, _, arm, state, _ = core
+    for (user, model, hour, tagset, *rest), values in finest.items():
+        provider, _, arm, state, _ = rest
+        core = (model, *rest)
         day = hour // 24
         _add(hourly_core, (hour, *core), values)
         _add(daily_core, (day, *core), values)

@@ -186,7 +186,9 @@ def _totals(name: str, *keys: str) -> Table:
     )
 
 
-hourly = _totals("cerebras_hourly", "user_id", "hour", "tagset_id", *CORE)
+hourly = _totals(
+    "cerebras_hourly", "user_id", "model_id", "hour", "tagset_id", *CORE[1:]
+)
 """Totals by all but the session: what stays of a record when its row is pruned.
 Hours and days are counted from the year 1, so that none is negative."""
 

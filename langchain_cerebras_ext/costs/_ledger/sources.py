@@ -51,6 +51,9 @@ _SHIFT: Final = FIRST_DAY * 24 * HOUR
 
 _TIMES: Final = ("hour", "day", "month")
 
+NOBODY: Final = -1
+"""The number of what is not there."""
+
 Number = ColumnElement[Any]
 
 
@@ -73,6 +76,13 @@ class Question:
         self.wanted = wanted
         self.free = free
         self.months = months
+
+    def only_states(self, states: Collection[int]) -> Question:
+        """Return the same question of some states only."""
+        asked = self.wanted.get("outcome")
+        chosen = [one for one in states if asked is None or one in asked]
+        wanted = {**self.wanted, "outcome": chosen or [NOBODY]}
+        return Question(wanted, self.free, self.months)
 
 
 def totals_query(
@@ -138,6 +148,8 @@ def conditions(span: Span, question: Question) -> list[Number]:
     for name, numbers in question.wanted.items():
         column = _column(source, name)
         if name == "tag":
+            if source == "rows" and question.wanted.keys() & {"user", "session"}:
+                column += 0  # SQLite: look for these by their index, not for tags
             of = schema.tags.c
             sets = select(of.tagset_id).where(of.tag_id.in_(numbers))
             chosen = column.in_(sets)
