@@ -50,7 +50,9 @@ def make_records(count, seed=1):
     for number in range(count):
         user = rng.choices(USERS, cum_weights=WEIGHTS)[0]
         calls = sessions[user] = sessions.get(user, 0) + 1
-        outcome = rng.choices(("ok", "failed", "aborted", "cache_hit"), (95, 3, 1, 1))[0]
+        outcome = rng.choices(("ok", "failed", "aborted", "cache_hit"), (95, 3, 1, 1))[
+            0
+        ]
         inputs, outputs = rng.randrange(100, 4_000), rng.randrange(20, 1_500)
         first = rng.lognormvariate(-1.5, 0.6)
         yield UsageRecord(
@@ -214,7 +216,11 @@ def main(given=None):
         return 0
     for key, value in found.items():
         if key != "seconds":
-            print(f"{key:18} {value:,.2f}" if isinstance(value, float) else f"{key:18} {value}")
+            print(
+                f"{key:18} {value:,.2f}"
+                if isinstance(value, float)
+                else f"{key:18} {value}"
+            )
     print(f"\n{'least of ' + str(args.rounds) + ' rounds':34} {'wall':>8} {'CPU':>8}")
     for title, spent in found["seconds"].items():
         print(f"{title:34} {spent['wall']:7.3f}s {spent['cpu']:7.3f}s")

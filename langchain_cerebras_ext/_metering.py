@@ -76,15 +76,18 @@ class Announcement:
         run_id: LangChain's id.
         meters: Who wants to know, in the order of the handlers; they keep it alive.
         taken: Whether the model has opened a meter, or the run has ended without.
+        metered: Whether somebody records the run: that meter, which has begun (its
+            model may have found an error before), or who was told of the run's end.
         state: What the handlers share about the run; theirs to use.
     """
 
-    __slots__ = ("__weakref__", "meters", "run_id", "state", "taken")
+    __slots__ = ("__weakref__", "metered", "meters", "run_id", "state", "taken")
 
     def __init__(self, run_id: UUID) -> None:
         self.run_id = run_id
         self.meters: list[RunMeter] = []
         self.taken = False
+        self.metered = False
         self.state: Any = None
 
 

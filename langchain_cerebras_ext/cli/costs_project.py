@@ -75,8 +75,7 @@ def run_project(options: ProjectOptions) -> int:
         CommandError: An option is wrong.
         CerebrasConfigurationError: A number or a file of prices is wrong.
     """
-    from langchain_cerebras_ext.costs.planning import project
-    from langchain_cerebras_ext.costs.prices import PriceBook
+    from langchain_cerebras_ext.costs import PriceBook, project
 
     day = read_day(options.on)
     given = [name.strip() for one in options.models for name in one.split(",")]

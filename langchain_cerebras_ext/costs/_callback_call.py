@@ -205,6 +205,11 @@ class CallbackCall:
             tokens = Tokens.none()
         self._write(trackers, "aborted", tokens, duration_s=None)
 
+    def unread(self, trackers: Sequence[CostTracker], error: Exception) -> None:
+        """Record a call whose end cannot be read: all that is known is that it was."""
+        name = type(error).__name__
+        self._write(trackers, "failed", Tokens(None, ("no_usage",)), error_type=name)
+
     def _text_tokens(self, text: str) -> int:
         from langchain_cerebras_ext._tokens import count_text_tokens
 

@@ -12,6 +12,7 @@ Source: the sources of `langchain-openai` 1.7, `langchain-anthropic` 1.7,
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -307,9 +308,9 @@ def _outside(total: int | None, ins: _Side, outs: _Side) -> tuple[int, int]:
 
 
 def _whole(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value)
+    return int(value) if 0 <= value < math.inf else None  # NaN is neither
 
 
 def _part(details: Any, name: str) -> int | None:

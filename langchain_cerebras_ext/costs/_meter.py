@@ -54,13 +54,13 @@ _log = logging.getLogger("langchain_cerebras_ext.costs")
 
 def deliver(record: UsageRecord, trackers: Iterable[CostTracker]) -> None:
     """Hand a record to trackers, and once to each of their sinks."""
-    told: set[int] = set()
+    told: list[Callable[[UsageRecord], object]] = []  # a bound method has no identity
     for tracker in trackers:
         tracker.take(record)
         for sink in tracker.sinks:
-            if id(sink) in told:
+            if sink in told:
                 continue
-            told.add(id(sink))
+            told.append(sink)
             try:
                 sink(record)
             except Exception:  # noqa: BLE001 - a sink must not cost an answer
@@ -289,6 +289,9 @@ class CallMeter:
         """Note when the call began and at which price."""
         self._began = datetime.now(UTC)
         self._model = record.model or ""
+        for info in self._infos:
+            if info.shared is not None:
+                info.shared.metered = True
         try:
             self._row = find_price(PROVIDER, self._model, self._began, self._trackers)
         except Exception:  # noqa: BLE001 - the call is recorded as unpriced

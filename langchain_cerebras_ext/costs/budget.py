@@ -7,7 +7,7 @@ Example:
     >>> hold = budget.reserve(CallScope("gpt-oss-120b", user="ada"), Decimal("0.02"))
     >>> hold.settle(Decimal("0.0132"))
     >>> budget.status()[0].remaining
-    Decimal('4.986800000000')
+    Decimal('4.9868')
 """
 
 from __future__ import annotations
@@ -408,17 +408,17 @@ class Budget:
         """Compare: budgets of one name in one shared store are one budget."""
         if not isinstance(other, Budget):
             return NotImplemented
-        return self is other or (
-            self._book.place is not None and self._sameness() == other._sameness()
-        )
+        return self is other or self._sameness() == other._sameness()
 
     def __hash__(self) -> int:
         """Hash as `==` compares."""
-        return hash(self._sameness()) if self._book.place else id(self)
+        return hash(self._sameness())
 
     def _sameness(self) -> tuple[Any, ...]:
-        terms = self._terms
-        return self._book.place, terms.name, terms.per, terms.window.name
+        terms, shared = self._terms, self._book.shared
+        if shared is None:
+            return (id(self),)
+        return id(shared), terms.name, terms.per, terms.window.name
 
     def __copy__(self) -> Self:
         """Return this budget: a copy would allow everything a second time."""
@@ -433,7 +433,12 @@ class Budget:
 
         In another process it begins with nothing spent, unless its store is shared.
         """
-        return (_restore, (type(self), self._identity, self._options))
+        options = self._options
+        engine = getattr(options["ledger"], "engine", None)
+        if engine is not None:
+            url = engine.url.render_as_string(hide_password=False)
+            options = {**options, "ledger": url}
+        return (_restore, (type(self), self._identity, options))
 
     def __repr__(self) -> str:
         """Name what was given, without passwords."""

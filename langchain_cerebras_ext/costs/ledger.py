@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext.costs._ledger.place import Place
     from langchain_cerebras_ext.costs._ledger.queries import Asked
+    from langchain_cerebras_ext.costs._ledger.store import Store
     from langchain_cerebras_ext.costs._ledger.writer import Writer
     from langchain_cerebras_ext.costs.records import UsageRecord
 
@@ -192,7 +193,7 @@ class Ledger:
         self._open(create=create)
         _writers.add(self._writer)
         # At exit, too, and when nobody has the ledger any more.
-        self._finalizer = weakref.finalize(self, self._writer.close)
+        self._finalizer = weakref.finalize(self, _end, self._writer, self._store)
 
     def _open(self, *, create: bool) -> None:
         from sqlalchemy.exc import SQLAlchemyError
@@ -201,8 +202,12 @@ class Ledger:
             self._store.open(create=create)
         except SQLAlchemyError as error:
             if not _may_pass(error, self._place):
+                self._store.engine.dispose()
                 raise self._error(error) from error
             self._writer.mark_down(error, create=create)
+        except BaseException:
+            self._store.engine.dispose()
+            raise
 
     def _error(self, error: Exception) -> LedgerError:
         from langchain_cerebras_ext.costs._ledger.writer import told
@@ -347,11 +352,11 @@ class Ledger:
     ) -> list[PercentileGroup]:
         """Return percentiles of a latency, those of the most records first.
 
-        The nearest rank. Exact for up to 5,000 values; more are counted in bins, which
-        are at most 2 % off, where no other dimensions are asked for than model,
-        provider, arm, day and month. With others they come from the rows: all of them,
-        or from 25,000 to 50,000 of more than 50,000, evenly spread in time, unless
-        they are split by user, session, tag or hour.
+        The nearest rank. Exact for up to 5,000 values. More are counted in bins, at
+        most 2 % off, where no other dimensions are asked for than model, provider,
+        node, arm, outcome, day and month. With others they come from the rows: all of
+        them, or from 25,000 to 50,000 of more than 50,000, evenly spread in time,
+        unless they are split by user, session, tag or hour.
 
         Args:
             field: `ttft_s`, `duration_s`, `queue_time_s` or `output_tokens_per_s`.
@@ -534,9 +539,9 @@ class Ledger:
         """Remove the rows of records before a time; their hourly totals stay.
 
         Totals remain the same to the hour and by every dimension but `session`, which
-        is not known any more. Percentiles remain by model, provider, arm, day and
-        month. Records of that time are not taken in any more. The database uses the
-        space again; a file does not shrink by itself.
+        is not known any more. Percentiles remain for whole days, by model, provider,
+        node, arm, outcome, day and month. Records of that time are not taken in any
+        more. The database uses the space again; a file does not shrink by itself.
 
         Args:
             before: Until when, rounded down to a whole hour.
@@ -553,6 +558,11 @@ class Ledger:
             msg = f"before={before.isoformat()} has no time zone; add one, as UTC."
             raise CerebrasConfigurationError(msg)
         return self._ask(partial(self._store.prune, before, keep_totals=keep_totals))
+
+
+def _end(writer: Writer, store: Store) -> None:
+    writer.close()
+    store.engine.dispose()
 
 
 def _check(name: str, value: float, least: int) -> None:

@@ -9,6 +9,7 @@ no more than LangChain's own loop over its handlers.
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections import deque
 from contextlib import contextmanager, suppress
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.report import Dimension
 
 __all__ = ["CostTracker", "RunInfo", "track_costs"]
+
+_log = logging.getLogger("langchain_cerebras_ext.costs")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -208,7 +211,9 @@ class CostTracker(BaseCallbackHandler):
         """Return the tracker itself: a copy would lose what it is told."""
         return self
 
-    __copy__ = __deepcopy__
+    def __copy__(self) -> CostTracker:
+        """Return the tracker itself."""
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process empty: what is tracked there stays there.
@@ -474,9 +479,15 @@ class CostTracker(BaseCallbackHandler):
         infos = [held for held in shared.meters if isinstance(held, RunInfo)]
         for held in infos:
             held.tracker.forget(held)
-        if not shared.taken:
-            shared.taken = True
-            end(shared.state, lineages(infos))
+        if shared.metered:
+            return
+        shared.taken = shared.metered = True
+        trackers = lineages(infos)
+        try:
+            end(shared.state, trackers)
+        except Exception as error:  # noqa: BLE001 - odd answers are recorded as well
+            _log.exception("a run cannot be recorded as it was told")
+            shared.state.unread(trackers, error)
 
     def _start(
         self,
@@ -584,6 +595,12 @@ class CostTracker(BaseCallbackHandler):
     # --------------------------------------------------------------------- display
 
     def __repr__(self) -> str:
+        """Return the totals in a line; they are part of reprs of LangChain's."""
+        from langchain_cerebras_ext.costs._display import tracker_line
+
+        return f"<CostTracker {tracker_line(self.totals)}>"
+
+    def __str__(self) -> str:
         """Return the totals as a small table."""
         from langchain_cerebras_ext.costs._display import tracker_text
 

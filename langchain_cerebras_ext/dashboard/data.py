@@ -21,7 +21,7 @@ from langchain_cerebras_ext.dashboard.arms import (
     compare_costs,
     compare_shares,
 )
-from langchain_cerebras_ext.dashboard.query import RANGES, View
+from langchain_cerebras_ext.dashboard.query import OFFSET_MAX, RANGES, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -279,7 +279,7 @@ class Reader:
         return {
             "rows": [_record_json(record) for record in rows[:size]],
             "offset": start,
-            "more": len(rows) > size,
+            "more": len(rows) > size and start + size <= OFFSET_MAX,
         }
 
     # -------------------------------------------------------------------- what if

@@ -14,7 +14,15 @@ import msgspec
 from langchain_cerebras_ext.costs.records import OUTCOMES
 from langchain_cerebras_ext.costs.report import Filter
 
-__all__ = ["RANGES", "SPLITS", "Options", "QueryError", "View", "read_view"]
+__all__ = [
+    "OFFSET_MAX",
+    "RANGES",
+    "SPLITS",
+    "Options",
+    "QueryError",
+    "View",
+    "read_view",
+]
 
 Bucket = Literal["hour", "day", "month"]
 
@@ -49,6 +57,7 @@ DEFAULT_RANGE: Final = "30d"
 VALUES_MAX: Final = 50
 LENGTH_MAX: Final = 1_000
 LIMIT_MAX: Final = 1_000
+OFFSET_MAX: Final = 10_000
 _HOURLY: Final = timedelta(days=3)
 _DAILY: Final = timedelta(days=190)
 _DAYS: Final = {"7d": 7, "30d": 30, "90d": 90}
@@ -285,7 +294,7 @@ _CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "sort": ("cost", "calls", "failed"),
     "format": ("json", "csv"),
 }
-_NUMBERS: Final = {"limit": (1, LIMIT_MAX), "offset": (0, 10_000_000)}
+_NUMBERS: Final = {"limit": (1, LIMIT_MAX), "offset": (0, OFFSET_MAX)}
 
 
 def _read_options(values: dict[str, list[str]], allowed: Collection[str]) -> Options:

@@ -109,6 +109,10 @@ class Cache(Generic[T]):
         """How many are kept."""
         return len(self._made)
 
+    def __reduce__(self) -> tuple[type[Cache[T]], tuple[int]]:
+        """Travel, and be copied, empty."""
+        return Cache, (self._size,)
+
     def __repr__(self) -> str:
         """Show how full it is."""
         return f"<{len(self._made)} of at most {self._size}>"

@@ -1,7 +1,8 @@
 """Which model of which provider a name means.
 
 `provider::model` is split at the first `::`. A single `:` splits only where its left
-side is a provider: `llama3.1:8b` and `x/y:free` are models' names. A `/` never splits:
+side is a provider: `llama3.1:8b` and `x/y:free` are models' names, and Amazon's
+`arn:aws:bedrock:us-east-1::foundation-model/x` is one as well. A `/` never splits:
 `openai/gpt-oss-120b` is a name inside a provider, as OpenRouter's are.
 """
 
@@ -78,14 +79,8 @@ def parse_name(
         'cerebras'
     """
     text = _text(name)
-    left, colons, model = text.partition("::")
-    if colons:
-        return _of(get_provider(left), model, name)
-    left, colon, model = text.partition(":")
-    row = find_provider(left) if colon else None
-    if row is not None:
-        return _of(row, model, name)
-    return _bare(text, default)
+    row, _, model = _split(text)
+    return _bare(text, default) if row is None else _of(row, model, name)
 
 
 def inside_provider(name: str, row: Provider, said_by: str) -> str:
@@ -103,20 +98,30 @@ def inside_provider(name: str, row: Provider, said_by: str) -> str:
         CerebrasConfigurationError: The name is empty, or names another provider.
     """
     text = _text(name)
-    left, colons, model = text.partition("::")
-    if colons:
-        other = get_provider(left)
-        if other is not row:
-            msg = (
-                f"{said_by}={text!r} names a model of {other.name!r}, and the provider "
-                f"is {row.name!r}. Name one of its models.{row.say_example()}"
-            )
-            raise CerebrasConfigurationError(msg)
-        return _of(row, model, name).model
-    left, colon, model = text.partition(":")
-    if colon and find_provider(left) is row:
-        return _of(row, model, name).model
+    other, colons, model = _split(text)
+    if other is row:
+        text = model
+    elif colons == "::":
+        msg = (
+            f"{said_by}={text!r} names a model of another provider, and the provider "
+            f"is {row.name!r}. Name one of its models.{row.say_example()}"
+        )
+        raise CerebrasConfigurationError(msg)
     return _of(row, text, name).model
+
+
+def _split(text: str) -> tuple[Provider | None, str, str]:
+    """Return the provider that a name begins with, if it does, colons, and the rest.
+
+    Raises:
+        CerebrasConfigurationError: What stands before `::` is no provider.
+    """
+    left, colons, model = text.partition("::")
+    if colons and ":" not in left:
+        return get_provider(left), colons, model
+    left, colon, model = text.partition(":")
+    row = find_provider(left) if colon else None
+    return (None, "", text) if row is None else (row, colon, model)
 
 
 def _text(name: str) -> str:

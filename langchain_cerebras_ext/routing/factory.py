@@ -46,7 +46,7 @@ CACHE_SIZE: Final = 128
 
 # LangSmith's gateway: with it a package chooses address and key by itself.
 _GATEWAY: Final = "LANGSMITH_GATEWAY"
-_GATEWAY_READS: Final = (_GATEWAY, "LANGSMITH_GATEWAY_API_KEY", "LANGSMITH_API_KEY")
+GATEWAY_READS: Final = (_GATEWAY, "LANGSMITH_GATEWAY_API_KEY", "LANGSMITH_API_KEY")
 _OFF: Final = frozenset({"false", "0", "no"})
 _OWN_PREFIX: Final = "csk-"
 
@@ -164,7 +164,7 @@ def _key_of(
 ) -> Hashable:
     """Return all that decides what is made; a secret is there by its digest."""
     row = chosen.row
-    reads = (*row.reads, *_GATEWAY_READS) if row.has_gateway else row.reads
+    reads = (*row.reads, *GATEWAY_READS) if row.has_gateway else row.reads
     found = [variables.find(name) for name in reads]
     return (
         row,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
 
 from langchain_core import exceptions as core
 
@@ -217,7 +217,7 @@ def kind_of(error: BaseException) -> Kind:
     if isinstance(error, ours.RateLimitError) and error.window in _LONG_WINDOWS:
         return "quota"
     # LangChain's parents of foreign errors, and all of ours, tell by the class alone.
-    found = _kind_of_class(type(error))
+    found: Kind | None = _kind_of_class(cast("Any", type(error)))
     if found is None:
         found = _kind_by_status(error) or _kind_by_type(error) or "unknown"
     if found == "rate_limit" and _code_of(error) in _QUOTA_CODES:
@@ -247,7 +247,9 @@ _OURS: Final[tuple[tuple[type[BaseException], Kind], ...]] = (
     (ours.CerebrasConfigurationError, "configuration"),
     (ours.CerebrasInvalidRequestError, "request"),
 )
-_REFUSALS: type[BaseException] | None = getattr(core, "ModelRefusalError", None)  # of langchain-core 1.7.5
+_REFUSALS: type[BaseException] | None = getattr(
+    core, "ModelRefusalError", None
+)  # of langchain-core 1.7.5
 _CORE: Final[tuple[tuple[type[BaseException], Kind], ...]] = (
     (core.ContextOverflowError, "overflow"),
     *(((_REFUSALS, "refusal"),) if _REFUSALS else ()),
@@ -264,7 +266,7 @@ _CORE: Final[tuple[tuple[type[BaseException], Kind], ...]] = (
 
 
 @lru_cache(maxsize=512)
-def _kind_of_class(cls: Any) -> Kind | None:
+def _kind_of_class(cls: type[BaseException]) -> Kind | None:
     if issubclass(cls, ours.CerebrasError):
         for parent, kind in (*_OURS, *_CORE):
             if issubclass(cls, parent):

@@ -472,7 +472,8 @@ BUILT_IN: Final = (
                 field="location", variables=("GOOGLE_CLOUD_LOCATION",), about="region"
             ),
         ),
-        fixed=(("vertexai", True),),
+        # The key of the Gemini API is not for this one.
+        fixed=(("vertexai", True), ("api_key", None)),
         reads=("GOOGLE_APPLICATION_CREDENTIALS",),
         credentials="Google's own chain: gcloud's login, or the file that "
         "GOOGLE_APPLICATION_CREDENTIALS names",

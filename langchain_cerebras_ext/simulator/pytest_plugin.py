@@ -34,9 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             default=[],
             metavar="NAME",
             dest=MARKER,
-            help="whose model the fixture chat_model is: a provider such as cerebras or "
-            "google, a model such as google::gemini-3.8-flash, or simulator; several "
-            "with commas run each test with each. Default: MODEL_PROVIDER",
+            help="whose model the fixture chat_model is: a provider (cerebras), a "
+            "model (google::gemini-3.8-flash) or simulator; several, with commas, "
+            "run each test with each. Default: MODEL_PROVIDER.",
         )
 
 
@@ -61,7 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             f"@pytest.mark.{MARKER} of {metafunc.definition.nodeid} names no provider."
         )
         raise pytest.UsageError(msg)
-    names = [name for name in marked if name in asked] if asked and marked else []
+    names = [name for name in marked if _whose(name) in set(map(_whose, asked))]
     if asked and marked and not names:
         reason = f"is for {', '.join(marked)}; {OPTION} names {', '.join(asked)}"
         skipped = pytest.mark.skip(reason=reason)
@@ -79,6 +79,11 @@ def _names(values: object) -> list[str]:
     several = values if isinstance(values, (list, tuple)) else [values]
     parts = (part.strip() for value in several for part in str(value).split(","))
     return list(dict.fromkeys(part for part in parts if part))
+
+
+def _whose(name: str) -> str:
+    """Return the provider of a name, without what does not count."""
+    return name.partition(":")[0].strip().lower()
 
 
 @pytest.fixture

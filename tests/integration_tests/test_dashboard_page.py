@@ -153,6 +153,10 @@ class Page:
     def click(self, selector):
         self.js("document.querySelector(arguments[0]).click()", selector)
 
+    def scroll_to(self, panel):
+        """Get near a panel: those far below ask for their data then."""
+        self.js("document.getElementById(arguments[0]).scrollIntoView()", panel)
+
     def text(self, selector):
         return self.js(
             "return document.querySelector(arguments[0])?.textContent", selector
@@ -222,7 +226,14 @@ def test_the_page_loads_without_errors_and_asks_no_other_host(page):
     assert "1 call without a known price" in page.text("#tile-spend")
     assert not page.js("return document.querySelectorAll('.notice').length")
     for panel in ("spend", "tokens", "failures"):
-        assert page.js(f"return document.querySelectorAll('#{panel} .bar').length")
+        page.scroll_to(panel)
+        page.until(f"document.querySelectorAll('#{panel} .bar').length")
+    for panel in ("latency", "arms", "whatif", "records"):
+        page.scroll_to(panel)
+        page.until(f"document.querySelectorAll('#{panel} tbody tr').length")
+    page.scroll_to("budgets")
+    page.until("document.querySelector('#budgets').textContent.includes('No budget')")
+    assert page.logged() == []
 
 
 def test_hostile_names_are_text_everywhere(page):

@@ -101,9 +101,10 @@ def test_all_questions_have_the_answers_of_the_records(make, tmp_path):
             assert ledger.report(by, chosen) == group_records(taken, by), (by, chosen)
         assert sum(n for _, n in ledger.values("user", chosen)) == len(taken)
         [kinds] = ledger.costs_by_kind((), chosen)
-        assert kinds.cached_input + kinds.input + kinds.output == ledger.totals(
-            chosen
-        ).cost
+        assert (
+            kinds.cached_input + kinds.input + kinds.output
+            == ledger.totals(chosen).cost
+        )
         [group] = ledger.percentiles("ttft_s", (), chosen)
         assert group.count == len(taken)
     assert ledger.export(tmp_path / "all.jsonl") == 150
@@ -177,7 +178,7 @@ def test_a_server_that_stops_and_starts_loses_nothing(make, server, caplog):
     assert ledger.flush()
     server.stop()
     try:
-        with pytest.warns(CerebrasCostWarning, match="cannot be written") as told:
+        with pytest.warns(CerebrasCostWarning, match="cannot be written") as told:  # noqa: PT031
             for seed in (2, 3):
                 for one in some_records(3, seed):
                     ledger.add(one)
@@ -185,7 +186,7 @@ def test_a_server_that_stops_and_starts_loses_nothing(make, server, caplog):
         with pytest.raises(LedgerError, match="cannot be used"):
             ledger.totals()
         # A process that starts meanwhile goes on as well.
-        with pytest.warns(CerebrasCostWarning, match="cannot be written") as others:
+        with pytest.warns(CerebrasCostWarning, match="cannot be written") as others:  # noqa: PT031
             late = make(busy_timeout_s=2)
             late.add(make_record(record_id="late"))
             late.flush()
@@ -217,12 +218,14 @@ def test_a_migration_from_version_1_happens_once(url, make):
     ledger = make()
     records = some_records(30)
     ledger.import_records(records)
-    # Version 1 had neither totals nor these indexes.
+    # Version 1 had neither totals nor these indexes, and no long words.
     with ledger.engine.begin() as connection:
         for table in schema.ROLLUPS:
             table.drop(connection)
         for name in ("user", "tagset"):
             connection.execute(text(f"DROP INDEX cerebras_records_{name}"))
+        for name in ("names", "tagsets", "states", "prices"):
+            connection.execute(text(f"ALTER TABLE cerebras_{name} DROP COLUMN whole"))
         connection.execute(schema.ledger.update().values(version=1))
     other = make()
     assert other.report(("user", "day")) == group_records(records, ("user", "day"))
@@ -260,7 +263,11 @@ def test_a_killed_writer_leaves_nothing_half_written(make, url, tmp_path):
         [sys.executable, WORKER, json.dumps(told)], stdout=subprocess.PIPE, text=True
     )
     try:
-        sure = [name for _ in range(5) for name in json.loads(worker.stdout.readline())["written"]]
+        sure = [
+            name
+            for _ in range(5)
+            for name in json.loads(worker.stdout.readline())["written"]
+        ]
     finally:
         worker.kill()
         worker.communicate()

@@ -107,7 +107,9 @@ def test_a_process_that_is_killed_while_it_spools_has_spooled_all_it_said(start,
         options={"busy_timeout_s": 0.01},
     )
     sure = [
-        name for _ in range(8) for name in json.loads(worker.stdout.readline())["written"]
+        name
+        for _ in range(8)
+        for name in json.loads(worker.stdout.readline())["written"]
     ]
     worker.kill()
     worker.communicate()
@@ -174,9 +176,10 @@ def small_disk(tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(
-        mount, check=False, capture_output=True
-    ).returncode:
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(mount, check=False, capture_output=True).returncode
+    ):
         pytest.skip("no small file system can be mounted here: needs root")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -192,7 +195,7 @@ def test_a_disk_that_is_really_full_gives_everything_back(small_disk):
         with pytest.raises(OSError, match="No space"):
             while True:
                 file.write(b"\0" * 4_096)
-    with pytest.warns(CerebrasCostWarning, match="cannot be written") as told:
+    with pytest.warns(CerebrasCostWarning, match="cannot be written") as told:  # noqa: PT031
         for number in range(200):
             ledger.add(make_record(number, record_id=f"r{number}"))
             if number % 50 == 49:

@@ -242,7 +242,7 @@ def test_accounts_of_windows_that_are_over_go(make, store, name):
     assert set(by_key(budget)) == {"ada"}
     if "redis" in store:
         with _client(store) as client:
-            assert client.hlen(f"cerebras:{{budget:{name}}}:accounts") == 1
+            assert client.hlen(f"cerebras:{{budget:{name}:user/minute}}:accounts") == 1
 
 
 def test_an_end_that_comes_after_the_lease_replaces_the_guess(make):
@@ -447,13 +447,49 @@ def test_keys_in_redis_are_together_and_end_by_themselves(kind, servers, name):
         one.reserve(ADA, USD("0.1"))
         one.close()
     with _client(store) as client:
-        keys = client.keys(f"team-a:{{budget:{name}}}:*")
+        keys = client.keys(f"team-a:{{budget:{name}:all/day}}:*")
         assert len(keys) == 4
         assert all(0 < client.ttl(key) <= 9 * 86_400 for key in keys)
-        keys = client.keys(f"team-a:{{budget:{name}!}}:*")
+        keys = client.keys(f"team-a:{{budget:{name}!:all/total}}:*")
         assert {client.ttl(key) for key in keys} == {-1}
     found = read_redis_budgets(store["redis"], namespace="team-a")
     assert {one.name for one in found} == {name, f"{name}!"}
+
+
+def test_an_endless_budget_outlives_another_window_of_the_same_name(servers, name):
+    store = servers("redis")
+    made = [
+        Budget(1, window=window, name=name, **store) for window in ("total", "minute")
+    ]
+    for budget in made:
+        budget.reserve(ADA, USD("0.1")).settle(USD("0.1"))
+        budget.close()
+    with _client(store) as client:
+        kept = client.keys(f"*{name}*")
+        endless = [key for key in kept if b"/total" in key]
+        assert {client.ttl(key) for key in endless} == {-1}
+        assert all(client.ttl(key) > 0 for key in {*kept} - {*endless})
+    assert [one.spent for one in map(only, made)] == [USD("0.1")] * 2
+    for budget in made:
+        budget.close()
+
+
+def test_an_operation_that_the_script_cannot_do_does_not_stop_the_others(
+    servers, name, caplog
+):
+    store = servers("redis")
+    budget = Budget(1, name=name, window="total", **store)
+    good, bad = (budget.reserve(ADA, USD("0.1")) for _ in range(2))
+    with _client(store) as client:
+        key = f"cerebras:{{budget:{name}:all/total}}:holds"
+        client.hset(key, bad._op(None).hold, "no JSON")
+    bad.settle(USD("0.1"))
+    good.settle(USD("0.05"))
+    while only(budget).spent != USD("0.05"):
+        threading.Event().wait(0.01)
+    assert budget.reserve(ADA, USD("0.1")) is not None
+    budget.close()
+    assert "has failed" in caplog.text
 
 
 def test_a_server_that_has_forgotten_its_scripts_is_taught_again(servers, name):

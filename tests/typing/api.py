@@ -18,10 +18,13 @@ from pydantic import BaseModel, SecretStr
 from typing_extensions import TypedDict
 
 from langchain_cerebras_ext import (
+    Budget,
     CerebrasLLM,
     ChatCerebras,
+    CostTracker,
     __version__,
     register_with_langchain,
+    track_costs,
 )
 from langchain_cerebras_ext.catalog import (
     ModelCard,
@@ -29,6 +32,16 @@ from langchain_cerebras_ext.catalog import (
     get_model,
     list_models,
     suggest,
+)
+from langchain_cerebras_ext.costs import (
+    Cost,
+    Group,
+    Ledger,
+    Projection,
+    Totals,
+    UsageRecord,
+    price_usage,
+    project,
 )
 from langchain_cerebras_ext.errors import (
     CerebrasError,
@@ -219,6 +232,24 @@ def look_up() -> None:
     assert_type(suggest("gpt"), list[str])
     for price in card.prices:
         assert_type(price.input, Decimal | None)
+
+
+def costs() -> None:
+    """What calls cost."""
+    model = ChatCerebras(track_costs=True)
+    assert_type(model.get_last_cost(), Decimal | None)
+    assert_type(model.get_total_cost(), Decimal)
+    with track_costs(user="a", budget=Budget("5.00"), ledger="costs.db") as tracker:
+        assert_type(tracker, CostTracker)
+        model.invoke("hi", config={"callbacks": [tracker]})
+    assert_type(tracker.records, tuple[UsageRecord, ...])
+    assert_type(tracker.by_model, dict[str | None, Totals])
+    cost = price_usage({"prompt_tokens": 1}, "gpt-oss-120b")
+    assert_type(cost, Cost)
+    assert_type(cost.total, Decimal)
+    assert_type(project("gpt-oss-120b"), Projection)
+    assert_type(project(["gpt-oss-120b"]), tuple[Projection, ...])
+    assert_type(Ledger().report(by=("model", "day")), list[Group])
 
 
 def simulate() -> None:

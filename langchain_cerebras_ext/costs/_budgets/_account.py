@@ -106,8 +106,12 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
     def to_dict(self) -> dict[str, Any]:
         """Return the fields, `remaining` too, as JSON has them; money as strings."""
         named = {name: getattr(self, name) for name in self.__struct_fields__}
+        named["remaining"] = self.remaining
         told: dict[str, Any] = msgspec.to_builtins(
-            {**named, "remaining": self.remaining}
+            {
+                name: f"{value:f}" if isinstance(value, Decimal) else value
+                for name, value in named.items()
+            }
         )
         return told
 
@@ -182,6 +186,11 @@ class Book(Protocol):
     @property
     def place(self) -> str | None:
         """The shared store, without its password; `None` in this process."""
+        ...
+
+    @property
+    def shared(self) -> object:
+        """The same object for all who share a store; `None` in this process."""
         ...
 
     def reserve(self, ask: Ask) -> Reply:

@@ -92,6 +92,11 @@ class MemoryBook:
         """Where else the accounts are kept: nowhere."""
         return None
 
+    @property
+    def shared(self) -> object:
+        """Who else has the accounts: nobody."""
+        return None
+
     def after_fork(self) -> None:
         """Go on in a child: who held the lock may not be here."""
         self._lock = threading.Lock()

@@ -19,6 +19,7 @@ __all__ = [
 
 _PLACES: Final = 12
 ONE_USD: Final = 10**_PLACES
+_CENT: Final = ONE_USD // 100
 
 _LARGEST_USD: Final = Decimal("1e12")
 """No limit and no call is larger; shared stores have room for more than this."""
@@ -43,8 +44,11 @@ def to_count(amount: Decimal, *, up: bool = False) -> int:
 
 
 def to_usd(count: int) -> Decimal:
-    """Return a whole number of 1e-12 USD as USD."""
-    return Decimal(count).scaleb(-_PLACES, _NEAREST)
+    """Return a whole number of 1e-12 USD as USD, with two decimals at least."""
+    cents, rest = divmod(count, _CENT)
+    if not rest:
+        return Decimal(cents).scaleb(-2, _NEAREST)
+    return Decimal(count).scaleb(-_PLACES, _NEAREST).normalize(_NEAREST)
 
 
 def show(count: int) -> str:

@@ -19,6 +19,7 @@ from langchain_cerebras_ext._limits._server import (
     _require_redis,
 )
 from langchain_cerebras_ext.costs._budgets._account import Account, Terms, described
+from langchain_cerebras_ext.costs._budgets._clock import ServerClock
 from langchain_cerebras_ext.costs._budgets._hold import RELEASED, End
 from langchain_cerebras_ext.costs._budgets._money import ONE_USD
 from langchain_cerebras_ext.costs._budgets._store import (
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisStore"]
 
-_SYNC_S: Final = 60.0
-_DRIFT_S: Final = 1.0
 _DAY_S: Final = 86_400.0
 
 
@@ -79,7 +78,7 @@ class RedisStore:
         self._lock = threading.Lock()
         self._script: Any = None
         self._said: dict[str, tuple[str, float]] = {}
-        self._synced: tuple[float, float, float] | None = None
+        self._clock = ServerClock()
 
     # ----------------------------------------------------------------------- the store
 
@@ -91,16 +90,18 @@ class RedisStore:
         """
         import redis
 
-        by_name: dict[str, list[int]] = {}
+        by_budget: dict[str, list[int]] = {}
         for at, op in enumerate(ops):
-            by_name.setdefault(op.terms.name, []).append(at)
+            by_budget.setdefault(self._prefix(op.terms), []).append(at)
         answers: dict[int, Answer] = {}
         try:
             now_s = self._now_s(clock)
-            for places in by_name.values():
+            for places in by_budget.values():
                 same = [ops[at] for at in places]
                 answers |= zip(places, self._run(same, now_s), strict=True)
         except (redis.RedisError, OSError) as error:
+            if _is_mistake(error):
+                raise
             raise self._failed(error) from None
         return [answers[at] for at in range(len(ops))]
 
@@ -142,6 +143,12 @@ class RedisStore:
     def _list(self) -> str:
         return f"{self._namespace}:budgets"
 
+    def _prefix(self, terms: Terms) -> str:
+        """Return how the names of a budget's keys begin."""
+        # In braces: a cluster keeps keys with the same braces on the same node.
+        budget = f"{terms.name}:{terms.per}/{terms.window.name}"
+        return f"{self._namespace}:{{budget:{budget}}}"
+
     def _connect(self) -> Any:
         import redis
         from redis.backoff import NoBackoff
@@ -163,24 +170,16 @@ class RedisStore:
     def _failed(self, error: Exception) -> LedgerError:
         # It may come back with nothing in it, and another clock.
         self._said.clear()
-        self._synced = None
+        self._clock.forget()
         told = mask_secrets(f"{type(error).__name__}: {error}", *self._secrets)
         return LedgerError(away(self.place, told))
 
     def _now_s(self, clock: Clock | None) -> float:
-        """Return the server's time, which is asked for now and then."""
-        if clock is not None:
-            return clock.time()
-        tick, wall = time.monotonic(), time.time()
-        if self._synced is not None:
-            server_s, at_tick, at_wall = self._synced
-            passed_s = tick - at_tick
-            # After a sleep of the machine its monotonic clock is behind.
-            if passed_s < _SYNC_S and abs(wall - at_wall - passed_s) < _DRIFT_S:
-                return server_s + passed_s
+        return self._clock.now_s(self._ask_time) if clock is None else clock.time()
+
+    def _ask_time(self) -> float:
         seconds, micros = self._client().time()
-        self._synced = (seconds + micros / 1e6, tick, wall)
-        return self._synced[0]
+        return float(seconds) + float(micros) / 1e6
 
     def _run(self, ops: Sequence[Op], now_s: float) -> list[Answer]:
         terms = ops[0].terms
@@ -194,13 +193,12 @@ class RedisStore:
 
     def _look(self, terms: Terms, now_s: float) -> list[Account]:
         (answer,) = self._call(terms, [{"op": "look"}], now_s)
-        return _accounts_of(terms, answer)
+        return _accounts_of(answer)
 
     def _call(
         self, terms: Terms, told: list[dict[str, Any]], now_s: float
     ) -> list[dict[str, Any]]:
-        # In braces: a cluster keeps keys with the same braces on the same node.
-        prefix = f"{self._namespace}:{{budget:{terms.name}}}"
+        prefix = self._prefix(terms)
         keys = [f"{prefix}:{name}" for name in ("accounts", "kept", "holds", "leases")]
         arguments = [_ms(now_s), terms.lost, _ms(GONE_S), _ms(_live_s(terms))]
         reply = self._connect()(keys=keys, args=[*arguments, json.dumps(told)])
@@ -276,7 +274,7 @@ def _end(end: End) -> str:
 def _answer_of(op: Op, told: dict[str, Any], now_s: float) -> Answer:
     terms = op.terms
     if isinstance(op, Look):
-        rows = _accounts_of(terms, told)
+        rows = _accounts_of(told)
         return Answer(accounts=tuple(described(terms, rows, now_s)))
     ask = None if isinstance(op, Finish) else op.ask
     return Answer(
@@ -291,12 +289,9 @@ def _answer_of(op: Op, told: dict[str, Any], now_s: float) -> Answer:
     )
 
 
-def _accounts_of(terms: Terms, told: dict[str, Any]) -> list[Account]:
-    """Return a budget's accounts; others had the name with other windows before."""
+def _accounts_of(told: dict[str, Any]) -> list[Account]:
     # Lua has one kind of table: an empty list is told as an object.
-    rows = [json.loads(row) for row in told["accounts"] or ()]
-    ours = [terms.name, terms.per, terms.window.name]
-    return [_account_of(row) for row in rows if json.loads(row["id"])[:3] == ours]
+    return [_account_of(json.loads(row)) for row in told["accounts"] or ()]
 
 
 def _account_of(told: dict[str, Any]) -> Account:
@@ -325,6 +320,15 @@ def _terms_of(told: dict[str, Any]) -> tuple[Terms, float]:
         thresholds=(),
     )
     return terms, float(told["seen_s"])
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Tell whether the script has failed by itself, not because of the server."""
+    told = str(error)
+    return "user_script" in told and not told.startswith(_SERVERS_OWN)
+
+
+_SERVERS_OWN: Final = ("OOM", "READONLY", "LOADING", "MISCONF", "BUSY", "NOREPLICAS")
 
 
 def _ms(seconds: float) -> str:

@@ -65,6 +65,11 @@ class SharedBook:
         """The store, without its password."""
         return self._worker.place
 
+    @property
+    def shared(self) -> object:
+        """The same object for all who share the store."""
+        return self._worker
+
     def after_fork(self) -> None:
         """Do nothing: the worker knows."""
 

@@ -39,6 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from langchain_cerebras_ext.costs._budgets._account import Account, Terms, described
+from langchain_cerebras_ext.costs._budgets._clock import ServerClock
 from langchain_cerebras_ext.costs._budgets._hold import RELEASED
 from langchain_cerebras_ext.costs._budgets._money import to_count, to_usd
 from langchain_cerebras_ext.costs._budgets._store import (
@@ -55,7 +56,7 @@ from langchain_cerebras_ext.costs._budgets._store import (
 )
 from langchain_cerebras_ext.costs._budgets._windows import Period, Window
 from langchain_cerebras_ext.costs._budgets._worker import away
-from langchain_cerebras_ext.costs._ledger.engine import make_engine
+from langchain_cerebras_ext.costs._ledger.engine import READ, make_engine
 from langchain_cerebras_ext.costs._ledger.place import Place, find_place
 from langchain_cerebras_ext.errors import CerebrasConfigurationError, LedgerError
 
@@ -227,6 +228,7 @@ class SqlStore:
         self._known: set[str] = set()
         self._said: dict[tuple[Any, ...], float] = {}
         self._tidied_at = -SEEN_S
+        self._clock = ServerClock()
 
     # ----------------------------------------------------------------------- the store
 
@@ -239,6 +241,8 @@ class SqlStore:
         for tried in range(_TRIES):
             try:
                 return self._apply(ops, clock, again=tried > 0)
+            except (exc.DataError, exc.IntegrityError):
+                raise  # a mistake in what was asked, and not the database's
             except exc.DBAPIError as error:
                 self._forget()
                 if tried == _TRIES - 1 or not _may_pass(error):
@@ -256,8 +260,8 @@ class SqlStore:
         if self._at.path is not None and not self._at.path.exists():
             return []
         try:
-            engine = self._get_engine()
-            with engine.connect() as connection:
+            reader = self._get_engine().execution_options(**{READ: True})
+            with reader.connect() as connection:
                 if not inspect(connection).has_table(_budgets.name):
                     return []
                 now_s = self._now_s(connection, None)
@@ -295,7 +299,7 @@ class SqlStore:
                 self._at, durable=False, wait_s=_WAIT_S, may_create=lambda: True
             )
             if not self._at.is_sqlite:
-                event.listen(engine, "connect", _bound_waits)
+                event.listen(engine, "connect", _set_up)
             self._engine = engine
         return self._engine
 
@@ -304,6 +308,7 @@ class SqlStore:
         self._is_ready = False
         self._known.clear()
         self._said.clear()
+        self._clock.forget()
 
     def _failed(self, error: exc.SQLAlchemyError) -> LedgerError:
         cause = getattr(error, "orig", None) or error
@@ -339,8 +344,7 @@ class SqlStore:
             return clock.time()
         if self._at.is_sqlite:
             return time.time()
-        query = text("SELECT extract(epoch FROM clock_timestamp())")
-        return float(connection.execute(query).scalar_one())
+        return self._clock.now_s(lambda: float(connection.scalar(_NOW) or 0.0))
 
     def _make_ready(self, engine: Engine) -> None:
         """Create the tables, once."""
@@ -592,6 +596,8 @@ _LOCK: Final = 0x63657265  # any number that is ours alone
 _KNOWN_MOST: Final = 50_000
 _NOTHING: Final = Answer()
 
+_NOW: Final = text("SELECT extract(epoch FROM clock_timestamp())")
+
 # Built once: to build a statement takes longer than to run it.
 _TOUCHED: Final = select(_holds.c.account).where(
     _holds.c.hold.in_(bindparam("holds", expanding=True))
@@ -757,9 +763,10 @@ def _may_pass(error: exc.DBAPIError) -> bool:
     return "locked" in told or "no such table" in told
 
 
-def _bound_waits(connection: Any, _: object) -> None:
-    """Let PostgreSQL end what takes too long; one transaction takes milliseconds."""
+def _set_up(connection: Any, _: object) -> None:
+    """Let PostgreSQL end what takes too long, and see what others have just written."""
     with connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '5s'")
         cursor.execute("SET statement_timeout = '10s'")
+        cursor.execute("SET default_transaction_isolation = 'read committed'")
     connection.commit()

@@ -171,6 +171,14 @@ class Worker:
             self._drain()
 
     def _work(self) -> None:
+        try:
+            self._work_on()
+        finally:
+            self._thread = None
+            if not self._queue.empty():  # put down before it was seen that we end
+                self._start()
+
+    def _work_on(self) -> None:
         while True:
             wait_s = _RETRY_S if self._late else _IDLE_S
             jobs, ended = self._gather(wait_s)
@@ -181,9 +189,6 @@ class Worker:
         if not ended:
             with self._working:
                 self._store.close()
-        self._thread = None
-        if not self._queue.empty():  # put down before it could be seen that we end
-            self._start()
 
     def _gather(self, wait_s: float) -> tuple[list[Job], bool]:
         """Return what was put down, and whether the thread shall end after it."""

@@ -138,6 +138,11 @@ def to_micros(time: datetime) -> int:
     return (time - EPOCH) // _MICRO
 
 
+_FIRST: Final = to_micros(datetime.min.replace(tzinfo=UTC))
+_LAST: Final = to_micros(datetime.max.replace(tzinfo=UTC))
+_LONGEST_ID: Final = 600
+
+
 def from_micros(micros: int) -> datetime:
     """Return the time (UTC)."""
     return EPOCH + timedelta(microseconds=micros)
@@ -288,9 +293,16 @@ def encode(record: UsageRecord) -> tuple[Any, ...]:
         parts = [to_pico(getattr(cost, kind)) for kind in KINDS]
         # Of the rounded parts, so that the parts add up to it.
         amounts = [checked(sum(parts[:6])), *parts]
+    started = to_micros(record.started_at)
+    if not _FIRST <= started <= _LAST:
+        msg = f"started_at={record.started_at.isoformat()} is of no year in UTC."
+        raise ValueError(msg)
+    if len(record.record_id) > _LONGEST_ID:
+        msg = f"record_id has {len(record.record_id)} characters; {_LONGEST_ID} fit."
+        raise ValueError(msg)
     return (
         record.record_id,
-        to_micros(record.started_at),
+        started,
         record.served,
         record.provider,
         record.user,

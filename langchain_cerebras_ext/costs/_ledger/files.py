@@ -169,7 +169,7 @@ _WRITERS: Final[dict[str, Callable[[Iterable[UsageRecord], Any], int]]] = {
 
 
 @contextlib.contextmanager
-def _as_text(file: IO[bytes], encoding: str = "utf-8") -> Iterator[io.TextIOWrapper]:
+def _as_text(file: IO[bytes], encoding: str = "utf-8") -> Generator[io.TextIOWrapper]:
     text = io.TextIOWrapper(file, encoding=encoding, newline="")
     try:
         yield text
@@ -309,9 +309,7 @@ def _read_csv(file: IO[bytes]) -> Generator[UsageRecord]:
         if names is None:
             return
         if not {"record_id", "started_at", "model"} <= set(names):
-            msg = (
-                "the first line does not name the columns record_id, started_at, model"
-            )
+            msg = "the first line names no record_id, started_at and model"
             raise ValueError(msg)
         for row in rows:
             cells = zip(names, row, strict=True)

@@ -102,7 +102,9 @@ def prepare(connection: Connection, place: Place, *, create: bool) -> None:
 
 
 def _add_rollups(connection: Connection) -> None:
-    """1 to 2: totals that are kept, and the columns to look for."""
+    """1 to 2: totals that are kept, indexes, and words of any length."""
+    for name in ("names", "tagsets", "states", "prices"):
+        connection.execute(text(f"ALTER TABLE cerebras_{name} ADD COLUMN whole TEXT"))
     for table in schema.ROLLUPS:
         table.create(connection)
     for index in schema.records.indexes:

@@ -74,6 +74,7 @@ _IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
 """Splits that follow the order of rows on disk."""
 
 _COST: Final = len(schema.SUMS)
+_OF_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
 _COUNTED: Final = schema.MEASURES[: len(schema.SUMS) + 4]  # tokens, cost and savings
 
 
@@ -148,7 +149,7 @@ class Asked:
         for numbers, values in sums.items():
             for keys in names(numbers):
                 have = found.setdefault(keys, [0] * len(values))
-                found[keys] = [a + b for a, b in zip(have, values, strict=True)]
+                found[keys] = _added(have, values)
         amounts = [
             (keys, [_usd(u, p) for u, p in zip(v[::2], v[1::2], strict=True)])
             for keys, v in found.items()
@@ -236,6 +237,11 @@ class Asked:
             else:
                 chosen = [0 if v is None else numbers.get(v, NOBODY) for v in values]
             wanted[name] = sorted(set(chosen)) or [NOBODY]
+        if states:
+            # All of it is answered from one state of the database: a condition that
+            # holds for whatever is there may go, and a smaller table answers.
+            for name in [one for one in wanted if _takes_all(connection, one, wanted)]:
+                del wanted[name], self._wanted[name]
         free = {number for number, state in states.items() if state[0] == "cache_hit"}
         months = self._months(connection) if "month" in self._by else []
         return Question(wanted, free, months)
@@ -288,9 +294,7 @@ class Asked:
                     continue
                 numbers, values = tuple(row[:width]), [int(v) for v in row[width:]]
                 have = found.get(numbers)
-                if have is not None:
-                    values = [a + b for a, b in zip(have, values, strict=True)]
-                found[numbers] = values
+                found[numbers] = values if have is None else _added(have, values)
         return found
 
     def _sums_and_states(
@@ -307,22 +311,18 @@ class Asked:
             # a second look at the few others is cheaper than a longer key.
             sums = self._sums(connection, question, _COUNTED)
             narrow = question.only_states(special)
-            rows = self._sums(connection, narrow, ("n",), [*self._by, "state"])
-            for (*numbers, state), (count,) in rows.items() if special else ():
-                counts.setdefault(tuple(numbers), {})[state] = count
+            few = self._sums(connection, narrow, ("n",), [*self._by, "state"])
+            for key, (count,) in few.items():
+                counts.setdefault(key[:-1], {})[key[-1]] = count
             return sums, counts
         sums = {}
         rows = self._sums(connection, question, _COUNTED, [*self._by, "state"])
-        for (*key, state), values in rows.items():
-            numbers = tuple(key)
+        for key, values in rows.items():
+            numbers, state = key[:-1], key[-1]
             if state in special:
                 counts.setdefault(numbers, {})[state] = values[0]
             have = sums.get(numbers)
-            sums[numbers] = (
-                values
-                if have is None
-                else [a + b for a, b in zip(have, values, strict=True)]
-            )
+            sums[numbers] = values if have is None else _added(have, values)
         return sums, counts
 
     def _sample(self, connection: Connection, question: Question) -> int:
@@ -437,6 +437,15 @@ def _keep_dearest(sums: dict[Numbers, list[int]], limit: int) -> None:
         del sums[numbers]
 
 
+def _takes_all(connection: Connection, name: str, wanted: dict[str, list[int]]) -> bool:
+    """Whether a condition holds for all rows, of what has few values."""
+    column = schema.daily_core.c.get(COLUMNS[name])
+    if column is None:
+        return False
+    there = connection.execute(select(column).distinct()).scalars()
+    return set(there).issubset(wanted[name])
+
+
 class _Decoder:
     """Texts of numbers; several where a record counts under each of its tags."""
 
@@ -483,7 +492,7 @@ def _whole_days(
     needed: set[str], since: int | None, until: int | None, pruned: int
 ) -> tuple[int | None, int | None] | None:
     """Return the whole days of a time; `None` if bins of days are no answer."""
-    if needed - {"model", "provider", "arm", "day", "month"}:
+    if needed - _OF_BINS:
         return None
     first = None if since is None else -(-since // DAY) + FIRST_DAY
     last = None if until is None else until // DAY + FIRST_DAY
@@ -532,6 +541,10 @@ def _micros(name: str, time: datetime | None) -> int | None:
 
 def _usd(millionths: int, rest: int) -> Decimal:
     return from_pico(millionths * 1_000_000 + rest)
+
+
+def _added(have: list[int], more: list[int]) -> list[int]:
+    return [a + b for a, b in zip(have, more, strict=True)]
 
 
 def _add_sums(totals: Totals, values: list[int]) -> None:

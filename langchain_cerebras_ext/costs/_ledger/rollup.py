@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from langchain_cerebras_ext.costs._ledger.bins import bin_of
 from langchain_cerebras_ext.costs._ledger.codec import COLUMNS, SECONDS
+from langchain_cerebras_ext.costs._ledger.schema import CORE
 
 __all__ = ["DAY", "FIRST_DAY", "HOUR", "NEVER", "Additions", "hour_of", "roll_up"]
 
@@ -54,7 +55,7 @@ _AMOUNTS: Final = tuple(
 )
 _STARTED: Final = _AT["started_us"]
 _LATENCIES: Final = tuple((place, _AT[name]) for place, name in enumerate(SECONDS))
-_WHERE: Final = tuple(_AT[name] for name in ("model_id", "provider_id", "arm_id"))
+_WHERE: Final = tuple(_AT[name] for name in CORE[:-1])
 _MICRO: Final = 1_000_000
 
 Sums = dict[tuple[int, ...], list[int]]

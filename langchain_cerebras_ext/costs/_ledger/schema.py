@@ -38,18 +38,20 @@ ledger = Table(
 )
 """One row. Every change begins by counting `revision` up, so that changes queue."""
 
-names = Table(
-    "cerebras_names",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("value", Text, nullable=False, unique=True),
-)
-tagsets = Table(
-    "cerebras_tagsets",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("value", Text, nullable=False, unique=True),
-)
+
+def _words(name: str) -> Table:
+    """Words by number: `value`, or where that is cut since it is long, `whole`."""
+    return Table(
+        name,
+        metadata,
+        Column("id", _Id, primary_key=True),
+        Column("value", Text, nullable=False, unique=True),
+        Column("whole", Text),
+    )
+
+
+names = _words("cerebras_names")
+tagsets = _words("cerebras_tagsets")
 """Tags that were given together, as a JSON list; number 0 is none."""
 
 tags = Table(
@@ -60,20 +62,10 @@ tags = Table(
     Column("tag_id", BigInteger, nullable=False),
     Index("cerebras_tags_tag", "tag_id"),
 )
-states = Table(
-    "cerebras_states",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("value", Text, nullable=False, unique=True),
-)
+states = _words("cerebras_states")
 """An outcome and its flags, as a JSON list."""
 
-prices = Table(
-    "cerebras_prices",
-    metadata,
-    Column("id", _Id, primary_key=True),
-    Column("value", Text, nullable=False, unique=True),
-)
+prices = _words("cerebras_prices")
 """Price rows, as JSON; number 0 is none."""
 
 
@@ -211,7 +203,7 @@ latencies = Table(
     metadata,
     *(
         Column(name, BigInteger, primary_key=True, autoincrement=False)
-        for name in ("field", "day", "model_id", "provider_id", "arm_id", "bin")
+        for name in ("field", "day", *CORE[:-1], "bin")
     ),
     Column("n", BigInteger, nullable=False),
     sqlite_with_rowid=False,

@@ -21,7 +21,7 @@ from langchain_cerebras_ext.costs._ledger.codec import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from langchain_cerebras_ext.costs.records import UsageRecord
@@ -151,20 +151,21 @@ class Spool:
         records, damaged, kept = 0, 0, None
         with self._lock:
             for path in self._paths():
+                bad: list[bytes] = []
                 with self._held(path) as file:
                     if file is None:
                         continue
-                    bad: list[bytes] = []
                     for batch in _batches(file, bad):
                         take(batch)
                         records += len(batch)
                     if bad:
                         kept = _append_to(path.with_suffix(".damaged"), bad)
                         damaged += len(bad)
-                    path.unlink(missing_ok=True)
+                    # Some systems remove no file that is open.
+                    os.ftruncate(file, 0)
                 if path == self._path:
-                    self._file = self._path = None
-                    self.count = 0
+                    self.release()
+                path.unlink(missing_ok=True)
         return Replayed(records, damaged, kept)
 
     def _paths(self) -> list[Path]:
@@ -181,13 +182,10 @@ class Spool:
             return []
 
     @contextlib.contextmanager
-    def _held(self, path: Path) -> Iterator[int | None]:
+    def _held(self, path: Path) -> Generator[int | None]:
         """Open a file and hold its lock; `None` if another process has it."""
-        if path == self._path and self._file is not None:
-            own = self._file
-            yield own
-            if self._path is None or not path.exists():
-                os.close(own)
+        if path == self._path:
+            yield self._file
             return
         try:
             file = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))

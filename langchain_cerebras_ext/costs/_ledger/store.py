@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import select
+from sqlalchemy.exc import DataError, IntegrityError
 
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.codec import (
@@ -169,8 +170,21 @@ class Store:
     def append(self, records: Sequence[UsageRecord]) -> Appended:
         """Write those records that are not there yet.
 
-        All of them or none; the same record a second time changes nothing.
+        All of them or none, but for those that the database refuses; the same record a
+        second time changes nothing.
         """
+        try:
+            return self._append(records)
+        except (DataError, IntegrityError) as error:
+            if len(records) == 1:
+                reason = f"{type(error).__name__}: {error.orig}"[:300]
+                return Appended(0, [(records[0], reason)])
+            # One of them must not keep the others from being written.
+            half = len(records) // 2
+            one, two = self.append(records[:half]), self.append(records[half:])
+            return Appended(one.new + two.new, [*one.rejected, *two.rejected])
+
+    def _append(self, records: Sequence[UsageRecord]) -> Appended:
         good: dict[str, tuple[Any, ...]] = {}
         by_id: dict[str, UsageRecord] = {}
         rejected: list[tuple[UsageRecord, str]] = []
@@ -263,7 +277,9 @@ class Store:
         """Return the words with their numbers; new ones are added."""
         numbered: list[dict[Any, Any]] = []
         for known, wanted, table in zip(self._known, words, _TABLES, strict=True):
-            got = {word: known[word] for word in wanted if word in known}
+            # Another thread may forget what is known at any moment.
+            numbers = ((word, known.get(word)) for word in wanted)
+            got = {word: number for word, number in numbers if number is not None}
             missing = [word for word in wanted if word not in got]
             got |= find_numbers(connection, table, missing)
             absent = [word for word in missing if word not in got]

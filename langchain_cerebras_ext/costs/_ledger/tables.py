@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, Double, Integer, SmallInteger, insert, select
+from sqlalchemy import BigInteger, Double, Integer, SmallInteger, func, insert, select
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["add_rows", "add_totals", "chunks", "find_numbers", "find_texts"]
 
 _CHUNK: Final = 5_000
+# PostgreSQL's indexes take 2,704 bytes; a character has up to four.
+_LONG: Final = 600
+_SHOWN: Final = 100
 
 
 def chunks(values: Sequence[Any], size: int = _CHUNK) -> Iterable[Sequence[Any]]:
@@ -68,19 +72,33 @@ def _type_of(table: Table, name: str) -> str:
     return "double precision" if isinstance(kind, Double) else "text"
 
 
+def _key(word: str) -> str:
+    """Return what a word is found by: itself, unless it is too long for an index."""
+    if len(word) <= _LONG:
+        return word
+    digest = hashlib.sha256(word.encode()).hexdigest()
+    return f"{word[:_SHOWN]}... {digest}"
+
+
 def add_words(connection: Connection, table: Table, words: Sequence[str]) -> None:
     """Insert words; the database numbers them."""
-    connection.execute(insert(table), [{"value": word} for word in words])
+    rows = [
+        {"value": key, "whole": None if key == word else word}
+        for word, key in ((word, _key(word)) for word in words)
+    ]
+    connection.execute(insert(table), rows)
 
 
 def find_numbers(
     connection: Connection, table: Table, words: Sequence[str]
 ) -> dict[str, int]:
     """Return the numbers of those words that are there."""
+    by_key = {_key(word): word for word in words}
     found: dict[str, int] = {}
-    for part in chunks(words):
+    for part in chunks(list(by_key)):
         query = select(table.c.value, table.c.id).where(table.c.value.in_(part))
-        found.update((value, number) for value, number in connection.execute(query))
+        rows = connection.execute(query).all()
+        found.update((by_key[value], number) for value, number in rows)
     return found
 
 
@@ -88,8 +106,10 @@ def find_texts(
     connection: Connection, table: Table, numbers: Iterable[int]
 ) -> dict[int, str]:
     """Return the words of numbers; 0 has none."""
+    text = func.coalesce(table.c.whole, table.c.value)
     found: dict[int, str] = {}
     for part in chunks(sorted({number for number in numbers if number})):
-        query = select(table.c.id, table.c.value).where(table.c.id.in_(part))
-        found.update((number, value) for number, value in connection.execute(query))
+        query = select(table.c.id, text).where(table.c.id.in_(part))
+        rows = connection.execute(query).all()
+        found.update((number, word) for number, word in rows)
     return found

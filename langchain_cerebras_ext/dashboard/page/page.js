@@ -60,21 +60,73 @@ const load = async (name) => {
   } finally {
     if (underWay.get(name) === stop) underWay.delete(name);
   }
-  if (!stop.signal.aborted) drawFor(name);
+  if (stop.signal.aborted) return;
+  try {
+    drawFor(name);
+  } catch (error) {
+    console.error(error); // one panel's fault is not the others'
+  }
 };
 
-/** Ask for sources, all of them by default; whoever waits learns when all are there. */
-const refresh = async (names = Object.keys(sources)) => {
+/** Ask for sources; whoever waits learns when all are there. */
+const refresh = async (names) => {
+  for (const name of names) due.delete(name);
   const slow = setTimeout(markWaiting, SLOW_MS);
   await Promise.all(names.map(load));
   clearTimeout(slow);
   markWaiting();
 };
 
+// What is far below is asked for once somebody gets near it: a filter need not wait for
+// what nobody sees.
+const near = new Set();
+const due = new Set(); // sources that are behind what is looked at
+
+// The overview decides what is on the page at all.
+const isNear = (source) =>
+  source === "overview" ||
+  Object.entries(panels).some(([id, panel]) => panel.needs.includes(source) && near.has(id));
+
+/** Ask for all that can be seen; the rest is due. */
+const refreshAll = () => {
+  for (const [name, request] of underWay) {
+    if (shownFor[name] !== sources[name]()) request.abort();
+  }
+  for (const name of Object.keys(sources)) due.add(name);
+  const asked = refresh([...due].filter(isNear));
+  markDue();
+  return asked;
+};
+
+const watchPlaces = () => {
+  const watcher = new IntersectionObserver(
+    (entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (isIntersecting) near.add(target.id);
+        else near.delete(target.id);
+      }
+      const names = [...due].filter(isNear);
+      if (names.length) refresh(names);
+    },
+    { rootMargin: "60% 0px" },
+  );
+  for (const id of Object.keys(panels)) watcher.observe(byId(id));
+};
+
 const markWaiting = () => {
   for (const [id, panel] of Object.entries(panels)) {
     const waits = panel.needs.some((name) => underWay.has(name));
     byId(id).setAttribute("aria-busy", String(waits));
+  }
+  markDue();
+};
+
+const markDue = () => {
+  for (const [id, panel] of Object.entries(panels)) {
+    byId(id).toggleAttribute(
+      "data-due",
+      panel.needs.some((name) => due.has(name)),
+    );
   }
 };
 
@@ -152,6 +204,7 @@ const drawEdges = () => {
   byId("how-to").hidden = first !== null;
   byId("panels").hidden = first === null;
   byId("ledger").textContent = ledger;
+  byId("how-to-url").textContent = JSON.stringify(ledger);
   if (first !== null && byId("panels").dataset.drawn !== "yes") {
     // Charts are as wide as their place, which had no width while it was hidden.
     byId("panels").dataset.drawn = "yes";
@@ -317,7 +370,7 @@ const change = (work) => {
   view.offset = 0;
   writeAddress();
   drawControls();
-  refresh();
+  refreshAll();
 };
 
 // ----------------------------------------------------------------------------- live
@@ -352,9 +405,8 @@ const drawStatus = () => {
 const update = async () => {
   busy = true;
   const began = performance.now();
-  await refresh();
+  await refreshAll().finally(() => (busy = false));
   loadedAt = Date.now();
-  busy = false;
   drawStatus();
   return performance.now() - began;
 };
@@ -490,7 +542,7 @@ picker.addEventListener("click", (event) => {
 addEventListener("popstate", () => {
   readAddress();
   drawControls();
-  refresh();
+  refreshAll();
 });
 
 // --------------------------------------------------------------------------- charts
@@ -628,5 +680,8 @@ ask("api/revision").then(
   (now) => (revision = now.revision),
   () => {},
 );
+near.add("summary").add("spend").add("groups"); // what a page begins with
 update();
+watchPlaces();
 watch();
+addEventListener("beforeprint", () => refresh([...due]));

@@ -25,8 +25,9 @@ const drawSummary = () => {
   const { totals, before, period } = data.overview;
   const words = doubts(totals);
   const same = totals.cached_input_tokens > 0 && toUnits(totals.cache_savings) === 0n;
-  const answered = totals.calls - totals.cache_hits;
-  const each = answered > 0 ? usd(fromUnits(toUnits(totals.cost) / BigInt(answered))) : null;
+  // Calls that were free or have no price would make the others look cheaper.
+  const priced = totals.calls - totals.cache_hits - totals.unpriced_calls;
+  const each = priced > 0 ? usd(fromUnits(toUnits(totals.cost) / BigInt(priced))) : null;
   return [
     tile(
       "spend",
@@ -47,7 +48,8 @@ const drawSummary = () => {
       "Calls",
       short(totals.calls),
       [
-        each && `${each} each on average`,
+        each &&
+          `${each} each on average${totals.unpriced_calls ? ", where the price is known" : ""}`,
         totals.retries && plural(totals.retries, "retried try", "retried tries"),
       ],
       count(totals.calls),

@@ -7,6 +7,7 @@ import gc
 import inspect
 import logging
 import pickle
+from datetime import timedelta
 from decimal import Decimal, localcontext
 
 import pytest
@@ -286,10 +287,27 @@ def test_a_status_as_json_has_money_as_text():
     budget = Budget("5.00")
     budget.reserve(ADA, USD("0.5"))
     told = only(budget).to_dict()
-    assert Decimal(told["limit"]) == 5
-    assert Decimal(told["remaining"]) == USD("4.5")
+    assert (told["limit"], told["remaining"]) == ("5.00", "4.50")
+    assert (told["spent"], told["reserved"]) == ("0.00", "0.50")
     assert told["window_start"].endswith("Z")
     assert told["per"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0", "0.00"),
+        ("5", "5.00"),
+        ("0.1", "0.10"),
+        ("0.125", "0.125"),
+        ("0.000000000001", "1E-12"),
+        ("123456.000000000001", "123456.000000000001"),
+    ],
+)
+def test_amounts_are_shown_with_two_decimals_at_least(amount, shown):
+    status = only(Budget(amount))
+    assert str(status.limit) == shown
+    assert status.to_dict()["limit"] == f"{status.limit:f}"
 
 
 def test_the_share_is_of_what_was_spent():
@@ -329,14 +347,19 @@ def test_the_error_names_everything_and_what_to_do(clock):
         ("run", " in one run. "),
         ("total", " in all. "),
         ("month", " in one month (until 2026-12-01 00:00:00 UTC). "),
+        (
+            timedelta(hours=6),
+            " in one window of 21600 s (until 2026-11-25 12:00:00 UTC). ",
+        ),
     ],
+    ids=str,
 )
 def test_the_error_says_which_window_it_is(window, said, clock):
     budget = Budget("1.00", window=window, clock=clock)
     with pytest.raises(BudgetExceeded) as caught:
         budget.reserve(ADA, USD(2))
     assert said in caught.value.message
-    assert ("Wait until then" in caught.value.message) == (window == "month")
+    assert ("Wait until then" in caught.value.message) == ("until" in said)
 
 
 def test_warn_says_so_once_for_each_account_and_window_and_lets_pass(clock):
@@ -360,6 +383,18 @@ def test_warn_warns_of_each_tag_that_is_short():
     with pytest.warns(CerebrasCostWarning, match="'blue'") as caught:
         budget.reserve(ADA._replace(tags=("red", "blue")), USD(2))
     assert len(caught) == 1
+
+
+def test_of_very_many_accounts_it_does_not_remember_for_ever_whom_it_has_warned_of():
+    budget = Budget(0, per="user", action="warn")
+
+    def call_for_everybody():
+        for number in range(10_010):
+            budget.reserve(ADA._replace(user=f"u{number}"), USD(1)).release()
+
+    with pytest.warns(CerebrasCostWarning):
+        call_for_everybody()
+    assert len(budget._warned) == 10_000
 
 
 def test_where_warnings_are_errors_nothing_stays_reserved():
@@ -735,7 +770,7 @@ def test_pickled_into_another_process_it_has_the_same_terms():
 
 def test_a_hold_tells_what_it_is():
     hold = Budget(1).reserve(ADA, USD("0.25"))
-    assert repr(hold) == "<Hold 0.250000000000 USD, open>"
+    assert repr(hold) == "<Hold 0.25 USD, open>"
     hold.release()
     assert repr(hold).endswith("ended>")
 

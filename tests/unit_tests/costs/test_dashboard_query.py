@@ -130,6 +130,7 @@ def test_values_are_kept_in_order_once_and_unknown_is_none():
         ("limit=%D9%A1", "limit", "a number from"),
         ("limit=99999999999999999999", "limit", "a number from"),
         ("offset=x", "offset", "a number from 0"),
+        ("offset=10001", "offset", "to 10000"),
         (f"user={'x' * (LENGTH_MAX + 1)}", "user", "at most 1000 characters"),
         ("user=a%00b", "user", "no null character"),
         ("&".join(f"user={n}" for n in range(VALUES_MAX + 1)), "user", "at most 50"),

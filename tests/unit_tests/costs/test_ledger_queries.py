@@ -8,7 +8,8 @@ from decimal import Decimal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_samples import START, alike_records, make_record
+from ledger_samples import START, make_record
+from ledger_strategies import alike_records
 
 from langchain_cerebras_ext.costs._ledger import queries
 from langchain_cerebras_ext.costs._ledger.bins import bin_of, from_bins, from_values
@@ -317,9 +318,9 @@ def test_no_values_have_no_percentiles_and_zero_is_kept():
 
 
 def micros(**parts):
-    return round((datetime(2026, 5, 1, tzinfo=UTC) + timedelta(**parts)).timestamp()) * (
-        10**6
-    )
+    return round(
+        (datetime(2026, 5, 1, tzinfo=UTC) + timedelta(**parts)).timestamp()
+    ) * (10**6)
 
 
 def sources(needed, since, until, pruned=NEVER):

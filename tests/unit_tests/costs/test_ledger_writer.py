@@ -9,6 +9,7 @@ import pickle
 import sqlite3
 import threading
 import time
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -62,7 +63,9 @@ def written(path):
     """Return the ids in the file, as another program sees them."""
     other = sqlite3.connect(path)
     try:
-        return [name for (name,) in other.execute("SELECT record_id FROM cerebras_records")]
+        return [
+            name for (name,) in other.execute("SELECT record_id FROM cerebras_records")
+        ]
     finally:
         other.close()
 
@@ -99,7 +102,9 @@ def test_a_full_batch_does_not_wait(make, path):
     until(lambda: len(written(path)) == 5)
 
 
-@pytest.mark.parametrize("strict", [{"batch_size": 1}, {"flush_interval_s": 0}], ids=str)
+@pytest.mark.parametrize(
+    "strict", [{"batch_size": 1}, {"flush_interval_s": 0}], ids=str
+)
 def test_in_strict_mode_add_returns_when_the_record_is_in_the_file(make, path, strict):
     ledger = make(**strict)
     for number in range(3):
@@ -241,14 +246,12 @@ def test_a_wrong_option_is_refused_with_its_name(path, wrong):
 # ---------------------------------------------------------------------------- outages
 
 
-def test_a_locked_database_is_said_once_and_nothing_is_lost(
-    make, path, locked, caplog
-):
+def test_a_locked_database_is_said_once_and_nothing_is_lost(make, path, locked, caplog):
     ledger = make()
     ledger.add(make_record(record_id="before"))
     ledger.flush()
     locked()
-    with pytest.warns(CerebrasCostWarning, match="locked") as told:
+    with pytest.warns(CerebrasCostWarning, match="locked") as told:  # noqa: PT031
         for number in range(5):
             ledger.add(make_record(record_id=f"during-{number}"))
             assert not ledger.flush()
@@ -284,7 +287,7 @@ def test_every_outage_is_said_anew(make, locked):
 def test_an_outage_in_strict_mode_puts_each_record_on_the_disk(make, path, locked):
     ledger = make(batch_size=1)
     locked()
-    with pytest.warns(CerebrasCostWarning):
+    with pytest.warns(CerebrasCostWarning):  # noqa: PT031
         for name in "abc":
             ledger.add(make_record(record_id=name))
     [spool] = spool_files(path)
@@ -299,7 +302,7 @@ def test_the_thread_finds_by_itself_that_the_database_is_back(make, path, locked
     ledger = make(flush_interval_s=0.01)
     ledger._writer._wait_s = 0.01
     locked()
-    with pytest.warns(CerebrasCostWarning):
+    with pytest.warns(CerebrasCostWarning):  # noqa: PT031
         ledger.add(make_record(record_id="a"))
         until(lambda: not ledger.status().is_up)
     locked.release()
@@ -346,7 +349,7 @@ def test_where_there_is_no_spool_memory_keeps_what_it_can_and_counts_the_rest(
     file.write_text("no folder")
     ledger = make(spool=file / "spool", max_buffered=5)
     locked()
-    with pytest.warns(CerebrasCostWarning) as told:
+    with pytest.warns(CerebrasCostWarning) as told:  # noqa: PT031
         for number in range(20):
             ledger.add(make_record(record_id=f"{number:02}"))
             ledger.flush()
@@ -370,7 +373,7 @@ def test_a_full_database_spools_and_goes_on_when_there_is_room(make, path):
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 1}")
     many = [f"many-{number}" for number in range(400)]
-    with pytest.warns(CerebrasCostWarning, match="full"):
+    with pytest.warns(CerebrasCostWarning, match="full"):  # noqa: PT031
         for name in many:
             ledger.add(make_record(record_id=name, run_id=name * 20))
         assert not ledger.flush()
@@ -399,9 +402,7 @@ def spooled(path, locked, make, names):
     return spool_files(path)
 
 
-def test_the_next_start_takes_over_what_another_process_has_spooled(
-    make, path, locked
-):
+def test_the_next_start_takes_over_what_another_process_has_spooled(make, path, locked):
     [spool] = spooled(path, locked, make, ["a", "b"])
     ledger = make()
     assert ids(ledger) == ["a", "b"]
@@ -461,15 +462,17 @@ def test_spool_files_are_private(make, path, locked):
         {"user": 7},
         {"outcome": "splendid"},
         {"tags": (object(),)},
+        {"record_id": "bad" * 1_000},
+        {"started_at": datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))},
     ],
-    ids=["tokens", "not a number", "too dear", "user", "outcome", "tag"],
+    ids=["tokens", "not a number", "too dear", "user", "outcome", "tag", "id", "year"],
 )
 def test_a_record_that_no_row_can_hold_is_kept_aside_and_stops_no_other(
     make, path, wrong
 ):
     ledger = make()
     ledger.add(make_record(record_id="good"))
-    ledger.add(make_record(record_id="bad", **wrong))
+    ledger.add(make_record().replace(**{"record_id": "bad", **wrong}))
     ledger.add(make_record(record_id="better"))
     with pytest.warns(CerebrasCostWarning, match="cannot hold a record"):
         ledger.flush()
@@ -477,6 +480,22 @@ def test_a_record_that_no_row_can_hold_is_kept_aside_and_stops_no_other(
     assert ledger.status().rejected == 1
     [aside] = spool_files(path, ".rejected")
     assert "bad" in json.loads(aside.read_text())["record"]
+
+
+def test_what_the_database_refuses_is_kept_aside_and_stops_no_other(make, path):
+    ledger = make()
+    with ledger.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER picky BEFORE INSERT ON cerebras_records"
+            " WHEN NEW.record_id = 'r7' BEGIN SELECT RAISE(ABORT, 'not this'); END"
+        )
+    for number in range(10):
+        ledger.add(make_record(record_id=f"r{number}"))
+    with pytest.warns(CerebrasCostWarning, match="not this"):
+        assert ledger.flush()
+    assert ids(ledger) == [f"r{number}" for number in range(10) if number != 7]
+    assert ledger.totals().calls == 9
+    assert ledger.status().rejected == 1
 
 
 def test_what_is_no_text_is_spelt_out_and_what_is_no_number_is_not_known(make):

@@ -1,0 +1,195 @@
+"""What cost tracking adds to a call: `python -m benchmarks.costs`.
+
+Each measure is taken of two models that differ only in their handlers: none, and a
+`CostTracker` (or more, see `HANDLERS`). They take turns, so that what else the machine
+does meets both; each row tells the least CPU of all rounds. The server is a process of
+its own and does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from langchain_cerebras_ext import ChatCerebras
+from langchain_cerebras_ext.costs.budget import Budget
+from langchain_cerebras_ext.costs.tracker import CostTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EVENTS = 5_000
+CALLS = 100
+TARGETS = {"event": 2.0, "call": 30.0}
+"""Microseconds that a tracker may add, at most."""
+
+HANDLERS: dict[str, Callable[[], list[Any]]] = {
+    "none": list,
+    "tracker": lambda: [CostTracker()],
+    "two trackers": lambda: [CostTracker(), CostTracker()],
+    "with a budget": lambda: [CostTracker(budgets=[Budget(Decimal(1000))])],
+}
+
+
+class Bench:
+    """A model, its loop, and what is done with it."""
+
+    def __init__(self, url: str, handlers: list[Any], sizes: tuple[int, int]) -> None:
+        self.events, self.calls = sizes
+        self.handlers = handlers
+        self.url = url
+        self.loop = asyncio.new_event_loop()
+        self.long = self._model(f"burst/text/{self.events}")
+        self.short = self._model("burst/text/20")
+
+    def _model(self, path: str) -> ChatCerebras:
+        return ChatCerebras(
+            model="gpt-oss-120b",
+            base_url=f"{self.url}/{path}",
+            api_key="k",
+            callbacks=list(self.handlers),
+        )
+
+    def stream(self) -> float:
+        """Microseconds of each event of a stream."""
+        return self._event(lambda: sum(1 for _ in self.long.stream("hi")))
+
+    def astream(self) -> float:
+        """The same in an event loop."""
+        return self._event(lambda: self.loop.run_until_complete(self._drain()))
+
+    async def _drain(self) -> None:
+        async for _ in self.long.astream("hi"):
+            pass
+
+    def _event(self, run: Callable[[], object]) -> float:
+        return clocked(run) / self.events * 1e6
+
+    def invoke(self) -> float:
+        """Microseconds of a plain call."""
+        return self._call(
+            lambda: [self.short.invoke("hi") for _ in range(self.calls)],
+        )
+
+    def ainvoke(self) -> float:
+        """The same in an event loop."""
+        return self._call(lambda: self.loop.run_until_complete(self._ainvokes()))
+
+    async def _ainvokes(self) -> None:
+        for _ in range(self.calls):
+            await self.short.ainvoke("hi")
+
+    def short_stream(self) -> float:
+        """Microseconds of a stream of 20 events."""
+        return self._call(
+            lambda: [list(self.short.stream("hi")) for _ in range(self.calls)],
+        )
+
+    def _call(self, run: Callable[[], object]) -> float:
+        return clocked(run) / self.calls * 1e6
+
+    def close(self) -> None:
+        """Let go of connections and the loop."""
+        self.long.close()
+        self.loop.run_until_complete(self.long.aclose())
+        self.loop.close()
+
+
+def clocked(run: Callable[[], object]) -> float:
+    """Return the CPU seconds that a run takes."""
+    gc.collect()
+    gc.disable()
+    try:
+        began = time.process_time()
+        run()
+        return time.process_time() - began
+    finally:
+        gc.enable()
+
+
+MEASURES = {
+    "stream": "event",
+    "astream": "event",
+    "short_stream": "call",
+    "invoke": "call",
+    "ainvoke": "call",
+}
+
+
+def measure(
+    url: str, rounds: int, sizes: tuple[int, int]
+) -> dict[str, dict[str, float]]:
+    """Return the least of all rounds of each measure and each set of handlers."""
+    found: dict[str, dict[str, float]] = {}
+    benches = {name: Bench(url, make(), sizes) for name, make in HANDLERS.items()}
+    for name in MEASURES:
+        least = found[name] = dict.fromkeys(benches, float("inf"))
+        for number in range(rounds + 1):
+            for who, bench in benches.items():
+                taken = getattr(bench, name)()
+                if number:  # the first one warms up
+                    least[who] = min(least[who], taken)
+    for bench in benches.values():
+        bench.close()
+    return found
+
+
+def main(given: list[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.costs")
+    add = parser.add_argument
+    add("--rounds", type=int, default=7)
+    add("--quick", action="store_true", help="tiny sizes: does the harness work?")
+    add("--json", action="store_true")
+    add("--check", action="store_true", help="exit 1 if a target is missed")
+    args = parser.parse_args(given)
+    sizes = (40, 3) if args.quick else (EVENTS, CALLS)
+    rounds = 1 if args.quick else args.rounds
+    command = [sys.executable, "-m", "benchmarks.server"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+            found = measure(url, rounds, sizes)
+        finally:
+            server.terminate()
+    added = {
+        name: {who: us - row["none"] for who, us in row.items() if who != "none"}
+        for name, row in found.items()
+    }
+    missed = [
+        name
+        for name, kind in MEASURES.items()
+        if added[name]["tracker"] > TARGETS[kind]
+    ]
+    if args.json:
+        facts = {"python": platform.python_version(), "load": os.getloadavg()[0]}
+        print(json.dumps({**facts, "us": found, "added": added, "missed": missed}))
+    else:
+        _print(found, added)
+    return 1 if args.check and missed else 0
+
+
+def _print(
+    found: dict[str, dict[str, float]], added: dict[str, dict[str, float]]
+) -> None:
+    names = [name for name in HANDLERS if name != "none"]
+    print(f"{'us, CPU':22} {'none':>8}" + "".join(f"{'+ ' + n:>16}" for n in names))
+    for name, kind in MEASURES.items():
+        cells = "".join(f"{added[name][who]:16.2f}" for who in names)
+        print(f"{name + ' per ' + kind:22} {found[name]['none']:8.2f}{cells}")
+    print("at most: " + ", ".join(f"{us:g} per {kind}" for kind, us in TARGETS.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,140 @@
+"""What streams bring, as the router reads it: chunks of messages, events, and others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
+from langchain_core.messages.ai import add_ai_message_chunks
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "RestartChunk",
+    "add_metadata",
+    "has_tool_calls",
+    "is_last",
+    "join_chunks",
+    "last_chunk",
+    "says_something",
+    "to_message",
+]
+
+KEY = "router"
+"""Where an answer says how it was routed: in `response_metadata`."""
+
+
+class RestartChunk(AIMessageChunk):
+    """The beginning of another answer: what came before it is void.
+
+    Added to chunks, it takes their place, so that a sum of all chunks of a stream is
+    the last answer alone.
+    """
+
+    def __radd__(self, left: object) -> AIMessageChunk:
+        """Return the beginning alone; Python asks the subclass on the right first."""
+        del left
+        fields = {name: getattr(self, name) for name in self.model_fields_set}
+        fields.pop("type", None)
+        return AIMessageChunk(**fields)
+
+
+def says_something(item: Any) -> bool:
+    """Whether an item is more than the announcement of an answer."""
+    if isinstance(item, AIMessageChunk):
+        return bool(
+            item.content
+            or item.tool_call_chunks
+            or item.additional_kwargs
+            or item.chunk_position
+        )
+    if isinstance(item, dict) and "event" in item:
+        return item["event"] != "message-start"
+    return True
+
+
+def is_last(item: Any) -> bool:
+    """Whether an item says of itself that it ends its answer."""
+    if isinstance(item, dict):
+        return item.get("event") == "message-finish"
+    return getattr(item, "chunk_position", None) == "last"
+
+
+def add_metadata(answer: Any, said: Mapping[str, Any]) -> Any:
+    """Return an answer, or a stream's last item, with what the router says of it.
+
+    Structure has no place for it, except beside its raw message.
+    """
+    if isinstance(answer, AIMessage):
+        found = answer.response_metadata
+        said = _around(found.get(KEY), said)
+        return answer.model_copy(update={"response_metadata": {**found, KEY: said}})
+    if isinstance(answer, dict):
+        if answer.get("event") == "message-finish":
+            found = answer.get("metadata") or {}
+            said = _around(found.get(KEY), said)
+            return {**answer, "metadata": {**found, KEY: said}}
+        if isinstance(answer.get("raw"), AIMessage):
+            return {**answer, "raw": add_metadata(answer["raw"], said)}
+    return answer
+
+
+def _around(inner: object, said: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep what a router says that is a leg of this one."""
+    return {**said, "inner": inner} if isinstance(inner, Mapping) else dict(said)
+
+
+def last_chunk(seen: Sequence[Any]) -> AIMessageChunk | None:
+    """Return an empty end for chunks that have none; `None` for other items."""
+    if not seen or not isinstance(seen[-1], AIMessageChunk):
+        return None
+    empty: Any = "" if isinstance(seen[-1].content, str) else []
+    return AIMessageChunk(content=empty, id=seen[-1].id, chunk_position="last")
+
+
+def has_tool_calls(items: Iterable[Any]) -> bool:
+    """Whether a part of a tool call is among the items, in any form."""
+    return any(
+        not isinstance(item, AIMessageChunk)
+        or item.tool_call_chunks
+        or item.tool_calls
+        or item.invalid_tool_calls
+        or (isinstance(item.content, list) and _has_tool_block(item.content))
+        for item in items
+    )
+
+
+def _has_tool_block(content: list[Any]) -> bool:
+    return any(
+        isinstance(block, dict) and "tool" in str(block.get("type")) for block in content
+    )
+
+
+def join_chunks(seen: Sequence[Any]) -> AIMessageChunk | None:
+    """Return the sum of chunks; `None` of other items, and of none."""
+    chunks = [item for item in seen if isinstance(item, AIMessageChunk)]
+    if not chunks or len(chunks) != len(seen):
+        return None
+    plain = AIMessageChunk(content="" if isinstance(chunks[0].content, str) else [])
+    return add_ai_message_chunks(plain, *chunks)
+
+
+def to_message(seen: Sequence[Any]) -> AIMessage | None:
+    """Return the message that chunks or events have begun, if they have."""
+    joined = join_chunks(seen)
+    if joined is not None:
+        return cast("AIMessage", message_chunk_to_message(joined))
+    text = "".join(_text_of(item) for item in seen)
+    return AIMessage(text) if text else None
+
+
+def _text_of(item: Any) -> str:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, dict) and item.get("event") == "content-block-delta":
+        delta = item.get("delta") or {}
+        return str(delta.get("text", "")) if isinstance(delta, Mapping) else ""
+    return "" if isinstance(item, (BaseModel, Mapping)) else str(item)

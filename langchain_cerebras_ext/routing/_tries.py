@@ -1,0 +1,102 @@
+"""One try of a leg: asking the breaker, opening what the leg answers with, closing it.
+
+Four kinds of opening go by the name of the runnable's method: `invoke` and `stream`,
+their async twins, and `events`, LangChain's `version="v3"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from langchain_cerebras_ext.routing._trip import RESTARTED
+
+if TYPE_CHECKING:
+    from langchain_cerebras_ext.routing._plan import Ask, Step
+    from langchain_cerebras_ext.routing._trip import Trip
+
+__all__ = [
+    "aadmit",
+    "aclose",
+    "admit",
+    "aopen_items",
+    "atell_restart",
+    "close",
+    "open_items",
+    "tell_restart",
+]
+
+
+def admit(trip: Trip, ask: Ask) -> Step | None:
+    """Ask the breaker, if there is one; return what to do if it says no."""
+    breaker = trip.breaker
+    if breaker is None:
+        return None
+    return trip.admitted(ask, breaker.admit(trip.leg(ask).name))
+
+
+async def aadmit(trip: Trip, ask: Ask) -> Step | None:
+    """As `admit`."""
+    breaker = trip.breaker
+    if breaker is None:
+        return None
+    return trip.admitted(ask, await breaker.aadmit(trip.leg(ask).name))
+
+
+def open_items(trip: Trip, ask: Ask, method: str) -> Iterator[Any]:
+    """Return the iterator of a try; nothing may have been sent yet."""
+    runnable, prompt, config = trip.prepare(ask)
+    if method == "events":
+        opened: Any = runnable
+        return iter(
+            opened.stream_events(prompt, config, version="v3", **trip.kwargs)
+        )
+    return iter(runnable.stream(prompt, config, **trip.kwargs))
+
+
+async def aopen_items(trip: Trip, ask: Ask, method: str) -> AsyncIterator[Any]:
+    """As `open_items`."""
+    runnable, prompt, config = trip.prepare(ask)
+    if method == "events":
+        opened: Any = runnable
+        return _aevents(
+            await opened.astream_events(prompt, config, version="v3", **trip.kwargs)
+        )
+    return aiter(runnable.astream(prompt, config, **trip.kwargs))
+
+
+async def _aevents(stream: Any) -> AsyncIterator[Any]:
+    """Yield the events of a stream, and stop its task when nobody reads them."""
+    async with stream:
+        async for event in stream:
+            yield event
+
+
+def close(source: Any) -> None:
+    """Close an iterator, if it is one that can be closed."""
+    shut = getattr(source, "close", None)
+    if shut is not None:
+        shut()
+
+
+async def aclose(source: Any) -> None:
+    """As `close`."""
+    shut = getattr(source, "aclose", None)
+    if shut is not None:
+        await shut()
+
+
+def tell_restart(trip: Trip) -> None:
+    """Tell handlers that a stream begins anew, if it does."""
+    said = trip.restart_event()
+    if said is not None and trip.run is not None:
+        run = trip.run
+        run.get_child().on_custom_event(RESTARTED, said, run_id=run.run_id)
+
+
+async def atell_restart(trip: Trip) -> None:
+    """As `tell_restart`."""
+    said = trip.restart_event()
+    if said is not None and trip.run is not None:
+        run = trip.run
+        await run.get_child().on_custom_event(RESTARTED, said, run_id=run.run_id)

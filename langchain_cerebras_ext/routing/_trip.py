@@ -1,0 +1,537 @@
+"""One call on its way over the legs: what sync and async, plain and raced, share.
+
+What a leg runs is a runnable: its model, the model with tools bound, or a chain that
+ends in structure. A `Route` says between whom and how is routed, a `Recipe` makes of
+a leg what a call needs, and a `Trip` is one call.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from langchain_core.runnables.config import ensure_config
+
+from langchain_cerebras_ext.errors import CerebrasError, StreamInterruptedError
+from langchain_cerebras_ext.routing._chunks import (
+    KEY,
+    RestartChunk,
+    add_metadata,
+    has_tool_calls,
+    is_last,
+    join_chunks,
+    last_chunk,
+    says_something,
+    to_message,
+)
+from langchain_cerebras_ext.routing._leg import Asked, Refusal, Seen
+from langchain_cerebras_ext.routing._plan import Fail, Plan
+from langchain_cerebras_ext.routing._parts import (
+    context_tokens,
+    find_lack,
+    read_need,
+)
+from langchain_cerebras_ext.routing.policy import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+    from langchain_core.messages import BaseMessage
+    from langchain_core.runnables import Runnable, RunnableConfig
+
+    from langchain_cerebras_ext.routing._leg import Breaker, Leg, Strategy, Ticket
+    from langchain_cerebras_ext.routing._plan import Ask, Step
+    from langchain_cerebras_ext.routing.policy import FallbackPolicy
+
+    Portable: TypeAlias = Callable[
+        [Sequence[BaseMessage], str | None], Sequence[BaseMessage]
+    ]
+
+__all__ = ["RESTARTED", "Recipe", "Route", "Trip"]
+
+RESTARTED = "router_restart"
+"""The name of the custom event that tells of a stream which begins anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Route:
+    """Between whom calls are routed, and how; one for each router.
+
+    Attributes:
+        name: Of the chain run that groups the tries.
+        legs: In their order.
+        policy: What follows from an error.
+        strategy: Which leg goes first.
+        portable: Makes of a history what a provider takes.
+        breaker: Keeps calls away from legs that fail.
+        total_timeout: Seconds for a call with all its tries.
+        hedge_after_s: Seconds without a first token until a second leg is asked.
+        callbacks: Are told of all tries.
+        tags: On all runs.
+        metadata: Of all runs.
+        verbose: As LangChain has it.
+        clock: Monotonic seconds.
+    """
+
+    name: str
+    legs: tuple[Leg, ...]
+    policy: FallbackPolicy
+    strategy: Strategy
+    portable: Portable
+    breaker: Breaker | None = None
+    total_timeout: float | None = None
+    hedge_after_s: float | None = None
+    callbacks: list[BaseCallbackHandler] | BaseCallbackManager | None = None
+    tags: list[str] | None = None
+    metadata: dict[str, Any] | None = None
+    verbose: bool = False
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def is_raced(self) -> bool:
+        """Whether a call needs a clock beside the leg that it waits for."""
+        return self.hedge_after_s is not None or self.total_timeout is not None
+
+
+RecipeStep: TypeAlias = "tuple[str, tuple[Any, ...], Mapping[str, Any]]"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """What is done with a leg's model before it is called.
+
+    Attributes:
+        steps: Methods of the model, in their order, with arguments.
+        needs: Arguments among those that decide which leg can.
+        is_structured: Whether the answer follows a schema.
+    """
+
+    steps: tuple[RecipeStep, ...] = ()
+    needs: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    is_structured: bool = False
+    _made: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+
+    def of(self, leg: Leg) -> Runnable[Any, Any]:
+        """Return what a leg runs. Made once; of two threads one wins."""
+        found = self._made.get(leg.name)
+        if found is None:
+            found = leg.model
+            for method, args, kwargs in self.steps:
+                found = getattr(found, method)(*args, **kwargs)
+            found = self._made.setdefault(leg.name, found)
+        return cast("Runnable[Any, Any]", found)
+
+
+class Trip:
+    """One call: its plan, its tickets, and what has come so far.
+
+    Args:
+        route: What it is routed by.
+        recipe: What each leg runs.
+        messages: The prompt.
+        config: Of the call.
+        kwargs: Of the call.
+        stream: Whether the answer is read as it comes.
+        may_restart: Whether whoever reads can be told to begin anew.
+    """
+
+    __slots__ = (
+        "_arm",
+        "_began",
+        "_config",
+        "_ended",
+        "_experiment",
+        "_held",
+        "_is_held",
+        "_legs",
+        "_may_restart",
+        "_messages",
+        "_needs_marker",
+        "_recipe",
+        "_route",
+        "_run",
+        "_tickets",
+        "kwargs",
+        "plan",
+        "seen",
+    )
+
+    def __init__(
+        self,
+        route: Route,
+        recipe: Recipe,
+        messages: Sequence[BaseMessage],
+        config: RunnableConfig | None,
+        kwargs: dict[str, Any],
+        *,
+        stream: bool,
+        may_restart: bool = False,
+    ) -> None:
+        self.kwargs = kwargs
+        # What has been handed on.
+        self.seen: list[Any] = []
+        self._route, self._recipe, self._messages = route, recipe, messages
+        self._config = ensure_config(config)
+        self._may_restart = may_restart
+        self._is_held = not stream or route.policy.on_midstream == "buffer"
+        # What a try has brought that is not handed on yet.
+        self._held: dict[int, list[Any]] = {}
+        self._tickets: dict[int, Ticket] = {}
+        self._run: Any = None
+        self._ended: int | None = None
+        self._needs_marker: tuple[str, str] | None = None
+        self._began = route.clock()
+        need = read_need(
+            messages,
+            {**recipe.needs, **kwargs} if recipe.needs else kwargs,
+            stream=stream,
+            structured=recipe.is_structured,
+        )
+        lacks = [(leg, find_lack(leg, need)) for leg in route.legs]
+        able = [leg for leg, lack in lacks if lack is None]
+        unable = [(leg, lack) for leg, lack in lacks if lack is not None]
+        order = route.strategy.order(able, self._asked(need))
+        self._arm, self._experiment = order.arm, order.experiment
+        self._legs = [*(leg for leg, _ in unable), *order.legs]
+        self.plan = Plan(
+            [leg.name for leg in self._legs],
+            route.policy,
+            self._began,
+            total_timeout=route.total_timeout,
+            hedge_after_s=route.hedge_after_s,
+            size_of=self._size_of,
+            is_held=self._is_held,
+        )
+        for place, (_, lack) in enumerate(unable):
+            self.plan.skip(place, lack, self._began)
+
+    def _asked(self, need: Any) -> Asked:
+        config, route = self._config, self._route
+        metadata = {
+            **(config.get("configurable") or {}),
+            **(route.metadata or {}),
+            **(config.get("metadata") or {}),
+        }
+        run_id = config.get("run_id")
+        tags = config.get("tags") or ()
+        return Asked(need, metadata, tags, None if run_id is None else str(run_id))
+
+    def _size_of(self, place: int) -> int | None:
+        return context_tokens(self._legs[place])
+
+    # ------------------------------------------------------------------------- runs
+
+    def manager(self, kind: type[Any]) -> Any:
+        """Return who is to be told of the call; `None` where nobody is."""
+        return find_manager(self._route, self._config, kind)
+
+    def run_args(self, given: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of the chain run that groups the tries."""
+        name = self._config.get("run_name") or self._route.name
+        return (None, given), {"name": name, "run_id": self._config.get("run_id")}
+
+    def begin_run(self, run: Any) -> None:
+        """Let the tries be children of a run."""
+        self._run = run
+
+    @property
+    def run(self) -> Any:
+        """The chain run; `None` where nobody wants to know."""
+        return self._run
+
+    def output(self) -> Any:
+        """Return all that was handed on, as a chain run tells it."""
+        if len(self.seen) == 1:
+            return self.seen[0]
+        return join_chunks(self.seen) or list(self.seen)
+
+    # ------------------------------------------------------------------------ tries
+
+    def due(self) -> Step:
+        """Return what to do now."""
+        return self.plan.due(self._route.clock())
+
+    def wait_s(self, until: float | None) -> float | None:
+        """Return the seconds until a time."""
+        return None if until is None else max(0.0, until - self._route.clock())
+
+    @property
+    def is_raced(self) -> bool:
+        """Whether the call needs a clock beside the leg that it waits for."""
+        return self._route.is_raced
+
+    @property
+    def breaker(self) -> Breaker | None:
+        """Who is asked before each try, if anybody is."""
+        return self._route.breaker
+
+    def leg(self, ask: Ask) -> Leg:
+        """Return the leg of a try."""
+        return self._legs[ask.leg]
+
+    def admitted(self, ask: Ask, answer: Ticket | Refusal) -> Step | None:
+        """Take a breaker's answer; return what to do if it is no."""
+        if isinstance(answer, Refusal):
+            return self.plan.refused(
+                ask.no, answer.reason, self._route.clock(), answer.retry_after_s
+            )
+        self._tickets[ask.no] = answer
+        return None
+
+    def prepare(self, ask: Ask) -> tuple[Runnable[Any, Any], Any, RunnableConfig]:
+        """Return what a try runs, with its prompt and its configuration."""
+        leg = self._legs[ask.leg]
+        runnable = self._recipe.of(leg)
+        messages = self._route.portable(self._messages, leg.provider)
+        return runnable, messages, self._config_of(leg)
+
+    def _config_of(self, leg: Leg) -> RunnableConfig:
+        route, run = self._route, self._run
+        config = cast("RunnableConfig", dict(self._config))
+        config.pop("run_id", None)
+        config.pop("run_name", None)
+        metadata = {**(config.get("metadata") or {}), "router_leg": leg.name}
+        tags = [*(config.get("tags") or ())]
+        if self._arm is not None:
+            metadata["experiment_arm"] = self._arm
+            tags.append(f"experiment_arm:{self._arm}")
+        if self._experiment is not None:
+            metadata["experiment"] = self._experiment
+        if route.metadata:
+            metadata = {**route.metadata, **metadata}
+        config["metadata"] = metadata
+        config["tags"] = [*tags, *route.tags] if route.tags else tags
+        if run is not None:
+            config["callbacks"] = run.get_child()
+        return config
+
+    def failed(self, no: int, error: BaseException) -> Step:
+        """Take note of a try's failure."""
+        plan = self.plan
+        leg = plan.leg_of(no)
+        was_over = plan.is_over(no) and plan.given != no
+        now = self._route.clock()
+        can_restart = self._may_restart and not has_tool_calls(self.seen)
+        restarts = plan.restarts
+        step = plan.failed(no, error, now, can_restart=can_restart)
+        self._held.pop(no, None)
+        if was_over:
+            return step
+        if plan.restarts > restarts:
+            self._needs_marker = (leg, kind_of(error))
+        self._settle(no, error)
+        if isinstance(step, Fail) and step.midstream and step.error is error:
+            return Fail(self._with_what_came(error), midstream=True)
+        return step
+
+    def _settle(self, no: int, error: BaseException) -> None:
+        """Tell breaker and strategy of a failure."""
+        ticket = self._tickets.pop(no, None)
+        is_fault = self._route.policy.judge(error).is_leg_fault
+        if ticket is not None:
+            if is_fault:
+                ticket.fail(error)
+            else:
+                ticket.release()
+        if is_fault:
+            first, elapsed = self.plan.times_of(no)
+            leg = self.plan.leg_of(no)
+            self._route.strategy.observe(Seen(leg, first, elapsed, None, is_ok=False))
+
+    def _with_what_came(self, error: BaseException) -> BaseException:
+        """Return a leg's error after its first token, with the part that came."""
+        if isinstance(error, CerebrasError):
+            if error.partial_message is None:
+                error.partial_message = to_message(self.seen)
+            return error
+        if kind_of(error) == "unknown":
+            return error
+        made = StreamInterruptedError(
+            f"The stream broke off after its first token: {type(error).__name__}: "
+            f"{error} What had arrived is in the error's `partial_message`; try again.",
+            partial_message=to_message(self.seen),
+            status_code=getattr(error, "status_code", None),
+        )
+        made.__cause__ = error
+        return made
+
+    def leave(self) -> None:
+        """Let go of all that is under way: nobody waits for it any more."""
+        self.plan.left(self._route.clock())
+        given, self._held = self.plan.given, {}
+        while self._tickets:
+            no, ticket = self._tickets.popitem()
+            if no == given:
+                ticket.succeed()  # it was speaking when the caller left
+            else:
+                ticket.release()
+
+    def error_of(self, step: Fail) -> BaseException:
+        """Return what to raise at the end, with what the tries were."""
+        error = step.error
+        if step.midstream and isinstance(error, CerebrasError):
+            if error.partial_message is None:
+                error.partial_message = to_message(self.seen)
+        attempts = self.plan.attempts()
+        if len(attempts) > 1 and not getattr(error, "legs", None):
+            tried = "; ".join(
+                f"{one.leg}: {one.reason or one.outcome}" for one in attempts
+            )
+            error.add_note(f"{self._route.name} had tried: {tried}.")
+        return error
+
+    # ---------------------------------------------------------------------- answers
+
+    def is_flowing(self, no: int) -> bool:
+        """Whether what a try brings is handed on as it comes."""
+        return self.plan.given == no and not self._is_held
+
+    def spoke(self, no: int) -> Step:
+        """Take note of a try's first token."""
+        step = self.plan.spoke(no, self._route.clock())
+        ticket = self._tickets.get(no)
+        if ticket is not None and self.plan.given == no:
+            ticket.spoke()
+        self._release_losers()
+        return step
+
+    def _release_losers(self) -> None:
+        given = self.plan.given
+        for no in [no for no in self._tickets if no != given]:
+            self._tickets.pop(no).release()
+
+    def take(self, no: int, item: Any) -> list[Any]:
+        """Take an item of a try that is not flowing; return what to hand on now."""
+        plan = self.plan
+        held = self._held.setdefault(no, [])
+        held.append(item)
+        if plan.given is None and says_something(item):
+            self.spoke(no)
+        if not self.is_flowing(no):
+            return []
+        del self._held[no]
+        out = [self.mark(no, one) if is_last(one) else one for one in held]
+        if self._needs_marker is not None:
+            out.insert(0, self._marker(no))
+            del self.seen[:]
+        self.seen += out
+        return out
+
+    def _marker(self, no: int) -> RestartChunk:
+        assert self._needs_marker is not None  # noqa: S101 - said by the caller
+        leg, why = self._needs_marker
+        self._needs_marker = None
+        said = {"restarted_from": leg, "restarted_for": why}
+        return RestartChunk(content="", response_metadata={KEY: said})
+
+    def restart_event(self) -> dict[str, str] | None:
+        """Return what the custom event says, if the next try begins anew."""
+        if self._needs_marker is None:
+            return None
+        leg, why = self._needs_marker
+        return {"leg": leg, "reason": why}
+
+    def mark(self, no: int, item: Any) -> Any:
+        """Take a try's last item; return it with what the router says."""
+        if self._ended is not None:
+            return item
+        self.end_of(no, item)
+        return add_metadata(item, self.said(no))
+
+    def end_of(self, no: int, answer: Any) -> Step:
+        """Take note that a try's answer is whole."""
+        step = self.plan.ended(no, self._route.clock())
+        self._ended = no
+        ticket = self._tickets.pop(no, None)
+        if ticket is not None:
+            ticket.succeed()
+        self._release_losers()
+        first, elapsed = self.plan.times_of(no)
+        usage = _usage_of(answer)
+        tokens = usage.get("output_tokens") if usage else None
+        leg = self.plan.leg_of(no)
+        self._route.strategy.observe(Seen(leg, first, elapsed, tokens, is_ok=True))
+        return step
+
+    def end(self, no: int) -> list[Any]:
+        """Take the end of a try's items; return what to hand on still."""
+        out = self._held.pop(no, [])
+        if self.plan.given not in {None, no}:
+            return []
+        if self._ended is None:
+            place = next((i for i, one in enumerate(out) if is_last(one)), None)
+            if place is not None:
+                out[place] = self.mark(no, out[place])
+            elif len(out) == 1 and not self.seen and not _is_chunk(out[0]):
+                out = [self.mark(no, out[0])]
+            else:
+                end = last_chunk(out or self.seen)
+                self.end_of(no, end)
+                if end is not None:
+                    out.append(add_metadata(end, self.said(no)))
+        self.seen += out
+        return out
+
+    def finish(self, no: int, answer: Any) -> Any:
+        """Take a whole answer; return it with what the router says of it."""
+        self.end_of(no, answer)
+        return add_metadata(answer, self.said(no))
+
+    def said(self, no: int) -> dict[str, Any]:
+        """Return what an answer says of its way."""
+        found: dict[str, Any] = {
+            "leg": self.plan.leg_of(no),
+            "attempts": [one.to_dict() for one in self.plan.attempts()],
+            "strategy": self._route.strategy.name,
+        }
+        if self._arm is not None:
+            found["arm"] = self._arm
+        if self._experiment is not None:
+            found["experiment"] = self._experiment
+        return found
+
+
+def find_manager(route: Route, config: RunnableConfig | None, kind: type[Any]) -> Any:
+    """Return who is to be told of a call; `None` where nobody is.
+
+    Args:
+        route: Brings handlers, tags and metadata of its own.
+        config: Of the call.
+        kind: LangChain's manager of callbacks, sync or async.
+    """
+    config = config or {}
+    manager = kind.configure(
+        config.get("callbacks"),
+        None,
+        route.verbose,
+        config.get("tags"),
+        None,
+        config.get("metadata"),
+    )
+    own = route.callbacks
+    handlers = own if isinstance(own, list) else own.handlers if own else ()
+    for handler in handlers:
+        if handler not in manager.handlers:
+            manager.add_handler(handler, inherit=True)
+    if not manager.handlers:
+        return None
+    if route.tags:
+        manager.add_tags(route.tags)
+    if route.metadata:
+        manager.add_metadata(route.metadata)
+    return manager
+
+
+def _is_chunk(item: Any) -> bool:
+    return hasattr(item, "chunk_position")
+
+
+def _usage_of(answer: Any) -> Mapping[str, Any] | None:
+    if isinstance(answer, dict):
+        raw = answer.get("raw")
+        found = answer.get("usage") if raw is None else _usage_of(raw)
+    else:
+        found = getattr(answer, "usage_metadata", None)
+    return cast("Mapping[str, Any]", found) if isinstance(found, dict) else None

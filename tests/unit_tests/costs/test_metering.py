@@ -1,0 +1,251 @@
+"""Where a call meets its meters: announcements, whose a record is, and slips."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cost_bill import MODEL, assert_is_the_bill, bill_of, chat, completions, tokens_of
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig, RunnableLambda
+
+from langchain_cerebras_ext import ChatCerebras, _metering
+from langchain_cerebras_ext._metering import announce, calling_managers, open_meter
+from langchain_cerebras_ext.costs import _meter
+from langchain_cerebras_ext.costs._context import Scope, merge_context
+from langchain_cerebras_ext.costs.budget import Budget
+from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.simulator import Simulator
+
+
+@pytest.fixture(scope="module")
+def _running() -> Iterator[Simulator]:
+    with Simulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def sim(_running: Simulator) -> Simulator:
+    _running.reset()
+    return _running
+
+
+class Opens:
+    """A handler's interest; what it opens is itself."""
+
+    def open(self, run: Any) -> Any:
+        return run.run_id
+
+
+# -------------------------------------------------------------------- announcements
+
+
+def test_a_run_is_found_by_its_id_in_any_context() -> None:
+    ids = [uuid.uuid4() for _ in range(3)]
+
+    async def tell(run_id: uuid.UUID) -> Any:
+        return announce(run_id, Opens(), is_ours=True)
+
+    async def tell_all() -> Any:
+        return await asyncio.gather(*map(tell, ids))
+
+    held = asyncio.run(tell_all())
+    assert [open_meter(run_id) for run_id in reversed(ids)] == ids[::-1]
+    assert [open_meter(run_id) for run_id in ids] == [None] * 3, "once each"
+    assert all(run.taken for run in held)
+
+
+def test_a_run_without_an_id_is_the_last_one_that_was_announced_here() -> None:
+    first, second = uuid.uuid4(), uuid.uuid4()
+    held = [announce(first, Opens(), is_ours=True)]
+    held.append(announce(second, Opens(), is_ours=True))
+    assert open_meter(None) == second
+    assert open_meter(None) is None
+    assert held[0].taken is False
+
+
+def test_runs_of_others_are_not_given_to_our_models() -> None:
+    held = announce(uuid.uuid4(), Opens(), is_ours=False)
+    assert open_meter(None) is None or not held.taken
+    assert held.taken is False
+
+
+def test_a_run_is_forgotten_with_its_handlers() -> None:
+    run_id = uuid.uuid4()
+    announce(run_id, Opens(), is_ours=True)
+    gc.collect()
+    assert open_meter(run_id) is None
+    assert run_id not in _metering._runs
+
+
+def test_handlers_of_one_run_share_an_announcement() -> None:
+    run_id, one, two = uuid.uuid4(), Opens(), Opens()
+    held = announce(run_id, one, is_ours=True)
+    assert announce(run_id, two, is_ours=True) is held
+    assert held.meters == [one, two]
+
+
+def test_managers_of_an_unknown_caller_are_the_first_ones() -> None:
+    first = object()
+    assert calling_managers(None, first, 3) == [first] * 3
+
+
+# ------------------------------------------------------------------ whose a record is
+
+
+def test_the_narrower_word_wins() -> None:
+    inner = Scope(("inner",), "inner-user", None, None)
+    outer = Scope(("outer",), "outer-user", "outer-session", "outer-arm")
+    found = merge_context(["run"], {"session_id": "run-session"}, [inner, outer])
+    assert found.tags == ("run", "inner", "outer")
+    assert (found.user, found.session, found.arm) == (
+        "inner-user",
+        "run-session",
+        "outer-arm",
+    )
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ({"user_id": "ann"}, ("ann", "s", "a")),
+        ({"user": "bob", "user_id": "ann"}, ("ann", "s", "a")),
+        ({"thread_id": 7}, ("u", "7", "a")),
+        ({"session_id": "x", "thread_id": "y"}, ("u", "x", "a")),
+        ({"experiment_arm": "b"}, ("u", "s", "b")),
+        ({"user_id": ""}, ("u", "s", "a")),
+        ({}, ("u", "s", "a")),
+    ],
+    ids=["user_id", "both", "thread", "session", "arm", "empty", "none"],
+)
+def test_metadata_of_the_call_win_over_the_scope(
+    sim: Simulator, metadata: dict[str, Any], expected: tuple[str, str, str]
+) -> None:
+    with track_costs(user="u", session="s", arm="a") as costs:
+        chat(sim).invoke("hi", {"metadata": metadata})
+    (record,) = costs.records
+    assert (record.user, record.session, record.arm) == expected
+
+
+def test_tags_that_langchain_makes_are_left_out(sim: Simulator) -> None:
+    chain = RunnableLambda(lambda text: text) | chat(sim, tags=["model"])
+    config: RunnableConfig = {"tags": ["call"], "max_concurrency": 1}
+    with track_costs(tags=["scope"]) as costs:
+        chain.invoke("hi", config)
+        list(chain.stream("hi", config))
+    assert {frozenset(one.tags) for one in costs.records} == {
+        frozenset({"call", "model", "scope"})
+    }
+
+
+def test_a_trace_is_that_of_the_outermost_run(sim: Simulator) -> None:
+    inner = RunnableLambda(lambda text: chat(sim).invoke(text).text)
+    outer = RunnableLambda(lambda text: inner.invoke(text))
+    with track_costs() as costs:
+        outer.invoke("hi")
+        outer.invoke("hi")
+        chat(sim).invoke("alone")
+    one, two, alone = costs.records
+    assert one.trace_id != two.trace_id
+    assert one.trace_id not in {one.parent_run_id, one.run_id}
+    assert alone.trace_id == alone.run_id
+    assert alone.parent_run_id is None
+
+
+# ---------------------------------------------------------------------- what slips by
+
+
+class Rewrites(ChatCerebras):
+    """A model of a user's own that changes what it is asked."""
+
+    def _stream(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
+        more = [*messages, HumanMessage("Be brief.")]
+        yield from super()._stream(more, *args, **kwargs)
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> Any:
+        more = [*messages, HumanMessage("Be brief.")]
+        return super()._generate(more, *args, **kwargs)
+
+
+def test_subclasses_are_metered_as_well(sim: Simulator) -> None:
+    model = Rewrites(model=MODEL, base_url=sim.base_url, api_key="k")
+    with track_costs() as costs:
+        list(model.stream("hi"))
+        model.invoke("hi")
+    assert_is_the_bill(costs, sim)
+
+
+def test_a_call_that_slips_by_its_meter_is_priced_all_the_same(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would with a LangChain that starts its runs in another way."""
+    monkeypatch.setattr("langchain_cerebras_ext.chat_models.open_meter", lambda _: None)
+    with track_costs() as costs:
+        chat(sim).invoke("hi")
+        list(chat(sim).stream("hi"))
+    assert tokens_of(costs.records) == bill_of(sim)
+    assert [one.outcome for one in costs.records] == ["ok", "ok"]
+
+
+def test_several_completions_are_told_apart_by_langchains_managers(
+    sim: Simulator,
+) -> None:
+    one, two = CostTracker(), CostTracker()
+    completions(sim).generate(["a", "a"], callbacks=[[one], [two]])
+    for tracker in (one, two):
+        assert tracker.totals.calls == 1
+        assert tracker.totals.is_certain
+    together = [*one.records, *two.records]
+    assert tokens_of(together) == bill_of(sim)
+    assert len({record.run_id for record in together}) == 2
+
+
+def test_a_count_that_fails_leaves_a_record_without_one(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(_meter, "count_output", broken)
+    sim.reply("The sea is wide. " * 20)
+    sim.fail_next(fault="stall_stream", after_events=5)
+    budget = Budget(5)
+    with track_costs(budget=budget) as costs:
+        stream = chat(sim).stream("hi")
+        next(stream)
+        stream.close()  # type: ignore[attr-defined]
+    (record,) = costs.records
+    assert record.cost_usd is None
+    assert "no_usage" in record.flags
+    assert "cannot be counted" in caplog.text
+    (status,) = budget.status()
+    assert status.reserved == 0
+    assert status.spent > 0, "what was held counts as spent"
+
+
+def test_a_model_without_track_costs_says_how_to_get_it(sim: Simulator) -> None:
+    with pytest.raises(CerebrasConfigurationError, match="track_costs=True"):
+        chat(sim).get_total_cost()
+
+
+def test_copies_of_a_model_share_its_tracker(sim: Simulator) -> None:
+    model = chat(sim, track_costs=True)
+    model.model_copy(update={"temperature": 0.5}).invoke("hi")
+    model.bind(max_tokens=20).invoke("hi")
+    model.with_config(tags=["t"]).invoke("hi")
+    assert model.cost_tracker.totals.calls == 3
+    assert_is_the_bill(model.cost_tracker, sim)
+
+
+def test_a_tracker_of_a_model_and_one_of_a_call_are_told_the_same(
+    sim: Simulator,
+) -> None:
+    model, tracker = chat(sim, track_costs=True), CostTracker()
+    model.invoke("hi", {"callbacks": [tracker]})
+    assert model.cost_tracker.records == tracker.records
+    assert_is_the_bill(tracker, sim)
