@@ -116,7 +116,7 @@ class Passed:
             kind = kind_of(error)
             wait_s = asked_wait_s(error)
             counts = settings.is_failure is None or bool(settings.is_failure(error))
-        except Exception:  # an error's own attributes, or the user's function
+        except Exception:  # noqa: BLE001 - an error's own attributes, or the user's function
             _log.exception("Leg %r: its error cannot be judged; it counts.", leg.name)
             kind, wait_s, counts = "unknown", None, True
         pause_s = None
@@ -171,7 +171,7 @@ class LocalLeg:
         self.name = name
         self.settings = settings
         self.circuit = Circuit(settings.rules)
-        # Reentrant: a garbage collection may end an abandoned stream anywhere, here too.
+        # Reentrant: a garbage collection may end an abandoned stream anywhere.
         self.lock = threading.RLock()
         self.ttft_s: deque[float] = deque(maxlen=_REMEMBERED)
         self.answer_s: deque[float] = deque(maxlen=_REMEMBERED)
@@ -228,7 +228,7 @@ class LocalLeg:
         """Remember the last error, without its frames and without what is secret."""
         self._last = _described(error)
 
-    # ------------------------------------------------------------- out, without the lock
+    # ------------------------------------------------------- out, without the lock
 
     def finished(self, ticket: Passed, change: Change | None, *, failed: bool) -> None:
         """Do what follows from a try's end."""
@@ -256,7 +256,7 @@ class LocalLeg:
             return
         try:
             told(self.name, change.before, change.after)
-        except Exception:  # it is not the call's fault
+        except Exception:  # noqa: BLE001 - it is not the call's fault
             _log.exception("on_change has failed for leg %r.", self.name)
 
     def reset(self) -> None:

@@ -11,7 +11,19 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from langchain_cerebras_ext.routing._leg import Refusal
 
-__all__ = ["ORDINARY", "SLICES", "Change", "Circuit", "Counts", "Phase", "Rules"]
+__all__ = [
+    "BUSY",
+    "NOTHING",
+    "OPEN",
+    "ORDINARY",
+    "PAUSED",
+    "SLICES",
+    "Change",
+    "Circuit",
+    "Counts",
+    "Phase",
+    "Rules",
+]
 
 Phase: TypeAlias = Literal["closed", "open", "half-open"]
 
@@ -64,13 +76,16 @@ class Counts(NamedTuple):
         return self.failures / self.calls if self.calls else None
 
 
+NOTHING: Final = Counts()
+
+
 class Change(NamedTuple):
     """A circuit that is no longer what it was."""
 
     before: Phase
     after: Phase
     open_s: float = 0.0
-    counts: Counts = Counts()
+    counts: Counts = NOTHING
 
 
 class Circuit:

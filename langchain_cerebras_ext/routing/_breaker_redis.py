@@ -24,6 +24,7 @@ from langchain_cerebras_ext.errors import RateLimiterBackendError, mask_secrets
 from langchain_cerebras_ext.routing._breaker_legs import LocalLeg, Passed
 from langchain_cerebras_ext.routing._breaker_memory import (
     BUSY,
+    NOTHING,
     OPEN,
     ORDINARY,
     PAUSED,
@@ -108,7 +109,7 @@ class _View:
     busy_until: float = 0.0
     fresh_until: float = float("-inf")
     at: float = 0.0
-    counts: Counts = Counts()
+    counts: Counts = NOTHING
 
 
 class SharedLeg(LocalLeg):
@@ -237,7 +238,7 @@ class SharedLeg(LocalLeg):
         until = self.circuit.pause_until or 0.0
         self._view.pause_until = max(until, self._view.pause_until)
 
-    # ------------------------------------------------------------- out, without the lock
+    # ------------------------------------------------------- out, without the lock
 
     def finished(self, ticket: Passed, change: Change | None, *, failed: bool) -> None:
         """Have it told: bad news and probes' ends at once."""
@@ -470,7 +471,7 @@ class Sharing:
             for leg in legs:
                 try:
                     leg.refresh()
-                except Exception:  # whatever it is, the next news are told
+                except Exception:  # noqa: BLE001 - whatever it is, the next news are told
                     _log.exception("Leg %r: its calls were not told.", leg.name)
         self._thread = None
         if not ended and not self._queue.empty():

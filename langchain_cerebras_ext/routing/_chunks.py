@@ -109,7 +109,8 @@ def has_tool_calls(items: Iterable[Any]) -> bool:
 
 def _has_tool_block(content: list[Any]) -> bool:
     return any(
-        isinstance(block, dict) and "tool" in str(block.get("type")) for block in content
+        isinstance(block, dict) and "tool" in str(block.get("type"))
+        for block in content
     )
 
 

@@ -65,6 +65,11 @@ class Leg:
     def __repr__(self) -> str:
         return f"Leg({self.name!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy without the lock; what was made by name is made again."""
+        model = None if self._make is not None else self._model
+        return _leg, (self.name, model, self.target, self._make)
+
     @property
     def is_made(self) -> bool:
         """Whether the model is there; if not, `model` makes it."""
@@ -87,6 +92,15 @@ class Leg:
             params = self.model._get_ls_params()  # noqa: SLF001 - the only place
             self._provider = params.get("ls_provider") or ""
         return self._provider or None
+
+
+def _leg(
+    name: str,
+    model: BaseChatModel | None,
+    target: Target | None,
+    make: Callable[[], BaseChatModel] | None,
+) -> Leg:
+    return Leg(name, model, target, make=make)
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,8 +125,8 @@ def _listening(
 def _hear(trip: Trip, event: _Event, step: Step) -> tuple[list[Any], Step]:
     """Return what to hand on after an event, and what to do next."""
     no = event.no
-    if trip.plan.is_over(no):
-        return [], step
+    if trip.plan.is_over(no) and trip.plan.given != no:
+        return [], step  # a loser's
     if event.kind == "item":
         if trip.is_flowing(no):
             item = trip.mark(no, event.value) if is_last(event.value) else event.value

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ainvoke", "astream", "invoke", "stream"]
 
+_END: Any = object()
+
 # ------------------------------------------------------------------------------ sync
 
 
@@ -107,14 +109,15 @@ def _flow(trip: Trip, method: str) -> Generator[Any, None, None]:
                             step = refused
                             break
                         source = open_items(trip, step, method)
-                    item = next(source)
-                except StopIteration:
-                    yield from trip.end(no)
-                    return
+                    item = next(source, _END)
                 except Exception as error:  # noqa: BLE001 - the policy judges it
                     step = trip.failed(no, error)
                     tell_restart(trip)
                     break
+                # Outside the `try`: what a reader throws in is no failure of the leg.
+                if item is _END:
+                    yield from trip.end(no)
+                    return
                 if flowing:
                     if is_last(item):
                         item = trip.mark(no, item)
@@ -238,13 +241,15 @@ async def _aflow(make_trip: MakeTrip, method: str) -> AsyncGenerator[Any, None]:
                             source = await aopen_items(trip, step, method)
                         item = await anext(source)
                     except StopAsyncIteration:
-                        for item in trip.end(no):
-                            yield item
-                        return
+                        item = _END
                     except Exception as error:  # noqa: BLE001 - the policy judges it
                         step = trip.failed(no, error)
                         await atell_restart(trip)
                         break
+                    if item is _END:
+                        for item in trip.end(no):
+                            yield item
+                        return
                     if flowing:
                         if is_last(item):
                             item = trip.mark(no, item)

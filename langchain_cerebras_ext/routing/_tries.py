@@ -48,9 +48,7 @@ def open_items(trip: Trip, ask: Ask, method: str) -> Iterator[Any]:
     runnable, prompt, config = trip.prepare(ask)
     if method == "events":
         opened: Any = runnable
-        return iter(
-            opened.stream_events(prompt, config, version="v3", **trip.kwargs)
-        )
+        return iter(opened.stream_events(prompt, config, version="v3", **trip.kwargs))
     return iter(runnable.stream(prompt, config, **trip.kwargs))
 
 

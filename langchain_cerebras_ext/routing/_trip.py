@@ -37,7 +37,7 @@ from langchain_cerebras_ext.routing.policy import kind_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+    from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import BaseMessage
     from langchain_core.runnables import Runnable, RunnableConfig
 
@@ -60,7 +60,7 @@ class Route:
     """Between whom calls are routed, and how; one for each router.
 
     Attributes:
-        name: Of the chain run that groups the tries.
+        owner: The router: its callbacks, tags and metadata are those of all tries.
         legs: In their order.
         policy: What follows from an error.
         strategy: Which leg goes first.
@@ -68,14 +68,10 @@ class Route:
         breaker: Keeps calls away from legs that fail.
         total_timeout: Seconds for a call with all its tries.
         hedge_after_s: Seconds without a first token until a second leg is asked.
-        callbacks: Are told of all tries.
-        tags: On all runs.
-        metadata: Of all runs.
-        verbose: As LangChain has it.
         clock: Monotonic seconds.
     """
 
-    name: str
+    owner: BaseChatModel
     legs: tuple[Leg, ...]
     policy: FallbackPolicy
     strategy: Strategy
@@ -83,11 +79,12 @@ class Route:
     breaker: Breaker | None = None
     total_timeout: float | None = None
     hedge_after_s: float | None = None
-    callbacks: list[BaseCallbackHandler] | BaseCallbackManager | None = None
-    tags: list[str] | None = None
-    metadata: dict[str, Any] | None = None
-    verbose: bool = False
     clock: Callable[[], float] = time.monotonic
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the router says of all runs."""
+        return self.owner.metadata or {}
 
     @property
     def is_raced(self) -> bool:
@@ -211,7 +208,7 @@ class Trip:
         config, route = self._config, self._route
         metadata = {
             **(config.get("configurable") or {}),
-            **(route.metadata or {}),
+            **route.metadata,
             **(config.get("metadata") or {}),
         }
         run_id = config.get("run_id")
@@ -229,7 +226,7 @@ class Trip:
 
     def run_args(self, given: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of the chain run that groups the tries."""
-        name = self._config.get("run_name") or self._route.name
+        name = self._config.get("run_name") or self._route.owner.get_name()
         return (None, given), {"name": name, "run_id": self._config.get("run_id")}
 
     def begin_run(self, run: Any) -> None:
@@ -261,6 +258,11 @@ class Trip:
     def is_raced(self) -> bool:
         """Whether the call needs a clock beside the leg that it waits for."""
         return self._route.is_raced
+
+    @property
+    def is_hedged(self) -> bool:
+        """Whether a second leg may be asked while the first is silent."""
+        return self._route.hedge_after_s is not None
 
     @property
     def breaker(self) -> Breaker | None:
@@ -299,10 +301,8 @@ class Trip:
             tags.append(f"experiment_arm:{self._arm}")
         if self._experiment is not None:
             metadata["experiment"] = self._experiment
-        if route.metadata:
-            metadata = {**route.metadata, **metadata}
-        config["metadata"] = metadata
-        config["tags"] = [*tags, *route.tags] if route.tags else tags
+        config["metadata"] = {**route.metadata, **metadata}
+        config["tags"] = [*tags, *(route.owner.tags or ())]
         if run is not None:
             config["callbacks"] = run.get_child()
         return config
@@ -379,7 +379,7 @@ class Trip:
             tried = "; ".join(
                 f"{one.leg}: {one.reason or one.outcome}" for one in attempts
             )
-            error.add_note(f"{self._route.name} had tried: {tried}.")
+            error.add_note(f"{self._route.owner.get_name()} had tried: {tried}.")
         return error
 
     # ---------------------------------------------------------------------- answers
@@ -502,25 +502,26 @@ def find_manager(route: Route, config: RunnableConfig | None, kind: type[Any]) -
         kind: LangChain's manager of callbacks, sync or async.
     """
     config = config or {}
+    owner = route.owner
     manager = kind.configure(
         config.get("callbacks"),
         None,
-        route.verbose,
+        owner.verbose,
         config.get("tags"),
         None,
         config.get("metadata"),
     )
-    own = route.callbacks
+    own = owner.callbacks
     handlers = own if isinstance(own, list) else own.handlers if own else ()
     for handler in handlers:
         if handler not in manager.handlers:
             manager.add_handler(handler, inherit=True)
     if not manager.handlers:
         return None
-    if route.tags:
-        manager.add_tags(route.tags)
-    if route.metadata:
-        manager.add_metadata(route.metadata)
+    if owner.tags:
+        manager.add_tags(owner.tags)
+    if owner.metadata:
+        manager.add_metadata(owner.metadata)
     return manager
 
 

@@ -247,45 +247,40 @@ def _rebuild(cls: type[CircuitBreaker], options: dict[str, Any]) -> CircuitBreak
 
 # -------------------------------------------------------------------------- arguments
 
-_NUMBERS = {
-    "failure_rate": (0.0, 1.0, "above 0 and at most 1"),
-    "window_s": (0.0, math.inf, "seconds above 0"),
-    "open_s": (0.0, math.inf, "seconds above 0"),
-    "max_open_s": (0.0, math.inf, "seconds above 0"),
-    "probe_timeout_s": (0.0, math.inf, "seconds above 0"),
-    "slow_call_s": (0.0, math.inf, "seconds above 0"),
-}
+_SECONDS = ("window_s", "open_s", "max_open_s", "probe_timeout_s", "slow_call_s")
 
 
 def _check(options: dict[str, Any]) -> None:
-    for name, (above, most, rule) in _NUMBERS.items():
-        value = options[name]
-        if value is None and name == "slow_call_s":
+    def expect(name: str, rule: str, *, is_right: bool) -> None:
+        if not is_right:
+            msg = f"CircuitBreaker({name}={options[name]!r}): {name} must be {rule}."
+            raise CerebrasConfigurationError(msg)
+
+    rate, backoff = _number(options["failure_rate"]), _number(options["backoff"])
+    expect("failure_rate", "above 0 and at most 1", is_right=0 < rate <= 1)
+    for name in _SECONDS:
+        if name == "slow_call_s" and options[name] is None:
             continue
-        if not _is_number(value) or not above < value <= most or value == math.inf:
-            raise _wrong(name, value, rule)
+        right = 0 < _number(options[name]) < math.inf
+        expect(name, "seconds above 0", is_right=right)
     for name in ("min_calls", "half_open_probes"):
-        value = options[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise _wrong(name, value, "a whole number, 1 or more")
-    backoff = options["backoff"]
-    if not _is_number(backoff) or not 1 <= backoff < math.inf:
-        raise _wrong("backoff", backoff, "a number, 1 or more")
-    if options["max_open_s"] < options["open_s"]:
-        rule = f"at least open_s={options['open_s']}"
-        raise _wrong("max_open_s", options["max_open_s"], rule)
-    if not isinstance(options["namespace"], str) or not options["namespace"]:
-        raise _wrong("namespace", options["namespace"], "a text, not empty")
+        count = options[name]
+        right = isinstance(count, int) and _number(count) >= 1
+        expect(name, "a whole number, 1 or more", is_right=right)
+    expect("backoff", "a number, 1 or more", is_right=1 <= backoff < math.inf)
+    least_s = options["open_s"]
+    right = options["max_open_s"] >= least_s
+    expect("max_open_s", f"at least open_s={least_s}", is_right=right)
+    name = options["namespace"]
+    right = isinstance(name, str) and bool(name)
+    expect("namespace", "a text, not empty", is_right=right)
     for name in ("is_failure", "on_change", "clock"):
-        if options[name] is not None and not callable(options[name]):
-            raise _wrong(name, options[name], "a function")
+        right = options[name] is None or callable(options[name])
+        expect(name, "a function", is_right=right)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _wrong(name: str, value: object, rule: str) -> CerebrasConfigurationError:
-    return CerebrasConfigurationError(
-        f"CircuitBreaker({name}={value!r}): {name} must be {rule}."
-    )
+def _number(value: object) -> float:
+    """Return a number, or one that is in no range."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    return math.nan

@@ -75,7 +75,7 @@ def test_the_notebook_runs_from_top_to_bottom() -> None:
     )
     assert "batch" in shown(notebook, "by-tag", "text/html")
     assert len(shown(notebook, "plot", "image/png")) > 10_000
-    assert shown(notebook, "doubt").startswith("~ $0.000")
+    assert shown(notebook, "doubt").startswith("<CostTracker ~ $0.000")
     assert "1 call estimated" in shown(notebook, "doubt", "text/html")
     refused = shown(notebook, "budget", "stream")
     assert "Budget 'user/day'" in refused

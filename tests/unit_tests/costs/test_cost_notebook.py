@@ -132,7 +132,7 @@ def test_an_unknown_dimension_is_refused() -> None:
 def test_a_tracker_shows_itself() -> None:
     found = tracker(Path())
     assert str(found).splitlines()[0] == BY_USER[0]
-    assert repr(found) == f"<CostTracker {BY_USER[0]}>"
+    assert repr(found) == f"<CostTracker {BY_USER[0]}; 1 unpriced>"
     page = found._repr_html_()
     assert "≥ $0.75" in page
     assert "<svg" in page

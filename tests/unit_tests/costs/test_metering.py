@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from cost_bill import MODEL, assert_is_the_bill, bill_of, chat, completions, tok
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
+from benchmarks import costs as benchmark
 from langchain_cerebras_ext import ChatCerebras, _metering
 from langchain_cerebras_ext._metering import announce, calling_managers, open_meter
 from langchain_cerebras_ext.costs import _meter
@@ -249,3 +251,14 @@ def test_a_tracker_of_a_model_and_one_of_a_call_are_told_the_same(
     model.invoke("hi", {"callbacks": [tracker]})
     assert model.cost_tracker.records == tracker.records
     assert_is_the_bill(tracker, sim)
+
+
+def test_the_benchmark_of_the_cost_measures_what_it_says(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert benchmark.main(["--quick", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report["us"]) == set(report["added"]) == set(benchmark.MEASURES)
+    for row in report["us"].values():
+        assert set(row) == set(benchmark.HANDLERS)
+        assert min(row.values()) > 0

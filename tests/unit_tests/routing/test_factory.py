@@ -805,7 +805,7 @@ def test_what_is_wrong_from_the_start_is_said_then(monkeypatch):
 
 
 def test_its_profile_promises_only_what_each_model_can(both):
-    model = create_chat_model("qwen-3.8-27b", configurable=True)
+    model = create_chat_model("gpt-oss-120b", configurable=True)
     assert model.profile["max_input_tokens"] > 0
     assert model.profile["structured_output"] is False
     assert model.get_num_tokens("some words") > 0

@@ -1,0 +1,89 @@
+"""LangChain's `version="v3"` events of a routed call: the winner's, as they come."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from langchain_core._api import beta
+from langchain_core.language_models.chat_model_stream import (
+    AsyncChatModelStream,
+    ChatModelStream,
+)
+
+from langchain_cerebras_ext.routing import _routed
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from langchain_core.runnables import RunnableConfig
+
+    from langchain_cerebras_ext.routing._routed import MakeTrip
+    from langchain_cerebras_ext.routing._trip import Route
+
+__all__ = ["astream_events", "stream_events"]
+
+
+@beta()
+def stream_events(make_trip: MakeTrip, given: Any) -> ChatModelStream:
+    """Return the stream of a call; nothing is asked until somebody reads it."""
+    stream = ChatModelStream()
+    held: list[Generator[Any, None, None]] = []
+
+    def start() -> None:
+        if not held:
+            held.append(_routed.stream(make_trip, given, method="events"))
+
+    def pump() -> bool:
+        start()
+        try:
+            event = next(held[0], None)
+        except BaseException as error:  # noqa: BLE001 - raised to whoever reads
+            stream.fail(error)
+            return False
+        if event is None:
+            _check_end(stream)
+            return False
+        stream.dispatch(event)
+        return True
+
+    stream.set_start(start)
+    stream.bind_pump(pump)
+    return stream
+
+
+@beta()
+async def astream_events(
+    make_trip: MakeTrip,
+    given: Any,
+    config: RunnableConfig | None,
+    route: Route,
+) -> AsyncChatModelStream:
+    """As `stream_events`; a task reads the legs as soon as somebody reads."""
+    stream = AsyncChatModelStream()
+
+    async def produce() -> None:
+        items = _routed.astream(make_trip, given, config, route, method="events")
+        try:
+            async for event in items:
+                stream.dispatch(event)
+            _check_end(stream)
+        except asyncio.CancelledError as error:
+            stream.fail(error)
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised to whoever reads
+            stream.fail(error)
+        finally:
+            await items.aclose()
+
+    async def start() -> None:  # noqa: RUF029 - LangChain awaits it
+        if stream._producer_task is None:  # noqa: SLF001 - as LangChain's own models
+            stream._producer_task = asyncio.create_task(produce())  # noqa: SLF001
+
+    stream.set_start(start)
+    return stream
+
+
+def _check_end(stream: ChatModelStream | AsyncChatModelStream) -> None:
+    if not stream.done:
+        stream.fail(ValueError("No events were returned"))

@@ -1,0 +1,208 @@
+"""The pytest plugin: `chat_model`, `--model-provider` and its marker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from provider_env import forget_all
+
+pytest_plugins = ["pytester"]
+
+PLAIN = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly"]
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch):
+    forget_all(monkeypatch)
+    monkeypatch.setenv("CEREBRAS_API_KEY", "csk-" + "d4" * 20)
+    monkeypatch.setenv("LOCAL_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("LOCAL_MODEL", "house")
+
+
+def run(pytester, source, *args):
+    pytester.makepyfile(source)
+    return pytester.runpytest_inprocess(*PLAIN, *args)
+
+
+WHOSE = """
+    def test_it(chat_model, model_provider):
+        print("is", model_provider, chat_model._get_ls_params()["ls_provider"],
+              chat_model.model_name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "lines"),
+    [
+        ([], ["is None cerebras gpt-oss-120b"]),
+        (["--model-provider", "cerebras"], ["is cerebras cerebras gpt-oss-120b"]),
+        (["--model-provider=local"], ["is local local house"]),
+        (["--model-provider=local::other"], ["is local::other local other"]),
+        (
+            ["--model-provider=cerebras, local"],
+            ["is cerebras cerebras gpt-oss-120b", "is local local house"],
+        ),
+        (
+            ["--model-provider=local", "--model-provider=cerebras,local"],
+            ["is local local house", "is cerebras cerebras gpt-oss-120b"],
+        ),
+    ],
+    ids=str,
+)
+def test_the_option_says_whose_model_it_is(pytester, args, lines):
+    result = run(pytester, WHOSE, "-s", *args)
+    result.assert_outcomes(passed=len(lines))
+    said = [line[line.index("is ") :] for line in result.outlines if "is " in line]
+    assert [line for line in said if line in lines] == lines
+
+
+def test_without_either_the_environment_says(pytester, monkeypatch):
+    monkeypatch.setenv("MODEL_PROVIDER", "local")
+    result = run(pytester, WHOSE, "-s")
+    result.stdout.fnmatch_lines(["*is None local house*"])
+
+
+MARKED = """
+    import pytest
+
+    @pytest.mark.model_provider("local")
+    def test_marked(chat_model):
+        assert chat_model.model_name == "house"
+
+    @pytest.mark.model_provider("cerebras", "local::b")
+    def test_twice(chat_model):
+        assert chat_model.model_name in ("gpt-oss-120b", "b")
+
+    def test_plain(chat_model):
+        assert chat_model.model_name == "gpt-oss-120b"
+
+    def test_without():
+        pass
+"""
+
+
+def test_the_marker_says_it_for_a_test(pytester):
+    result = run(pytester, MARKED, "-v")
+    result.assert_outcomes(passed=5)
+    result.stdout.fnmatch_lines(
+        [
+            "*::test_marked[[]local[]] PASSED*",
+            "*::test_twice[[]cerebras[]] PASSED*",
+            "*::test_twice[[]local::b[]] PASSED*",
+            "*::test_plain PASSED*",
+        ]
+    )
+
+
+def test_a_run_for_one_provider_leaves_out_tests_that_are_for_others(pytester):
+    result = run(pytester, MARKED, "-v", "-rs", "--model-provider", "Cerebras")
+    result.assert_outcomes(passed=3, skipped=1)
+    result.stdout.fnmatch_lines(["*is for local; --model-provider names Cerebras*"])
+
+
+def test_the_nearest_marker_counts(pytester):
+    source = """
+        import pytest
+
+        pytestmark = pytest.mark.model_provider("cerebras")
+
+        @pytest.mark.model_provider("local")
+        class TestThese:
+            def test_in_class(self, chat_model):
+                assert chat_model.model_name == "house"
+
+        def test_in_module(chat_model):
+            assert chat_model.model_name == "gpt-oss-120b"
+    """
+    run(pytester, source).assert_outcomes(passed=2)
+
+
+def test_a_marker_without_a_name_is_an_error(pytester):
+    source = """
+        import pytest
+
+        @pytest.mark.model_provider()
+        def test_it(chat_model):
+            pass
+    """
+    result = run(pytester, source)
+    assert result.ret != 0
+    assert "names no provider" in "\n".join(result.outlines + result.errlines)
+
+
+def test_an_unknown_provider_fails_the_test_with_the_nearest_name(pytester):
+    result = run(pytester, WHOSE, "--model-provider=cerebra")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*Did you mean 'cerebras'*"])
+
+
+def test_simulator_is_a_model_that_needs_no_key(pytester, monkeypatch):
+    monkeypatch.delenv("CEREBRAS_API_KEY")
+    source = """
+        def test_it(chat_model, request):
+            assert chat_model.invoke("Hi").text
+            simulator = request.getfixturevalue("cerebras_simulator")
+            assert len(simulator.requests) == 1
+    """
+    run(pytester, source, "--model-provider=simulator").assert_outcomes(passed=1)
+
+
+def test_each_test_has_a_model_of_its_own(pytester):
+    source = """
+        seen = []
+
+        def test_one(chat_model):
+            seen.append(chat_model)
+
+        def test_two(chat_model):
+            assert chat_model is not seen[0]
+    """
+    run(pytester, source).assert_outcomes(passed=2)
+
+
+def test_a_fixture_of_ones_own_goes_first(pytester):
+    source = """
+        import pytest
+
+        @pytest.fixture
+        def chat_model():
+            return "mine"
+
+        def test_it(chat_model):
+            assert chat_model == "mine"
+    """
+    run(pytester, source, "--model-provider=local").assert_outcomes(passed=1)
+
+
+def test_option_and_marker_are_described(pytester):
+    result = pytester.runpytest_inprocess(*PLAIN, "--help")
+    result.stdout.fnmatch_lines(["*--model-provider=NAME*"])
+    result = pytester.runpytest_inprocess(*PLAIN, "--markers")
+    result.stdout.fnmatch_lines(["@pytest.mark.model_provider(*names)*"])
+    run(pytester, MARKED, "--strict-markers").assert_outcomes(passed=5)
+
+
+def test_another_plugin_may_have_the_option_already(pytester):
+    pytester.makepyfile(
+        theirs="""
+        def pytest_addoption(parser):
+            parser.addoption("--model-provider", dest="theirs")
+        """
+    )
+    pytester.syspathinsert()
+    result = run(pytester, "def test_it(chat_model):\n    pass", "-p", "theirs")
+    result.assert_outcomes(passed=1)
+
+
+def test_the_plugin_imports_nothing_heavy():
+    code = (
+        "import sys; import langchain_cerebras_ext.simulator.pytest_plugin; "
+        "print([name for name in ('langchain_core', 'pydantic', 'openai', 'starlette', "
+        "'langchain_cerebras_ext.routing') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
