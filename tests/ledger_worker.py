@@ -60,7 +60,7 @@ def write_in_pool(ledger, told):
 
     context = multiprocessing.get_context(told["method"])
     children = [
-        context.Process(target=add_one, args=(ledger, f"child-{n}")) for n in range(2)
+        context.Process(target=add_one, args=(ledger, f"child-{n}")) for n in range(1)
     ]
     for child in children:
         child.start()

@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from urllib.request import urlopen
 
 import pytest
+from services import missing
 
 MISSING = (
     "NO {name}: what Prometheus makes of the metrics was NOT tested. Install it: "
@@ -37,7 +38,7 @@ def find_program(name="prometheus"):
     """Return a program's path, or skip the test with a loud reason."""
     found = shutil.which(name)
     if found is None:
-        pytest.skip(MISSING.format(name=name.upper()))
+        missing(MISSING.format(name=name.upper()))
     return found
 
 

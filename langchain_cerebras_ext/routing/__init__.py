@@ -11,31 +11,46 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from langchain_cerebras_ext.routing._target import Target, parse_name
+    from langchain_cerebras_ext.routing.configurable import ConfigurableChatModel
     from langchain_cerebras_ext.routing.factory import clear_cache, create_chat_model
     from langchain_cerebras_ext.routing.providers import (
         Provider,
+        Setting,
+        Suggestion,
+        get_provider,
         list_providers,
         register_provider,
+        unregister_provider,
     )
 
 __all__ = [
+    "ConfigurableChatModel",
     "Provider",
+    "Setting",
+    "Suggestion",
     "Target",
     "clear_cache",
     "create_chat_model",
+    "get_provider",
     "list_providers",
     "parse_name",
     "register_provider",
+    "unregister_provider",
 ]
 
 _HOMES = {
+    "ConfigurableChatModel": "configurable",
     "Provider": "providers",
+    "Setting": "providers",
+    "Suggestion": "providers",
     "Target": "_target",
     "clear_cache": "factory",
     "create_chat_model": "factory",
+    "get_provider": "providers",
     "list_providers": "providers",
     "parse_name": "_target",
     "register_provider": "providers",
+    "unregister_provider": "providers",
 }
 
 

@@ -1,8 +1,9 @@
-"""What streams bring, as the router reads it: chunks of messages, events, and others."""
+"""What streams bring, as the router reads it: chunks of messages, events, others."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, message_chunk_to_message
@@ -13,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
-    "RestartChunk",
     "add_metadata",
-    "has_tool_calls",
+    "can_restart",
     "is_last",
     "join_chunks",
     "last_chunk",
+    "restart_chunk",
     "says_something",
     "to_message",
 ]
@@ -27,19 +28,83 @@ KEY = "router"
 """Where an answer says how it was routed: in `response_metadata`."""
 
 
-class RestartChunk(AIMessageChunk):
-    """The beginning of another answer: what came before it is void.
+class Restart:
+    """Makes a chunk the beginning of another answer: what came before it is void.
 
-    Added to chunks, it takes their place, so that a sum of all chunks of a stream is
-    the last answer alone.
+    Added to chunks on its left it drops them, so that the sum of all chunks of a stream
+    is the last answer alone, in whatever order they are added up.
     """
 
+    model_fields_set: set[str]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make a chunk; by itself this class stands for `AIMessage`.
+
+        `message_chunk_to_message` builds what is second in the order of a chunk's
+        classes.
+        """
+        return AIMessage(*args, **kwargs) if cls is Restart else super().__new__(cls)
+
+    def __add__(self, right: object) -> Any:
+        """Add what follows; another beginning takes this one's place."""
+        if isinstance(right, Restart):
+            return right.__radd__(self)
+        return super().__add__(right)  # type: ignore[misc] # the chunk's
+
     def __radd__(self, left: object) -> AIMessageChunk:
-        """Return the beginning alone; Python asks the subclass on the right first."""
+        """Return the beginning alone."""
         del left
-        fields = {name: getattr(self, name) for name in self.model_fields_set}
-        fields.pop("type", None)
-        return AIMessageChunk(**fields)
+        return AIMessageChunk(**self._fields())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the class that it was made of; its own has no name."""
+        return _rebuild, (_base_of(type(self)), self._fields())
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.model_fields_set - {"type"}}
+
+
+def _rebuild(base: type[AIMessageChunk], fields: dict[str, Any]) -> AIMessageChunk:
+    return cast("AIMessageChunk", _restart_class(base)(**fields))
+
+
+@lru_cache(maxsize=32)
+def _restart_class(base: Any) -> Any:
+    """Return a class whose instances reset a sum of chunks of a class.
+
+    Python asks the right operand of an addition first only if its class is derived from
+    that of the left one; providers have chunk classes of their own.
+    """
+    return type("RestartChunk", (Restart, base), {"__module__": __name__})
+
+
+def _base_of(kind: type) -> type:
+    """Return the class that a restarting class was made of; others as they are."""
+    return kind.__mro__[2] if issubclass(kind, Restart) else kind
+
+
+def restart_chunk(seen: Sequence[Any], said: Mapping[str, Any]) -> AIMessageChunk:
+    """Return the chunk that voids those that were handed on."""
+    base = _narrowest(seen)
+    assert base is not None  # noqa: S101 - else it is never restarted
+    made = _restart_class(base)(content="", response_metadata={KEY: dict(said)})
+    return cast("AIMessageChunk", made)
+
+
+def can_restart(seen: Sequence[Any]) -> bool:
+    """Whether what was handed on can be voided: chunks, and no part of a tool call."""
+    return _narrowest(seen) is not None and not _has_tool_calls(seen)
+
+
+def _narrowest(seen: Sequence[Any]) -> type[AIMessageChunk] | None:
+    """Return the class among those of all items that is derived from all others."""
+    kinds = {_base_of(type(item)) for item in seen}
+    for kind in kinds:
+        if issubclass(kind, AIMessageChunk) and all(
+            issubclass(kind, other) for other in kinds
+        ):
+            return kind
+    return None
 
 
 def says_something(item: Any) -> bool:
@@ -52,14 +117,14 @@ def says_something(item: Any) -> bool:
             or item.chunk_position
         )
     if isinstance(item, dict) and "event" in item:
-        return item["event"] != "message-start"
+        return bool(item["event"] != "message-start")
     return True
 
 
 def is_last(item: Any) -> bool:
     """Whether an item says of itself that it ends its answer."""
     if isinstance(item, dict):
-        return item.get("event") == "message-finish"
+        return bool(item.get("event") == "message-finish")
     return getattr(item, "chunk_position", None) == "last"
 
 
@@ -95,15 +160,14 @@ def last_chunk(seen: Sequence[Any]) -> AIMessageChunk | None:
     return AIMessageChunk(content=empty, id=seen[-1].id, chunk_position="last")
 
 
-def has_tool_calls(items: Iterable[Any]) -> bool:
-    """Whether a part of a tool call is among the items, in any form."""
+def _has_tool_calls(chunks: Iterable[Any]) -> bool:
+    """Whether a part of a tool call is among chunks, in any form."""
     return any(
-        not isinstance(item, AIMessageChunk)
-        or item.tool_call_chunks
+        item.tool_call_chunks
         or item.tool_calls
         or item.invalid_tool_calls
         or (isinstance(item.content, list) and _has_tool_block(item.content))
-        for item in items
+        for item in chunks
     )
 
 

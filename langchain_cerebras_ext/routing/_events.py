@@ -76,7 +76,7 @@ async def astream_events(
         finally:
             await items.aclose()
 
-    async def start() -> None:  # noqa: RUF029 - LangChain awaits it
+    async def start() -> None:
         if stream._producer_task is None:  # noqa: SLF001 - as LangChain's own models
             stream._producer_task = asyncio.create_task(produce())  # noqa: SLF001
 

@@ -114,6 +114,8 @@ class Need:
         input_tokens: About how many tokens go in; `None` where nobody has counted.
         max_output_tokens: How many may come out, if the request says so.
         stream: The answer is asked for as a stream.
+        response_format: The type of a `response_format` in the call's arguments, such
+            as `json_schema`.
     """
 
     tools: bool = False
@@ -122,6 +124,7 @@ class Need:
     input_tokens: int | None = None
     max_output_tokens: int | None = None
     stream: bool = False
+    response_format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

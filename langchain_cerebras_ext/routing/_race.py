@@ -32,8 +32,13 @@ from langchain_cerebras_ext.routing._tries import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
-    from collections.abc import Iterator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Generator,
+        Iterator,
+    )
     from uuid import UUID
 
     from langchain_core.runnables import RunnableConfig
@@ -82,7 +87,7 @@ class _FirstToken(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
         self._tell: Callable[[], None] | None = tell
         self._is_left = is_left
 
-    def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+    def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
         """Tell of the first one."""
         del token, kwargs
         if self._is_left():

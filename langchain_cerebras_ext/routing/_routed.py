@@ -16,7 +16,6 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_cerebras_ext.routing._chunks import is_last
 from langchain_cerebras_ext.routing._plan import Ask, Fail
 from langchain_cerebras_ext.routing._race import arace, race
-from langchain_cerebras_ext.routing._trip import find_manager
 from langchain_cerebras_ext.routing._tries import (
     aadmit,
     aclose,
@@ -27,10 +26,12 @@ from langchain_cerebras_ext.routing._tries import (
     open_items,
     tell_restart,
 )
+from langchain_cerebras_ext.routing._trip import find_manager
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
+    from langchain_cerebras_ext.routing._plan import Step
     from langchain_cerebras_ext.routing._trip import Trip
 
     MakeTrip: TypeAlias = Callable[[], Trip]
@@ -59,18 +60,19 @@ def invoke(make_trip: MakeTrip, given: Any) -> Any:
 def _invoke(trip: Trip) -> Any:
     step = trip.due()
     while isinstance(step, Ask):
+        ask = step
         try:
-            refused = admit(trip, step)
+            refused = admit(trip, ask)
             if refused is not None:
                 step = refused
                 continue
-            runnable, prompt, config = trip.prepare(step)
+            runnable, prompt, config = trip.prepare(ask)
             answer = runnable.invoke(prompt, config, **trip.kwargs)
         except Exception as error:  # noqa: BLE001 - the policy judges it
-            step = trip.failed(step.no, error)
+            step = trip.failed(ask.no, error)
         else:
-            return trip.finish(step.no, answer)
-    raise trip.error_of(step)
+            return trip.finish(ask.no, answer)
+    raise _failure(trip, step)
 
 
 def stream(
@@ -98,17 +100,17 @@ def _flow(trip: Trip, method: str) -> Generator[Any, None, None]:
     seen = trip.seen.append
     step = trip.due()
     while isinstance(step, Ask):
-        no, source = step.no, None
+        ask, no, source = step, step.no, None
         flowing = False
         try:
             while True:
                 try:
                     if source is None:
-                        refused = admit(trip, step)
+                        refused = admit(trip, ask)
                         if refused is not None:
                             step = refused
                             break
-                        source = open_items(trip, step, method)
+                        source = open_items(trip, ask, method)
                     item = next(source, _END)
                 except Exception as error:  # noqa: BLE001 - the policy judges it
                     step = trip.failed(no, error)
@@ -128,7 +130,13 @@ def _flow(trip: Trip, method: str) -> Generator[Any, None, None]:
                     flowing = trip.is_flowing(no)
         finally:
             close(source)
-    raise trip.error_of(step)
+    raise _failure(trip, step)
+
+
+def _failure(trip: Trip, step: Step) -> BaseException:
+    """Return what the last step says; nothing else ends a call without an answer."""
+    assert isinstance(step, Fail)  # noqa: S101 - without a race nothing is waited for
+    return trip.error_of(step)
 
 
 @contextmanager
@@ -179,18 +187,19 @@ async def ainvoke(make_trip: MakeTrip, given: Any) -> Any:
 async def _ainvoke(trip: Trip) -> Any:
     step = trip.due()
     while isinstance(step, Ask):
+        ask = step
         try:
-            refused = await aadmit(trip, step)
+            refused = await aadmit(trip, ask)
             if refused is not None:
                 step = refused
                 continue
-            runnable, prompt, config = trip.prepare(step)
+            runnable, prompt, config = trip.prepare(ask)
             answer = await runnable.ainvoke(prompt, config, **trip.kwargs)
         except Exception as error:  # noqa: BLE001 - the policy judges it
-            step = trip.failed(step.no, error)
+            step = trip.failed(ask.no, error)
         else:
-            return trip.finish(step.no, answer)
-    raise trip.error_of(step)
+            return trip.finish(ask.no, answer)
+    raise _failure(trip, step)
 
 
 def astream(
@@ -228,17 +237,17 @@ async def _aflow(make_trip: MakeTrip, method: str) -> AsyncGenerator[Any, None]:
     step = trip.due()
     try:
         while isinstance(step, Ask):
-            no, source = step.no, None
+            ask, no, source = step, step.no, None
             flowing = False
             try:
                 while True:
                     try:
                         if source is None:
-                            refused = await aadmit(trip, step)
+                            refused = await aadmit(trip, ask)
                             if refused is not None:
                                 step = refused
                                 break
-                            source = await aopen_items(trip, step, method)
+                            source = await aopen_items(trip, ask, method)
                         item = await anext(source)
                     except StopAsyncIteration:
                         item = _END
@@ -261,7 +270,7 @@ async def _aflow(make_trip: MakeTrip, method: str) -> AsyncGenerator[Any, None]:
                         flowing = trip.is_flowing(no)
             finally:
                 await aclose(source)
-        raise trip.error_of(step)
+        raise _failure(trip, step)  # noqa: TRY301 - it ends the call like others
     except BaseException:
         trip.leave()
         raise

@@ -6,12 +6,13 @@ their async twins, and `events`, LangChain's `version="v3"`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.routing._trip import RESTARTED
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
     from langchain_cerebras_ext.routing._plan import Ask, Step
     from langchain_cerebras_ext.routing._trip import Trip
 

@@ -15,30 +15,29 @@ from langchain_core.runnables.config import ensure_config
 
 from langchain_cerebras_ext.errors import CerebrasError, StreamInterruptedError
 from langchain_cerebras_ext.routing._chunks import (
-    KEY,
-    RestartChunk,
     add_metadata,
-    has_tool_calls,
+    can_restart,
     is_last,
     join_chunks,
     last_chunk,
+    restart_chunk,
     says_something,
     to_message,
 )
 from langchain_cerebras_ext.routing._leg import Asked, Refusal, Seen
-from langchain_cerebras_ext.routing._plan import Fail, Plan
 from langchain_cerebras_ext.routing._parts import (
     context_tokens,
     find_lack,
     read_need,
 )
+from langchain_cerebras_ext.routing._plan import Fail, Plan
 from langchain_cerebras_ext.routing.policy import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from langchain_core.language_models.chat_models import BaseChatModel
-    from langchain_core.messages import BaseMessage
+    from langchain_core.messages import AIMessageChunk, BaseMessage
     from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_cerebras_ext.routing._leg import Breaker, Leg, Strategy, Ticket
@@ -313,9 +312,9 @@ class Trip:
         leg = plan.leg_of(no)
         was_over = plan.is_over(no) and plan.given != no
         now = self._route.clock()
-        can_restart = self._may_restart and not has_tool_calls(self.seen)
         restarts = plan.restarts
-        step = plan.failed(no, error, now, can_restart=can_restart)
+        may = self._may_restart and plan.given == no and can_restart(self.seen)
+        step = plan.failed(no, error, now, can_restart=may)
         self._held.pop(no, None)
         if was_over:
             return step
@@ -371,9 +370,8 @@ class Trip:
     def error_of(self, step: Fail) -> BaseException:
         """Return what to raise at the end, with what the tries were."""
         error = step.error
-        if step.midstream and isinstance(error, CerebrasError):
-            if error.partial_message is None:
-                error.partial_message = to_message(self.seen)
+        if self.seen and isinstance(error, CerebrasError):
+            error.partial_message = error.partial_message or to_message(self.seen)
         attempts = self.plan.attempts()
         if len(attempts) > 1 and not getattr(error, "legs", None):
             tried = "; ".join(
@@ -414,17 +412,15 @@ class Trip:
         del self._held[no]
         out = [self.mark(no, one) if is_last(one) else one for one in held]
         if self._needs_marker is not None:
-            out.insert(0, self._marker(no))
+            out.insert(0, self._marker(self._needs_marker))
+            self._needs_marker = None
             del self.seen[:]
         self.seen += out
         return out
 
-    def _marker(self, no: int) -> RestartChunk:
-        assert self._needs_marker is not None  # noqa: S101 - said by the caller
-        leg, why = self._needs_marker
-        self._needs_marker = None
-        said = {"restarted_from": leg, "restarted_for": why}
-        return RestartChunk(content="", response_metadata={KEY: said})
+    def _marker(self, why: tuple[str, str]) -> AIMessageChunk:
+        said = {"restarted_from": why[0], "restarted_for": why[1]}
+        return restart_chunk(self.seen, said)
 
     def restart_event(self) -> dict[str, str] | None:
         """Return what the custom event says, if the next try begins anew."""
@@ -460,6 +456,10 @@ class Trip:
         out = self._held.pop(no, [])
         if self.plan.given not in {None, no}:
             return []
+        if self._needs_marker is not None:
+            out.insert(0, self._marker(self._needs_marker))
+            self._needs_marker = None
+            del self.seen[:]
         if self._ended is None:
             place = next((i for i, one in enumerate(out) if is_last(one)), None)
             if place is not None:

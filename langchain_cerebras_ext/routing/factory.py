@@ -49,6 +49,7 @@ _GATEWAY: Final = "LANGSMITH_GATEWAY"
 GATEWAY_READS: Final = (_GATEWAY, "LANGSMITH_GATEWAY_API_KEY", "LANGSMITH_API_KEY")
 _OFF: Final = frozenset({"false", "0", "no"})
 _OWN_PREFIX: Final = "csk-"
+_SECRETS: Final = ("api_key", "_token", "_secret", "_access_key", "password", "_proxy")
 
 _instances: Cache[BaseChatModel] = Cache(CACHE_SIZE)
 
@@ -120,8 +121,9 @@ def create_chat_model(
         print(model.invoke("Why is the sky blue?").text)
         ```
     """
-    if "model" in kwargs:
-        name = _one_name(name, kwargs.pop("model"))
+    if kwargs:
+        name = _one_name(name, kwargs.pop("model", None))
+        _hide_secrets(kwargs)
     if configurable is not False:
         from langchain_cerebras_ext.routing.configurable import make_configurable
 
@@ -147,6 +149,13 @@ def create_chat_model(
 def clear_cache() -> None:
     """Forget the instances; who has one keeps it."""
     _instances.clear()
+
+
+def _hide_secrets(given: dict[str, Any]) -> None:
+    """Keep keys out of tracebacks that show variables."""
+    for name, value in given.items():
+        if type(value) is str and name.endswith(_SECRETS):
+            given[name] = SecretText(value)
 
 
 def _one_name(name: str | None, model: Any) -> Any:

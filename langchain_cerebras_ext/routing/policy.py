@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    cast,
+    get_args,
+)
 
 from langchain_core import exceptions as core
 
@@ -407,7 +416,16 @@ def _kind_by_type(error: BaseException) -> Kind | None:
     for one, kind in _BUILT_IN:
         if isinstance(error, one):
             return kind
-    return _TYPES.get(_code_of(error) or "") or _TYPES.get(_type_of(error) or "")
+    said = _TYPES.get(_code_of(error) or "") or _TYPES.get(_type_of(error) or "")
+    return said or ("server" if _is_sdk_error(error) else None)
+
+
+def _is_sdk_error(error: BaseException) -> bool:
+    """Whether an SDK made like openai's says no more than that the service failed."""
+    return any(
+        parent.__name__ == "APIError" and parent.__module__.split(".")[0] in _TRANSPORTS
+        for parent in type(error).__mro__
+    )
 
 
 def _texts(error: BaseException, name: str) -> Iterable[str]:

@@ -42,17 +42,12 @@ from langchain_cerebras_ext.routing.factory import create_chat_model
 from langchain_cerebras_ext.routing.policy import FallbackPolicy
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from langchain_core.callbacks import (
         AsyncCallbackManagerForLLMRun,
         CallbackManagerForLLMRun,
         Callbacks,
     )
-    from langchain_core.language_models.chat_model_stream import (
-        AsyncChatModelStream,
-        ChatModelStream,
-    )
+    from langchain_core.language_models.chat_model_stream import ChatModelStream
     from langchain_core.language_models.model_profile import ModelProfile
     from langchain_core.tools import BaseTool
 else:
@@ -776,8 +771,11 @@ def _under(run_manager: Any) -> RunnableConfig | None:
     """Return a configuration that makes the tries children of a model's run."""
     if run_manager is None:
         return None
-    from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
-    from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
+    from langchain_core.callbacks import (
+        AsyncCallbackManager,
+        AsyncCallbackManagerForLLMRun,
+        CallbackManager,
+    )
 
     is_async = isinstance(run_manager, AsyncCallbackManagerForLLMRun)
     kind = AsyncCallbackManager if is_async else CallbackManager

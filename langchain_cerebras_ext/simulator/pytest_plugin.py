@@ -7,13 +7,14 @@ Nothing heavy is imported until a test asks for a fixture.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
     from langchain_core.language_models.chat_models import BaseChatModel
 
@@ -25,9 +26,15 @@ SIMULATOR = "simulator"
 """A value that means a simulator, started for the test."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--model-provider`, unless another plugin has one."""
-    with contextlib.suppress(ValueError):
+@pytest.hookimpl(wrapper=True)
+def pytest_load_initial_conftests(parser: pytest.Parser) -> Generator[None]:
+    """Add `--model-provider`, unless somebody has one.
+
+    Not in `pytest_addoption`: there our option would come before that of a project's
+    own `conftest.py`, which would then fail, though it may not even know this package.
+    """
+    yield
+    with contextlib.suppress(ValueError, argparse.ArgumentError):
         parser.getgroup("cerebras").addoption(
             OPTION,
             action="append",
@@ -100,11 +107,13 @@ def chat_model(
     from langchain_cerebras_ext.routing.factory import create_chat_model
 
     if model_provider == SIMULATOR:
+        from langchain_cerebras_ext.simulator.command import PLACEHOLDER_KEY
+
         simulator: Simulator = request.getfixturevalue("cerebras_simulator")
         return create_chat_model(
             provider="cerebras",
             base_url=simulator.base_url,
-            api_key=SIMULATOR,
+            api_key=PLACEHOLDER_KEY,
             cache=False,
         )
     if model_provider is not None and ":" in model_provider:

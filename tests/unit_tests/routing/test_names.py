@@ -171,8 +171,8 @@ def test_a_target_reads_as_a_name_that_means_it(provider, colons, model):
 def test_any_text_is_a_model_or_explained(name):
     try:
         target = parse_name(name)
-    except CerebrasConfigurationError as error:
-        assert str(error)
+    except CerebrasConfigurationError:
+        pass  # and no other error
     else:
         assert get_provider(target.provider).name == target.provider
         assert target.model == target.model.strip() != ""

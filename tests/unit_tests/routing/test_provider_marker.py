@@ -8,14 +8,25 @@ import sys
 import pytest
 from provider_env import forget_all
 
+# What is not imported here, each run of pytest within would import anew.
+from langchain_cerebras_ext import ChatCerebras  # noqa: F401
+from langchain_cerebras_ext.routing._compatible import ChatCompatible  # noqa: F401
+from langchain_cerebras_ext.simulator import Simulator  # noqa: F401
+
 pytest_plugins = ["pytester"]
 
-PLAIN = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly"]
+PLAIN = [
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "langchain_cerebras_ext.simulator.pytest_plugin",
+]
 
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
     forget_all(monkeypatch)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("CEREBRAS_API_KEY", "csk-" + "d4" * 20)
     monkeypatch.setenv("LOCAL_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("LOCAL_MODEL", "house")
@@ -184,16 +195,27 @@ def test_option_and_marker_are_described(pytester):
     run(pytester, MARKED, "--strict-markers").assert_outcomes(passed=5)
 
 
-def test_another_plugin_may_have_the_option_already(pytester):
-    pytester.makepyfile(
-        theirs="""
-        def pytest_addoption(parser):
-            parser.addoption("--model-provider", dest="theirs")
-        """
-    )
-    pytester.syspathinsert()
-    result = run(pytester, "def test_it(chat_model):\n    pass", "-p", "theirs")
+THEIRS = """
+    def pytest_addoption(parser):
+        parser.addoption("--model-provider", default="theirs")
+
+    def pytest_configure(config):
+        print("theirs is", config.getoption("--model-provider"))
+"""
+
+
+@pytest.mark.parametrize("where", ["conftest", "plugin"])
+def test_a_project_may_have_an_option_of_that_name(pytester, where):
+    args = ["-s"]
+    if where == "conftest":
+        pytester.makeconftest(THEIRS)
+    else:
+        pytester.makepyfile(theirs=THEIRS)
+        pytester.syspathinsert()
+        args += ["-p", "theirs"]
+    result = run(pytester, "def test_it():\n    pass", *args, "--model-provider=x")
     result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*theirs is x*"])
 
 
 def test_the_plugin_imports_nothing_heavy():
