@@ -111,7 +111,7 @@ def measure_add(folder, count):
 
 def fill(ledger, count):
     """Write records as the writer does; return rows a second and CPU for each."""
-    made = list(make_records(min(count, 20_000), seed=2))
+    made = list(make_records(min(count // 2, 20_000), seed=2))
     store = ledger._store
     batches = [made[at : at + 200] for at in range(0, len(made), 200)]
     wall, cpu = clocked(lambda: [store.append(batch) for batch in batches])

@@ -160,22 +160,27 @@ def is_watched() -> bool:
 class Watch:
     """Fills one call's record, and hands it on exactly once."""
 
-    __slots__ = ("_call", "_done", "_states", "record")
+    __slots__ = ("_call", "_done", "_is_told_all", "_states", "record")
 
     def __init__(self, call: Call, *, stream: bool) -> None:
         payload = call.payload or {}
         self._call = call
         self._done = False
+        # A meter alone has no use for what takes time to collect.
+        self._is_told_all = is_watched()
         self.record = CallRecord(
             operation=call.operation,
             method=call.method,
             url=call.url.partition("?")[0],
             model=call.model,
             stream=stream,
-            params={key: payload[key] for key in payload if key not in _CONTENT},
             payload=call.payload,
             sent_bytes=len(call.body or b""),
         )
+        if self._is_told_all:
+            self.record.params = {
+                key: payload[key] for key in payload if key not in _CONTENT
+            }
         watching = _observers if call.meter is None else (call.meter, *_observers)
         self._states = [
             (observer, _told(observer.started, self.record)) for observer in watching
@@ -251,7 +256,8 @@ class Watch:
 
     def _headers(self, headers: Mapping[str, str]) -> None:
         self.record.request_id = request_id_of(headers)
-        self.record.rate_limits = rate_limits(headers)
+        if self._is_told_all:
+            self.record.rate_limits = rate_limits(headers)
 
     def _error(self, error: BaseException) -> None:
         record = self.record

@@ -245,7 +245,7 @@ def _look_at(
     found.provider = _origin("provider", chosen.row.name, chosen.provider_from, name)
     found.model = _origin("model", chosen.model, chosen.model_from, name)
     found.chosen = _facts(chosen.row, variables)
-    found.problems.extend(lacks if absent is None else [f"{absent}.", *lacks])
+    found.problems.extend(lacks if absent is None else [*lacks, absent])
     if chosen.row.name == CEREBRAS:
         _look_at_cerebras(chosen.model, settings, found)
 
@@ -379,6 +379,11 @@ def _lines(report: Survey) -> Iterator[tuple[str, str, str]]:
         yield "who calls", report.chosen.credentials, ""
 
 
+def _kind_of_key(facts: ProviderFacts) -> str | None:
+    key = facts.settings.get("api_key")
+    return key.value.partition(" ")[0] if key and key.value else None
+
+
 def _print_providers(console: Console, rows: list[ProviderFacts]) -> None:
     from langchain_cerebras_ext.cli.screen import Column, Sheet, print_sheet
 
@@ -390,7 +395,7 @@ def _print_providers(console: Console, rows: list[ProviderFacts]) -> None:
                 one.name,
                 "yes" if one.is_ready else "no",
                 one.model.value,
-                one.settings["api_key"].value if "api_key" in one.settings else None,
+                _kind_of_key(one),
                 "installed" if one.is_installed else f"{one.package} is missing",
             ),
             "" if one.is_ready else "dim",

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
         Budget,
         BudgetStatus,
         CallScope,
+        Hold,
         read_budgets,
+        read_redis_budgets,
     )
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.costs.planning import (
@@ -55,6 +57,7 @@ __all__ = [
     "Estimate",
     "Filter",
     "Group",
+    "Hold",
     "Ledger",
     "PriceBook",
     "PriceRow",
@@ -67,6 +70,7 @@ __all__ = [
     "price_usage",
     "project",
     "read_budgets",
+    "read_redis_budgets",
     "reprice_records",
     "track_costs",
     "usd_text",
@@ -83,6 +87,7 @@ _HOMES = {
     "Estimate": "planning",
     "Filter": "report",
     "Group": "report",
+    "Hold": "budget",
     "Ledger": "ledger",
     "PriceBook": "prices",
     "PriceRow": "pricing",
@@ -95,6 +100,7 @@ _HOMES = {
     "price_usage": "pricing",
     "project": "planning",
     "read_budgets": "budget",
+    "read_redis_budgets": "budget",
     "reprice_records": "planning",
     "track_costs": "tracker",
     "usd_text": "pricing",

@@ -452,17 +452,15 @@ class CostTracker(BaseCallbackHandler):
         """Take note that a run has been recorded."""
         self._open.pop(info.run_id, None)
 
-    def _enter(self, info: RunInfo) -> CallbackCall:
-        """Note a run's beginning, and return what reads its callbacks."""
+    def _enter(self, info: RunInfo) -> Announcement:
+        """Note a run's beginning, and return what its trackers share."""
         shared = _metering.announce(info.run_id, info, is_ours=info.is_ours)
         info.shared = shared
-        if shared.state is None:
-            shared.state = CallbackCall(info)
         self._open[info.run_id] = info
         if len(self._open) > _MOST_OPEN:
             with suppress(StopIteration, KeyError, RuntimeError):
                 self._abandon(self._open[next(iter(self._open))])
-        return cast("CallbackCall", shared.state)
+        return shared
 
     def _abandon(self, info: RunInfo) -> None:
         self._finish(info, lambda call, trackers: call.abandoned(trackers))
@@ -483,11 +481,12 @@ class CostTracker(BaseCallbackHandler):
             return
         shared.taken = shared.metered = True
         trackers = lineages(infos)
+        call = _call_of(shared, info)
         try:
-            end(shared.state, trackers)
+            end(call, trackers)
         except Exception as error:  # noqa: BLE001 - odd answers are recorded as well
             _log.exception("a run cannot be recorded as it was told")
-            shared.state.unread(trackers, error)
+            call.unread(trackers, error)
 
     def _start(
         self,
@@ -501,9 +500,10 @@ class CostTracker(BaseCallbackHandler):
         if self.langsmith:
             _langsmith.hook()
         info = RunInfo(self, run_id, parent_run_id, tags, metadata)
-        call = self._enter(info)
+        shared = self._enter(info)
         if info.is_ours:
             return  # metered where it is sent
+        call = _call_of(shared, info)
         call.started(messages, more)
         try:
             call.reserve(info.tracker.lineage)
@@ -627,6 +627,13 @@ class CostTracker(BaseCallbackHandler):
 
 # Sessions are too many to keep a sum of each for ever; a ledger has them.
 _BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
+
+
+def _call_of(shared: Announcement, info: RunInfo) -> CallbackCall:
+    """Return what reads the callbacks of a run, for all its trackers."""
+    if shared.state is None:
+        shared.state = CallbackCall(info)
+    return cast("CallbackCall", shared.state)
 
 
 def attach_tracker(model: Any) -> None:

@@ -239,16 +239,12 @@ class LocalLeg:
     def tell(self, change: Change) -> None:
         """Log that the circuit has changed, and tell whoever wants to know."""
         if change.after == "open":
-            last = self._last
-            _log.warning(
-                "Leg %r: circuit open for %.0f s; %d of the last %d calls have failed"
-                "%s.",
-                self.name,
-                change.open_s,
-                change.counts.failures,
-                change.counts.calls,
-                f", at last with {last['type']}" if last else "",
-            )
+            last = f", at last with {self._last['type']}" if self._last else ""
+            why = f"{change.counts.failures} of the last {change.counts.calls} calls"
+            if change.before == "half-open":
+                why = "a probe"
+            said = "Leg %r: circuit open for %.0f s; %s failed%s."
+            _log.warning(said, self.name, change.open_s, why, last)
         else:
             _log.info("Leg %r: circuit %s.", self.name, change.after)
         told = self.settings.on_change
@@ -281,7 +277,7 @@ class LocalLeg:
             wait_s = None
             if circuit.phase == "open":
                 wait_s = max(0.0, circuit.until - now)
-            paused_s = max(0.0, (circuit.pause_until or now) - now)
+            paused_s = circuit.paused_s(now)
             return self._row(
                 circuit.phase, circuit.counts(now), circuit.trips, wait_s, paused_s
             )

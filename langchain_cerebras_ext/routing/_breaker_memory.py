@@ -80,7 +80,14 @@ NOTHING: Final = Counts()
 
 
 class Change(NamedTuple):
-    """A circuit that is no longer what it was."""
+    """A circuit that is no longer what it was.
+
+    Attributes:
+        before: Its phase until now.
+        after: Its phase from now on.
+        open_s: For how long, where it has opened.
+        counts: What the window had seen.
+    """
 
     before: Phase
     after: Phase
@@ -144,15 +151,15 @@ class Circuit:
         Returns:
             `ORDINARY`, or the number of a probe, to be handed to `finish`.
         """
-        if self.pause_until is not None:
-            if now < self.pause_until:
-                return Refusal(PAUSED, self.pause_until - now)
-            self.pause_until = None
+        paused_s = self.paused_s(now)
+        if self.phase == "open" and now < self.until:
+            return Refusal(OPEN, max(self.until - now, paused_s))
+        if paused_s:
+            return Refusal(PAUSED, paused_s)
+        self.pause_until = None
         if self.phase == "closed":
             return ORDINARY
         if self.phase == "open":
-            if now < self.until:
-                return Refusal(OPEN, self.until - now)
             self._become("half-open")
         # Whoever has not come back was killed, or has lost its probe.
         for number, end in list(self._probes.items()):
@@ -227,6 +234,10 @@ class Circuit:
         """Let nothing pass for some time, since the service wants it so."""
         until = now + min(seconds, self.rules.max_open_s)
         self.pause_until = max(until, self.pause_until or until)
+
+    def paused_s(self, now: float) -> float:
+        """Return for how long the service wants to be left alone."""
+        return max(0.0, (self.pause_until or now) - now)
 
     # ------------------------------------------------------------------------ phases
 

@@ -162,14 +162,13 @@ class SharedLeg(LocalLeg):
         if self._sharing.is_down:
             return super().admit()
         view, now = self._view, self.settings.clock()
-        if view.pause_until > now:
-            return Refusal(PAUSED, view.pause_until - now)
-        if view.phase == "closed":
-            if view.fresh_until > now:
-                return Passed(self, now, ORDINARY, view.epoch, None, False)
-            return None
-        if view.until > now:
-            return Refusal(OPEN, view.until - now)
+        paused_s = max(0.0, view.pause_until - now)
+        if view.phase == "open" and view.until > now:
+            return Refusal(OPEN, max(view.until - now, paused_s))
+        if paused_s:
+            return Refusal(PAUSED, paused_s)
+        if view.phase == "closed" and view.fresh_until > now:
+            return Passed(self, now, ORDINARY, view.epoch, None, False)
         return Refusal(BUSY) if view.busy_until > now else None
 
     def _claimed(self, reply: dict[str, Any], claim: str) -> Passed | Refusal:
@@ -183,7 +182,7 @@ class SharedLeg(LocalLeg):
         if answer == "paused":
             return Refusal(PAUSED, float(reply["pause_s"]))
         if answer == "open":
-            return Refusal(OPEN, float(reply["open_s"]))
+            return Refusal(OPEN, max(float(reply["open_s"]), float(reply["pause_s"])))
         self._view.busy_until = now + BUSY_S
         return Refusal(BUSY)
 

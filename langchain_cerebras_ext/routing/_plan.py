@@ -330,10 +330,11 @@ class Plan:
                 self._stop = self._stop or error
 
     def _is_larger(self, leg: int, than: int) -> bool:
+        """Whether a leg holds more than another, or may."""
         if self._size_of is None:
-            return False
+            return True
         ours, theirs = self._size_of(leg), self._size_of(than)
-        return ours is not None and (theirs is None or ours > theirs)
+        return ours is None or theirs is None or ours > theirs
 
     def _time_is_over(self, now: float) -> Fail:
         self.left(now, "total_timeout")

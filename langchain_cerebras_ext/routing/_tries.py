@@ -29,18 +29,18 @@ __all__ = [
 
 
 def admit(trip: Trip, ask: Ask) -> Step | None:
-    """Ask the breaker, if there is one; return what to do if it says no."""
-    breaker = trip.breaker
-    if breaker is None:
-        return None
+    """See whether a try may begin; return what to do if not."""
+    refused, breaker = trip.make_leg(ask), trip.breaker
+    if refused is not None or breaker is None:
+        return refused
     return trip.admitted(ask, breaker.admit(trip.leg(ask).name))
 
 
 async def aadmit(trip: Trip, ask: Ask) -> Step | None:
     """As `admit`."""
-    breaker = trip.breaker
-    if breaker is None:
-        return None
+    refused, breaker = trip.make_leg(ask), trip.breaker
+    if refused is not None or breaker is None:
+        return refused
     return trip.admitted(ask, await breaker.aadmit(trip.leg(ask).name))
 
 

@@ -8,7 +8,7 @@ a leg what a call needs, and a `Trip` is one call.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from langchain_core.runnables.config import ensure_config
@@ -25,12 +25,11 @@ from langchain_cerebras_ext.routing._chunks import (
     to_message,
 )
 from langchain_cerebras_ext.routing._leg import Asked, Refusal, Seen
-from langchain_cerebras_ext.routing._parts import (
-    context_tokens,
-    find_lack,
-    read_need,
-)
 from langchain_cerebras_ext.routing._plan import Fail, Plan
+from langchain_cerebras_ext.routing.capabilities import (
+    Size,
+    need_of,
+)
 from langchain_cerebras_ext.routing.policy import kind_of
 
 if TYPE_CHECKING:
@@ -40,8 +39,9 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessageChunk, BaseMessage
     from langchain_core.runnables import Runnable, RunnableConfig
 
-    from langchain_cerebras_ext.routing._leg import Breaker, Leg, Strategy, Ticket
+    from langchain_cerebras_ext.routing._leg import Breaker, Leg, Need, Strategy, Ticket
     from langchain_cerebras_ext.routing._plan import Ask, Step
+    from langchain_cerebras_ext.routing.capabilities import Capabilities
     from langchain_cerebras_ext.routing.policy import FallbackPolicy
 
     Portable: TypeAlias = Callable[
@@ -63,6 +63,7 @@ class Route:
         legs: In their order.
         policy: What follows from an error.
         strategy: Which leg goes first.
+        capabilities: Which legs can take a request.
         portable: Makes of a history what a provider takes.
         breaker: Keeps calls away from legs that fail.
         total_timeout: Seconds for a call with all its tries.
@@ -74,6 +75,7 @@ class Route:
     legs: tuple[Leg, ...]
     policy: FallbackPolicy
     strategy: Strategy
+    capabilities: Capabilities
     portable: Portable
     breaker: Breaker | None = None
     total_timeout: float | None = None
@@ -144,10 +146,12 @@ class Trip:
         "_legs",
         "_may_restart",
         "_messages",
+        "_need",
         "_needs_marker",
         "_recipe",
         "_route",
         "_run",
+        "_size",
         "_tickets",
         "kwargs",
         "plan",
@@ -179,18 +183,14 @@ class Trip:
         self._ended: int | None = None
         self._needs_marker: tuple[str, str] | None = None
         self._began = route.clock()
-        need = read_need(
-            messages,
-            {**recipe.needs, **kwargs} if recipe.needs else kwargs,
-            stream=stream,
-            structured=recipe.is_structured,
-        )
-        lacks = [(leg, find_lack(leg, need)) for leg in route.legs]
-        able = [leg for leg, lack in lacks if lack is None]
-        unable = [(leg, lack) for leg, lack in lacks if lack is not None]
-        order = route.strategy.order(able, self._asked(need))
+        needs = {**recipe.needs, **kwargs} if recipe.needs else kwargs
+        self._size = Size(messages, needs.get("tools"))
+        self._need = self._read_need(needs, stream=stream)
+        able, lacks, _ = route.capabilities.sift(route.legs, self._need, self._size)
+        unable = [leg for leg in route.legs if leg.name in lacks]
+        order = route.strategy.order(able, self._asked())
         self._arm, self._experiment = order.arm, order.experiment
-        self._legs = [*(leg for leg, _ in unable), *order.legs]
+        self._legs = [*unable, *order.legs]
         self.plan = Plan(
             [leg.name for leg in self._legs],
             route.policy,
@@ -200,10 +200,21 @@ class Trip:
             size_of=self._size_of,
             is_held=self._is_held,
         )
-        for place, (_, lack) in enumerate(unable):
-            self.plan.skip(place, lack, self._began)
+        for place, leg in enumerate(unable):
+            self.plan.skip(place, "; ".join(lacks[leg.name]), self._began)
 
-    def _asked(self, need: Any) -> Asked:
+    def _read_need(self, kwargs: Mapping[str, Any], *, stream: bool) -> Need:
+        need = need_of(
+            self._messages,
+            structured=self._recipe.is_structured,
+            stream=stream,
+            kwargs=kwargs,
+        )
+        if getattr(self._route.strategy, "wants_input_tokens", False):
+            return replace(need, input_tokens=self._size.count())
+        return need
+
+    def _asked(self) -> Asked:
         config, route = self._config, self._route
         metadata = {
             **(config.get("configurable") or {}),
@@ -212,10 +223,12 @@ class Trip:
         }
         run_id = config.get("run_id")
         tags = config.get("tags") or ()
-        return Asked(need, metadata, tags, None if run_id is None else str(run_id))
+        return Asked(
+            self._need, metadata, tags, None if run_id is None else str(run_id)
+        )
 
     def _size_of(self, place: int) -> int | None:
-        return context_tokens(self._legs[place])
+        return self._route.capabilities.context_tokens(self._legs[place])
 
     # ------------------------------------------------------------------------- runs
 
@@ -271,6 +284,20 @@ class Trip:
     def leg(self, ask: Ask) -> Leg:
         """Return the leg of a try."""
         return self._legs[ask.leg]
+
+    def make_leg(self, ask: Ask) -> Step | None:
+        """Make a try's model, if it is not there; return what to do if it cannot."""
+        leg = self._legs[ask.leg]
+        if leg.is_made:
+            return None
+        try:
+            _ = leg.model
+            lacks = self._route.capabilities.lacks(leg, self._need, self._size)
+        except Exception as error:  # noqa: BLE001 - the policy judges it
+            return self.failed(ask.no, error)
+        if not lacks:
+            return None
+        return self.plan.refused(ask.no, "; ".join(lacks), self._route.clock())
 
     def admitted(self, ask: Ask, answer: Ticket | Refusal) -> Step | None:
         """Take a breaker's answer; return what to do if it is no."""

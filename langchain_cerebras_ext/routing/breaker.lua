@@ -93,12 +93,10 @@ local function finish(id, verdict, least_s)
 end
 
 local function claim(id)
+  if circuit.phase == 'open' and now < circuit.until_s then return 'open' end
   if circuit.pause_s > now then return 'paused' end
   if circuit.phase == 'closed' then return 'pass' end
-  if circuit.phase == 'open' then
-    if now < circuit.until_s then return 'open' end
-    become('half-open')
-  end
+  if circuit.phase == 'open' then become('half-open') end
   -- The client sends a step again if its answer was lost.
   if circuit.probes[id] then return 'probe' end
   local under_way = 0

@@ -196,7 +196,7 @@ def _make(
     row = chosen.row
     absent, lacks = find_problems(chosen, settings, given, variables)
     if absent is not None:
-        raise MissingExtraError(" ".join([f"{absent}.", *lacks]))
+        raise MissingExtraError(" ".join([*lacks, absent]))
     if lacks:
         raise CerebrasConfigurationError(" ".join(lacks))
     handed = {name: _handed(one) for name, one in settings.items()}
@@ -272,7 +272,7 @@ def _make_by_langchain(
         )
     except ImportError as error:
         msg = (
-            f"{row.label} needs {row.package}, which cannot be imported: {error}. Try: "
+            f"{row.label} needs {row.package}, which cannot be imported: {error}. Run: "
             f"{row.install}"
         )
         raise MissingExtraError(msg) from error
@@ -322,7 +322,7 @@ def find_problems(
     if not packages:
         return None, lacks
     absent = (
-        f"{row.label} needs {' and '.join(packages)}, which is not installed: "
+        f"{row.label} needs {' and '.join(packages)}, which is not installed. Run: "
         f"{row.install}"
     )
     return absent, lacks

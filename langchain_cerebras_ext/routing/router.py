@@ -34,12 +34,14 @@ from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.routing import _routed
 from langchain_cerebras_ext.routing._events import astream_events, stream_events
 from langchain_cerebras_ext.routing._leg import Leg
-from langchain_cerebras_ext.routing._parts import make_strategy, portable_messages
-from langchain_cerebras_ext.routing._profile import shared_profile
+from langchain_cerebras_ext.routing._parts import portable_messages
 from langchain_cerebras_ext.routing._target import parse_name
 from langchain_cerebras_ext.routing._trip import Recipe, Route, Trip
+from langchain_cerebras_ext.routing.capabilities import Capabilities, common_profile
 from langchain_cerebras_ext.routing.factory import create_chat_model
 from langchain_cerebras_ext.routing.policy import FallbackPolicy
+from langchain_cerebras_ext.routing.providers import CEREBRAS
+from langchain_cerebras_ext.routing.strategies import make_strategy
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import (
@@ -106,6 +108,9 @@ class ChatRouter(BaseChatModel):
     """For `weighted`: leg to share."""
     experiment: Any = None
     """For `experiment`."""
+    capabilities: Any = None
+    """What you know of legs that the catalog and profiles do not: leg to what it can,
+    such as `{"local": {"tools": True, "context_tokens": 8192}}`; or `Capabilities`."""
     breaker: Any = None
     """A `CircuitBreaker`; True for one with its defaults."""
     total_timeout: float | None = None
@@ -167,6 +172,7 @@ class ChatRouter(BaseChatModel):
                 weights=self.weights,
                 experiment=self.experiment,
             ),
+            capabilities=_capabilities_of(self.capabilities, legs),
             portable=portable_messages,
             breaker=_breaker_of(self.breaker),
             total_timeout=self.total_timeout,
@@ -224,7 +230,10 @@ class ChatRouter(BaseChatModel):
         )
 
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return shared_profile(self._route.legs)
+        found = self.capabilities
+        can = None if isinstance(found, Capabilities) else found
+        legs = [_known(leg) for leg in self._route.legs]
+        return common_profile(legs, can=can) or None
 
     def get_token_ids(self, text: str) -> list[int]:
         """Return the tokens of a text, by the first leg."""
@@ -413,7 +422,7 @@ class ChatRouter(BaseChatModel):
             lambda: self._trip(input, config, stop, kwargs, stream=True), input
         )
 
-    def astream_events(  # type: ignore[override] # overloads by version
+    def astream_events(
         self,
         input: LanguageModelInput,  # noqa: A002
         config: RunnableConfig | None = None,
@@ -726,6 +735,24 @@ def _name_of(model: BaseChatModel) -> str:
     if isinstance(model, ChatRouter):
         return f"router({name})"
     return f"{provider}::{name}" if provider and name else type(model).__name__
+
+
+def _known(leg: Leg) -> Leg:
+    """Return a leg that is not made for its profile: a package may be missing."""
+    if leg.is_made or (leg.target is not None and leg.target.provider == CEREBRAS):
+        return leg
+    return Leg(leg.name, None, leg.target, make=_make_nothing)
+
+
+def _make_nothing() -> BaseChatModel:
+    msg = "It is made when it is first asked."
+    raise CerebrasConfigurationError(msg)
+
+
+def _capabilities_of(given: Any, legs: Sequence[Leg]) -> Capabilities:
+    if isinstance(given, Capabilities):
+        return given
+    return Capabilities(legs, can=given)
 
 
 def _breaker_of(given: Any) -> Any:

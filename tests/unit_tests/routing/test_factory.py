@@ -468,7 +468,9 @@ def test_a_key_shows_in_no_traceback_with_variables(configurable):
             configurable=configurable,
             api_key=OTHER_KEY,
         )
-    told = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    told = traceback.TracebackException.from_exception(
+        caught.value, capture_locals=True
+    )
     frames = [f for f in told.stack if "langchain_cerebras_ext" in f.filename]
     assert frames
     for frame in frames:
