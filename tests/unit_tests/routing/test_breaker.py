@@ -6,6 +6,7 @@ import gc
 import logging
 import pickle
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -406,13 +407,9 @@ def test_a_probe_that_is_told_to_wait_opens_nothing(make, clock):
 
 
 def test_the_header_of_a_foreign_error_is_read(make):
-    class Response:
-        status_code = 429
-        headers = {"retry-after": "12"}
-
     class ForeignError(Exception):
         status_code = 429
-        response = Response()
+        response = SimpleNamespace(headers={"retry-after": "12"})
 
     breaker = make()
     call(breaker, error=ForeignError())
@@ -510,9 +507,9 @@ def test_changes_are_told_and_logged(make, clock, caplog):
         (LEG, "open", "half-open"),
         (LEG, "half-open", "closed"),
     ]
+    opened = "circuit open for 15 s; 10 of the last 10 calls failed, at last with"
     assert caplog.messages == [
-        f"Leg {LEG!r}: circuit open for 15 s; 10 of the last 10 calls failed, "
-        "at last with InternalServerError.",
+        f"Leg {LEG!r}: {opened} InternalServerError.",
         f"Leg {LEG!r}: circuit half-open.",
         f"Leg {LEG!r}: circuit closed.",
     ]

@@ -1,5 +1,7 @@
 """What holds for the circuit whatever happens to it."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -81,7 +83,7 @@ class Life(RuleBasedStateMachine):
             ("half-open", "closed"),
         }
         assert set(self.changes) <= allowed
-        for (_, after), (before, _) in zip(self.changes, self.changes[1:]):
+        for (_, after), (before, _) in pairwise(self.changes):
             assert after == before
 
     @invariant()
