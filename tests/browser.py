@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 
-import pytest
+from services import missing
 
 MISSING = (
     "NO CHROMIUM: the dashboard's page was NOT tested. Install it: "
@@ -46,9 +46,9 @@ def open_browser(downloads):
         from selenium.webdriver.chrome.options import Options
         from selenium.webdriver.chrome.service import Service
     except ImportError:
-        pytest.skip(MISSING)
+        missing(MISSING)
     if browser is None or driver is None:
-        pytest.skip(MISSING)
+        missing(MISSING)
     options = Options()
     options.binary_location = browser
     for switch in _SWITCHES:

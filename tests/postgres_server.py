@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import pytest
+from services import missing
 
 MISSING = (
     "NO POSTGRESQL: the ledger that machines share was NOT tested. Install one: "
@@ -171,5 +171,5 @@ def find_server():
     """Return the folder of the programs, or skip the test with a loud reason."""
     programs = find_programs()
     if programs is None or _identity() is None:
-        pytest.skip(MISSING)
+        missing(MISSING)
     return programs

@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-import pytest
 from services import missing
 
 MISSING = (

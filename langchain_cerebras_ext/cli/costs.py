@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 import os
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_cerebras_ext.cli.costs_filter import Asked, read_dimensions, read_filter
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from langchain_cerebras_ext.costs.ledger import Ledger
-    from langchain_cerebras_ext.costs.records import UsageRecord
     from langchain_cerebras_ext.costs.report import Dimension, Filter, Group, Totals
 
 __all__ = ["ReportOptions", "TopOptions", "open_ledger", "run_report", "run_top"]
@@ -230,7 +227,7 @@ def run_top(options: TopOptions, *, now: datetime | None = None) -> int:
             told |= {"by": list(by), "groups": [group_as_json(g, by) for g in groups]}
             sheets = groups_sheets(groups, by, totals, with_total=True)
         else:
-            calls = dearest_calls(ledger, wanted, options.count)
+            calls = ledger.dearest(options.count, wanted)
             told["calls"] = [record_as_json(one) for one in calls]
             sheets = calls_sheets(calls)
         if options.as_json:
@@ -242,9 +239,3 @@ def run_top(options: TopOptions, *, now: datetime | None = None) -> int:
             print_doubts(console, totals)
         say_basis(ledger, wanted, is_empty=is_empty(totals))
     return 0
-
-
-def dearest_calls(ledger: Ledger, wanted: Filter, count: int) -> list[UsageRecord]:
-    """Return the calls that cost most; those of unknown cost are not among them."""
-    known = (one for one in ledger.records(wanted) if one.cost is not None)
-    return heapq.nlargest(count, known, key=lambda one: one.cost_usd or Decimal(0))

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
         read_budgets,
         read_redis_budgets,
     )
-    from langchain_cerebras_ext.costs.ledger import Ledger
+    from langchain_cerebras_ext.costs.ledger import (
+        KindsGroup,
+        Ledger,
+        LedgerStatus,
+        PercentileGroup,
+    )
     from langchain_cerebras_ext.costs.planning import (
         Estimate,
         Projection,
@@ -58,7 +63,10 @@ __all__ = [
     "Filter",
     "Group",
     "Hold",
+    "KindsGroup",
     "Ledger",
+    "LedgerStatus",
+    "PercentileGroup",
     "PriceBook",
     "PriceRow",
     "Projection",
@@ -88,7 +96,10 @@ _HOMES = {
     "Filter": "report",
     "Group": "report",
     "Hold": "budget",
+    "KindsGroup": "ledger",
     "Ledger": "ledger",
+    "LedgerStatus": "ledger",
+    "PercentileGroup": "ledger",
     "PriceBook": "prices",
     "PriceRow": "pricing",
     "Projection": "planning",

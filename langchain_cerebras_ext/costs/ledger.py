@@ -342,6 +342,25 @@ class Ledger:
                 return
             yield record
 
+    def dearest(
+        self,
+        limit: int = 10,
+        filter: Filter = _ALL,  # noqa: A002
+    ) -> list[UsageRecord]:
+        """Return the records that cost most, dearest first.
+
+        Those of unknown cost and pruned rows are not among them.
+
+        Args:
+            limit: How many at most.
+            filter: Which records.
+
+        Raises:
+            CerebrasConfigurationError: A time of the filter has no zone.
+            LedgerError: The database cannot be read.
+        """
+        return self._ask(lambda: self._asked((), filter).dearest(limit))
+
     def percentiles(
         self,
         field: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from langchain_core._api import beta
@@ -14,12 +15,9 @@ from langchain_core.language_models.chat_model_stream import (
 from langchain_cerebras_ext.routing import _routed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from langchain_core.runnables import RunnableConfig
+    from collections.abc import Iterator
 
     from langchain_cerebras_ext.routing._routed import MakeTrip
-    from langchain_cerebras_ext.routing._trip import Route
 
 __all__ = ["astream_events", "stream_events"]
 
@@ -28,7 +26,7 @@ __all__ = ["astream_events", "stream_events"]
 def stream_events(make_trip: MakeTrip, given: Any) -> ChatModelStream:
     """Return the stream of a call; nothing is asked until somebody reads it."""
     stream = ChatModelStream()
-    held: list[Generator[Any, None, None]] = []
+    held: list[Iterator[Any]] = []
 
     def start() -> None:
         if not held:
@@ -53,28 +51,22 @@ def stream_events(make_trip: MakeTrip, given: Any) -> ChatModelStream:
 
 
 @beta()
-async def astream_events(
-    make_trip: MakeTrip,
-    given: Any,
-    config: RunnableConfig | None,
-    route: Route,
-) -> AsyncChatModelStream:
+async def astream_events(make_trip: MakeTrip, given: Any) -> AsyncChatModelStream:
     """As `stream_events`; a task reads the legs as soon as somebody reads."""
     stream = AsyncChatModelStream()
 
     async def produce() -> None:
-        items = _routed.astream(make_trip, given, config, route, method="events")
+        items: Any = _routed.astream(make_trip, given, method="events")
         try:
-            async for event in items:
-                stream.dispatch(event)
+            async with aclosing(items):
+                async for event in items:
+                    stream.dispatch(event)
             _check_end(stream)
         except asyncio.CancelledError as error:
             stream.fail(error)
             raise
         except BaseException as error:  # noqa: BLE001 - raised to whoever reads
             stream.fail(error)
-        finally:
-            await items.aclose()
 
     async def start() -> None:
         if stream._producer_task is None:  # noqa: SLF001 - as LangChain's own models

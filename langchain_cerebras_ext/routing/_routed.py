@@ -8,7 +8,8 @@ total deadline each try runs in a thread or a task of its own (`_race`).
 from __future__ import annotations
 
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from uuid import uuid4
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
@@ -26,10 +27,18 @@ from langchain_cerebras_ext.routing._tries import (
     open_items,
     tell_restart,
 )
-from langchain_cerebras_ext.routing._trip import find_manager
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Generator,
+        Iterator,
+    )
+    from uuid import UUID
+
+    from langchain_core.runnables import RunnableConfig
 
     from langchain_cerebras_ext.routing._plan import Step
     from langchain_cerebras_ext.routing._trip import Trip
@@ -76,22 +85,34 @@ def _invoke(trip: Trip) -> Any:
 
 
 def stream(
-    make_trip: MakeTrip, given: Any, *, method: str = "stream"
-) -> Generator[Any, None, None]:
-    """Yield what the first leg that speaks has to say.
+    make_trip: MakeTrip,
+    given: Any,
+    config: RunnableConfig | None = None,
+    *,
+    method: str = "stream",
+) -> Iterator[Any]:
+    """Return what the first leg that speaks has to say, as it comes.
 
     Args:
         make_trip: Begins the call, when the first item is asked for.
         given: The input, for handlers.
-        method: The runnable's method that makes the iterator.
+        config: Of the call.
+        method: `stream`, or `events`.
     """
+    handler = _tap(config)
+    if handler is None:
+        return _stream(make_trip, given, None, method)
+    run_id = (config or {}).get("run_id") or uuid4()
+    items = _stream(make_trip, given, run_id, method)
+    return cast("Iterator[Any]", handler.tap_output_iter(run_id, items))
+
+
+def _stream(
+    make_trip: MakeTrip, given: Any, run_id: UUID | None, method: str
+) -> Generator[Any, None, None]:
     trip = make_trip()
-    with _told(trip, trip.manager(CallbackManager), given):
-        items = race(trip, method) if trip.is_raced else _flow(trip, method)
-        handler = _tap(trip)
-        if handler is not None:
-            items = handler.tap_output_iter(trip.run.run_id, items)
-        yield from items
+    with _told(trip, trip.manager(CallbackManager), given, run_id):
+        yield from race(trip, method) if trip.is_raced else _flow(trip, method)
         if trip.run is not None:
             trip.run.on_chain_end(trip.output())
 
@@ -140,10 +161,12 @@ def _failure(trip: Trip, step: Step) -> BaseException:
 
 
 @contextmanager
-def _told(trip: Trip, manager: Any, given: Any) -> Generator[None]:
+def _told(
+    trip: Trip, manager: Any, given: Any, run_id: UUID | None = None
+) -> Generator[None]:
     """Open the chain run, if anybody wants to know; close it after a failure."""
     if manager is not None:
-        args, kwargs = trip.run_args(given)
+        args, kwargs = trip.run_args(given, run_id)
         trip.begin_run(manager.on_chain_start(*args, **kwargs))
     try:
         yield
@@ -159,11 +182,16 @@ def _told(trip: Trip, manager: Any, given: Any) -> Generator[None]:
         raise
 
 
-def _tap(trip: Trip) -> Any:
-    """Return the handler that wants to see what a run streams, if there is one."""
-    if trip.run is None:
+def _tap(config: RunnableConfig | None) -> Any:
+    """Return the handler that wants to see what a run streams, if there is one.
+
+    LangChain puts it into the configuration of the call, for `astream_events`.
+    """
+    given: Any = (config or {}).get("callbacks")
+    if not given:
         return None
-    found = (h for h in trip.run.handlers if isinstance(h, _StreamingCallbackHandler))
+    handlers = given if isinstance(given, list) else given.handlers
+    found = (one for one in handlers if isinstance(one, _StreamingCallbackHandler))
     return next(found, None)
 
 
@@ -203,39 +231,35 @@ async def _ainvoke(trip: Trip) -> Any:
 
 
 def astream(
-    make_trip: MakeTrip, given: Any, config: Any, route: Any, *, method: str = "astream"
+    make_trip: MakeTrip,
+    given: Any,
+    config: RunnableConfig | None = None,
+    *,
+    method: str = "astream",
+) -> AsyncIterator[Any]:
+    """As `stream`."""
+    handler = _tap(config)
+    if handler is None:
+        return _astream(make_trip, given, None, method)
+    run_id = (config or {}).get("run_id") or uuid4()
+    items = _astream(make_trip, given, run_id, method)
+    return cast("AsyncIterator[Any]", handler.tap_output_aiter(run_id, items))
+
+
+# One function: a generator around a generator would cost time for each item.
+async def _astream(
+    make_trip: MakeTrip, given: Any, run_id: UUID | None, method: str
 ) -> AsyncGenerator[Any, None]:
-    """As `stream`.
-
-    A generator around a generator costs time for each item, so there is none where
-    nobody is told of the call and nothing is raced.
-    """
-    if route.is_raced or find_manager(route, config, AsyncCallbackManager) is not None:
-        return _astream_told(make_trip, given, method)
-    return _aflow(make_trip, method)
-
-
-async def _astream_told(
-    make_trip: MakeTrip, given: Any, method: str
-) -> AsyncGenerator[Any, None]:
-    trip = make_trip()
-    async with _atold(trip, trip.manager(AsyncCallbackManager), given):
-        items = arace(trip, method) if trip.is_raced else _aflow(lambda: trip, method)
-        handler = _tap(trip)
-        if handler is not None:
-            items = handler.tap_output_aiter(trip.run.run_id, items)
-        async with aclosing(items):
-            async for item in items:
-                yield item
-        if trip.run is not None:
-            await trip.run.on_chain_end(trip.output())
-
-
-async def _aflow(make_trip: MakeTrip, method: str) -> AsyncGenerator[Any, None]:
     trip = make_trip()
     seen = trip.seen.append
-    step = trip.due()
-    try:
+    async with _atold(trip, trip.manager(AsyncCallbackManager), given, run_id):
+        if trip.is_raced:
+            async with aclosing(arace(trip, method)) as items:
+                async for item in items:
+                    yield item
+            step: Step | None = None
+        else:
+            step = trip.due()
         while isinstance(step, Ask):
             ask, no, source = step, step.no, None
             flowing = False
@@ -256,9 +280,10 @@ async def _aflow(make_trip: MakeTrip, method: str) -> AsyncGenerator[Any, None]:
                         await atell_restart(trip)
                         break
                     if item is _END:
-                        for item in trip.end(no):
-                            yield item
-                        return
+                        for one in trip.end(no):
+                            yield one
+                        step = None
+                        break
                     if flowing:
                         if is_last(item):
                             item = trip.mark(no, item)
@@ -270,17 +295,19 @@ async def _aflow(make_trip: MakeTrip, method: str) -> AsyncGenerator[Any, None]:
                         flowing = trip.is_flowing(no)
             finally:
                 await aclose(source)
-        raise _failure(trip, step)  # noqa: TRY301 - it ends the call like others
-    except BaseException:
-        trip.leave()
-        raise
+        if step is not None:
+            raise _failure(trip, step)
+        if trip.run is not None:
+            await trip.run.on_chain_end(trip.output())
 
 
 @asynccontextmanager
-async def _atold(trip: Trip, manager: Any, given: Any) -> AsyncGenerator[None, None]:
+async def _atold(
+    trip: Trip, manager: Any, given: Any, run_id: UUID | None = None
+) -> AsyncGenerator[None]:
     """As `_told`."""
     if manager is not None:
-        args, kwargs = trip.run_args(given)
+        args, kwargs = trip.run_args(given, run_id)
         trip.begin_run(await manager.on_chain_start(*args, **kwargs))
     try:
         yield

@@ -8,7 +8,6 @@ lies within a unit need not be, so that all here counts units (a cluster bootstr
 from __future__ import annotations
 
 import math
-import warnings
 import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -42,6 +41,8 @@ ENOUGH: Final = 10
 _MOST_UNITS: Final = 500
 """More units are put together, at random, into so many blocks, which are resampled."""
 
+_BATCH: Final = 250  # so that a batch stays in the processor's cache
+_MUCH: Final = 0.5
 _POWER: Final = 0.8
 _PSEUDO: Final = 4  # as many calls are added where a share's spread is judged
 _LARGE: Final = 5_000
@@ -181,11 +182,14 @@ def estimate(
         variance = _share_variance(sample, variance)
         return found._replace(low=low, high=high, variance=variance)
     found = found._replace(variance=variance)
-    if not variance:
+    off = _resample((sample,), look, name) if variance else None
+    if off is None or not len(off):
         return found
-    low, high = _resample(stats, (sample,), (variance,), look, name)
+    half = _at(off, look.confidence) * math.sqrt(variance)
     return found._replace(
-        low=low, high=high, is_dominated=float(squares.max()) > whole / 4
+        low=value - half,
+        high=value + half,
+        is_dominated=float(squares.max()) > whole * _MUCH,
     )
 
 
@@ -224,15 +228,18 @@ def compare(
     if min(one.units, two.units) < ENOUGH or not variance:
         return found
     degrees = _degrees((one, two))
+    z = abs(found.value) / math.sqrt(variance)
+    low, high, p_value = None, None, 1.0
     if is_share:
         low, high = _share_difference(one, two)
+        p_value = float(2 * stats.t.sf(z, degrees))
     else:
-        samples = (_read(pairs), _read(base))
-        spreads = (one.variance, two.variance)
-        low, high = _resample(stats, samples, spreads, look, name)
+        off = _resample((_read(pairs), _read(base)), look, name)
+        if off is not None and len(off):
+            half = _at(off, look.confidence) * math.sqrt(variance)
+            low, high = found.value - half, found.value + half
+            p_value = _beyond(off, z)
     always = _always(stats, found.value, variance, one.units + two.units, degrees, look)
-    z = abs(found.value) / math.sqrt(variance)
-    p_value = float(2 * stats.t.sf(z, degrees))
     return Difference(found.value, low, high, *always[:2], p_value, always[2])
 
 
@@ -247,63 +254,66 @@ def _degrees(ends: Sequence[Estimate]) -> float:
 
 
 def _resample(
-    stats: Any,
-    samples: tuple[_Sample, ...],
-    variances: tuple[float, ...],
-    look: Look,
-    name: str,
-) -> tuple[float | None, float | None]:
-    """Return the BCa interval of a ratio, or of the difference of two.
+    samples: tuple[_Sample, ...], look: Look, name: str
+) -> NDArray[np.float64] | None:
+    """Return how many standard errors resampled estimates are off, sorted.
 
-    Bootstrap intervals are too narrow for few units; the level is raised by as much as
-    makes up for it: Hesterberg, "What Teachers Should Know About the Bootstrap" (2015),
-    the expanded percentile interval, section 5.3.
+    Of a ratio, or of the difference of two: the symmetric bootstrap-t, each resample
+    measured by its own standard error. Costs and times are skewed: intervals of
+    percentiles, BCa too, held 92 times of 100 for them where 95 were asked for, these
+    95 (Hall, "On symmetric bootstrap confidence intervals", 1988).
     """
     import numpy as np
 
     if not look.resamples:
-        return None, None
+        return None
     rng = np.random.default_rng([look.seed, zlib.crc32(name.encode())])
-    ends = [
-        Estimate(0, sample.units, 0, variance=variance)
-        for sample, variance in zip(samples, variances, strict=True)
-    ]
-    degrees = _degrees(ends)
-    whole = sum(variances)
-    narrow = sum(end.variance * (end.units - 1) / end.units for end in ends)
-    quantile = float(stats.t.isf((1 - look.confidence) / 2, degrees))
-    level = 1 - 2 * float(stats.norm.sf(quantile * math.sqrt(whole / narrow)))
     blocks = [_blocks(sample, rng) for sample in samples]
-
-    def statistic(*chosen: Any, axis: int = -1) -> Any:
+    middle = _less([block.ratio for block in blocks])
+    found: list[NDArray[np.float64]] = []
+    for start in range(0, look.resamples, _BATCH):
+        size = min(_BATCH, look.resamples - start)
         ratios: list[Any] = []
-        for block, picked in zip(blocks, chosen, strict=True):
-            rows = np.asarray(picked, dtype=np.intp)
-            ratios.append(
-                block.above[rows].sum(axis=axis) / block.below[rows].sum(axis=axis)
-            )
-        return ratios[0] - ratios[1] if len(ratios) > 1 else ratios[0]
+        variance: Any = 0.0
+        for block in blocks:
+            rows = rng.integers(block.units, size=(size, block.units))
+            ratio, its = _ratios(block.above[rows], block.below[rows])
+            ratios.append(ratio)
+            variance = variance + its
+        off = np.abs(_less(ratios) - middle)
+        # A resample of the same unit again and again has no spread, and says nothing.
+        is_spread = variance > 0
+        found.append(off[is_spread] / np.sqrt(variance[is_spread]))
+    return np.sort(np.concatenate(found))
 
-    with warnings.catch_warnings():
-        # Of data in which nearly all is alike; the interval is not finite then.
-        warnings.simplefilter("ignore")
-        found = stats.bootstrap(
-            tuple(np.arange(block.units) for block in blocks),
-            statistic,
-            n_resamples=look.resamples,
-            confidence_level=level,
-            method="BCa",
-            vectorized=True,
-            batch=_MOST_UNITS,
-            rng=rng,
-        )
-    low, high = map(float, found.confidence_interval)
-    if math.isfinite(low) and math.isfinite(high):
-        return low, high
-    ratios = [sample.ratio for sample in samples]
-    middle = ratios[0] - sum(ratios[1:])
-    half = quantile * math.sqrt(whole)
-    return middle - half, middle + half
+
+def _less(ratios: Sequence[Any]) -> Any:
+    """Return the first, less the second if there is one."""
+    return ratios[0] - ratios[1] if len(ratios) > 1 else ratios[0]
+
+
+def _ratios(above: Any, below: Any) -> tuple[Any, Any]:
+    """Return the ratios of rows, and the variances of these ratios."""
+    units = above.shape[-1]
+    whole = below.sum(axis=-1)
+    ratio = above.sum(axis=-1) / whole
+    influence = above - ratio[:, None] * below
+    squares = (influence * influence).sum(axis=-1) * (units / whole) ** 2
+    return ratio, squares / (units - 1) / units
+
+
+def _at(off: NDArray[np.float64], confidence: float) -> float:
+    """Return how many standard errors most resamples are off at most."""
+    rank = math.ceil(confidence * (len(off) + 1)) - 1
+    return float(off[min(rank, len(off) - 1)])
+
+
+def _beyond(off: NDArray[np.float64], z: float) -> float:
+    """Return the share of resamples that are off as far, the data's own among them."""
+    import numpy as np
+
+    nearer = int(np.searchsorted(off, z, side="left"))
+    return (len(off) - nearer + 1) / (len(off) + 1)
 
 
 def _blocks(sample: _Sample, rng: np.random.Generator) -> _Sample:

@@ -34,6 +34,7 @@ from langchain_cerebras_ext.routing.policy import kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
 
     from langchain_core.language_models.chat_models import BaseChatModel
     from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -233,13 +234,40 @@ class Trip:
     # ------------------------------------------------------------------------- runs
 
     def manager(self, kind: type[Any]) -> Any:
-        """Return who is to be told of the call; `None` where nobody is."""
-        return find_manager(self._route, self._config, kind)
+        """Return who is to be told of the call; `None` where nobody is.
 
-    def run_args(self, given: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        Args:
+            kind: LangChain's manager of callbacks, sync or async.
+        """
+        owner, config = self._route.owner, self._config
+        manager = kind.configure(
+            config.get("callbacks"),
+            None,
+            owner.verbose,
+            config.get("tags"),
+            None,
+            config.get("metadata"),
+        )
+        own = owner.callbacks
+        handlers = own if isinstance(own, list) else own.handlers if own else ()
+        for handler in handlers:
+            if handler not in manager.handlers:
+                manager.add_handler(handler, inherit=True)
+        if not manager.handlers:
+            return None
+        if owner.tags:
+            manager.add_tags(owner.tags)
+        if owner.metadata:
+            manager.add_metadata(owner.metadata)
+        return manager
+
+    def run_args(
+        self, given: Any, run_id: UUID | None
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of the chain run that groups the tries."""
-        name = self._config.get("run_name") or self._route.owner.get_name()
-        return (None, given), {"name": name, "run_id": self._config.get("run_id")}
+        config = self._config
+        name = config.get("run_name") or self._route.owner.get_name()
+        return (None, given), {"name": name, "run_id": run_id or config.get("run_id")}
 
     def begin_run(self, run: Any) -> None:
         """Let the tries be children of a run."""
@@ -251,7 +279,12 @@ class Trip:
         return self._run
 
     def output(self) -> Any:
-        """Return all that was handed on, as a chain run tells it."""
+        """Return all that was handed on, as a chain run tells it.
+
+        Adding up chunks takes time, and those who only meter calls do not look at it.
+        """
+        if all(getattr(one, "is_meter_only", False) for one in self._run.handlers):
+            return None
         if len(self.seen) == 1:
             return self.seen[0]
         return join_chunks(self.seen) or list(self.seen)
@@ -518,38 +551,6 @@ class Trip:
         if self._experiment is not None:
             found["experiment"] = self._experiment
         return found
-
-
-def find_manager(route: Route, config: RunnableConfig | None, kind: type[Any]) -> Any:
-    """Return who is to be told of a call; `None` where nobody is.
-
-    Args:
-        route: Brings handlers, tags and metadata of its own.
-        config: Of the call.
-        kind: LangChain's manager of callbacks, sync or async.
-    """
-    config = config or {}
-    owner = route.owner
-    manager = kind.configure(
-        config.get("callbacks"),
-        None,
-        owner.verbose,
-        config.get("tags"),
-        None,
-        config.get("metadata"),
-    )
-    own = owner.callbacks
-    handlers = own if isinstance(own, list) else own.handlers if own else ()
-    for handler in handlers:
-        if handler not in manager.handlers:
-            manager.add_handler(handler, inherit=True)
-    if not manager.handlers:
-        return None
-    if owner.tags:
-        manager.add_tags(owner.tags)
-    if owner.metadata:
-        manager.add_metadata(owner.metadata)
-    return manager
 
 
 def _is_chunk(item: Any) -> bool:

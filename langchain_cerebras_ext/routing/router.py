@@ -361,6 +361,7 @@ class ChatRouter(BaseChatModel):
                 given, config, stop, kwargs, stream=True, may_restart=may_restart
             ),
             given,
+            config,
         )
 
     def _achunks(
@@ -378,7 +379,6 @@ class ChatRouter(BaseChatModel):
             ),
             given,
             config,
-            self._route,
         )
 
     def transform(
@@ -439,8 +439,6 @@ class ChatRouter(BaseChatModel):
         return astream_events(
             lambda: self._trip(input, config, stop, kwargs, stream=True),
             input,
-            config,
-            self._route,
         )
 
     def generate(
@@ -669,7 +667,8 @@ class RoutedStructure(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> Iterator[Any]:
         """Yield the structure of the first leg that speaks, as far as it has come."""
-        return _routed.stream(self._make(input, config, kwargs, stream=True), input)
+        make = self._make(input, config, kwargs, stream=True)
+        return _routed.stream(make, input, config)
 
     def astream(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
@@ -679,7 +678,7 @@ class RoutedStructure(RunnableSerializable[LanguageModelInput, Any]):
     ) -> AsyncIterator[Any]:
         """As `stream`."""
         make = self._make(input, config, kwargs, stream=True)
-        return _routed.astream(make, input, config, self.router._route)  # noqa: SLF001
+        return _routed.astream(make, input, config)
 
 
 # ----------------------------------------------------------------------------- helpers

@@ -193,6 +193,7 @@ ONLY_IN = {
     "starlette": {"simulator", "dashboard"},
     "uvicorn": {"simulator", "dashboard"},
     "sqlalchemy": {"costs"},
+    "psycopg": {"costs"},
     "genai_prices": {"costs"},
     "prometheus_client": {"costs"},
     "matplotlib": {"costs"},

@@ -210,6 +210,27 @@ class Asked:
             last = (rows[-1]["started_us"], rows[-1]["id"])
             left = None if left is None else left - len(rows)
 
+    def dearest(self, limit: int) -> list[UsageRecord]:
+        """Return the records that cost most, dearest first, the newest of equal ones.
+
+        Those of unknown cost are not among them.
+        """
+        table = schema.records
+        with self._store.reading() as connection:
+            question = self._question(connection, {})
+            span = Span("rows", self._since, self._until)
+            query = (
+                select(table)
+                .where(*conditions(span, question), table.c.cost.is_not(None))
+                .order_by(
+                    table.c.cost.desc(), table.c.started_us.desc(), table.c.id.desc()
+                )
+                .limit(limit)
+            )
+            rows = connection.execute(query).mappings().all()
+            words = self._store.words(connection, rows)
+        return [decode(cast("Mapping[str, Any]", row), words) for row in rows]
+
     # ---------------------------------------------------------------------- parts
 
     def _states(self, connection: Connection) -> dict[int, tuple[str, ...]]:
