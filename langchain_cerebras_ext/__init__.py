@@ -18,14 +18,18 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
     from langchain_cerebras_ext.errors import CerebrasDeprecationWarning
     from langchain_cerebras_ext.llms import CerebrasLLM
+    from langchain_cerebras_ext.routing.factory import create_chat_model
+    from langchain_cerebras_ext.routing.router import ChatRouter
 
 __all__ = [
     "Budget",
     "CerebrasDeprecationWarning",
     "CerebrasLLM",
     "ChatCerebras",
+    "ChatRouter",
     "CostTracker",
     "__version__",
+    "create_chat_model",
     "register_with_langchain",
     "track_costs",
 ]
@@ -35,7 +39,9 @@ _HOMES = {
     "CerebrasDeprecationWarning": "errors",
     "CerebrasLLM": "llms",
     "ChatCerebras": "chat_models",
+    "ChatRouter": "routing.router",
     "CostTracker": "costs.tracker",
+    "create_chat_model": "routing.factory",
     "register_with_langchain": "_register",
     "track_costs": "costs.tracker",
 }

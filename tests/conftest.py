@@ -13,12 +13,24 @@ from secret_watch import SecretWatch, watching
 
 from langchain_cerebras_ext import errors
 
-_PREFIXES = ("CEREBRAS_", "OPENAI_", "OTEL_", "LANGSMITH_", "LANGCHAIN_", "LC_")
+_PREFIXES = (
+    "CEREBRAS_",
+    "GOOGLE_",
+    "LOCAL_",
+    "OPENAI_",
+    "OPENROUTER_",
+    "OTEL_",
+    "LANGSMITH_",
+    "LANGCHAIN_",
+    "LC_",
+)
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 _OTHERS = {
     "APE_API_KEY",
     "LOG_LEVEL",
     "MODEL_PROVIDER",
+    "USE_CEREBRAS",
+    "USE_GOOGLE_DIRECT",
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 }
@@ -35,6 +47,7 @@ def clean_environment(
     live = request.node.get_closest_marker("live") is not None
     for name in list(os.environ):
         known = name.startswith(_PREFIXES) or name in _OTHERS
+        known = known or name.endswith("_MODEL")
         if name.upper() in _PROXIES or (known and not live):
             monkeypatch.delenv(name)
     # Model lists that the developer has refreshed are not for the tests.

@@ -77,6 +77,7 @@ _OTHER_NAMES: Final = {
     "mistralai": "mistral",
     "moonshotai": "moonshot",
     "together_ai": "together",
+    "vertex": "google_vertexai",
     "vertex_ai": "google_vertexai",
     "vertexai": "google_vertexai",
     "x-ai": "xai",

@@ -8,6 +8,7 @@ been heard of for a second is asked for before the next call passes.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -124,6 +125,7 @@ class SharedLeg(LocalLeg):
         self._ends: list[tuple[str, str, float]] = []
         self._pause_s: float | None = None
         self.is_posted = False
+        self._telling = threading.Lock()
 
     # --------------------------------------------------------------------------- in
 
@@ -260,24 +262,21 @@ class SharedLeg(LocalLeg):
         self._told({})
 
     async def arefresh(self) -> None:
-        """Learn what others know, and tell what is to be told."""
-        if self._sharing.is_down:
-            return
-        try:
-            reply = await self._sharing.arun(self.name, self._take({}))
-        except RateLimiterBackendError:
-            return
-        self._heard(reply)
+        """Learn what others know, without blocking the event loop."""
+        await asyncio.to_thread(self.refresh)
 
     def _told(self, todo: dict[str, Any]) -> None:
-        if self._sharing.is_down:
-            self._take({})  # the own circuit has counted it
-            return
-        try:
-            reply = self._sharing.run(self.name, self._take(todo))
-        except RateLimiterBackendError:
-            return
-        self._heard(reply)
+        # One after the other: who asks how things are wants to know all that was told
+        # before. No call waits for this.
+        with self._telling:
+            step = self._take(todo)
+            if self._sharing.is_down:
+                return  # the own circuit has counted it
+            try:
+                reply = self._sharing.run(self.name, step)
+            except RateLimiterBackendError:
+                return
+            self._heard(reply)
 
     # -------------------------------------------------------------------------- Redis
 
@@ -508,8 +507,6 @@ class Sharing:
 
     async def aclose(self) -> None:
         """Do the same, and close the running loop's connections."""
-        import asyncio
-
         await asyncio.to_thread(self.close)
         await self._server.aclose()
 

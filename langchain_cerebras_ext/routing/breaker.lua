@@ -68,7 +68,7 @@ local function close()
 end
 
 local function add(tally)
-  if circuit.phase ~= 'closed' then return end
+  if tally.epoch ~= circuit.epoch or circuit.phase ~= 'closed' then return end
   local name = string.format('%d', slot)
   local row = circuit.slices[name] or {0, 0, 0}
   row[1], row[2], row[3] =

@@ -297,12 +297,14 @@ Step = st.one_of(
 
 
 @settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(steps=st.lists(Step, min_size=10, max_size=60))
-def test_the_script_does_what_the_circuit_of_one_process_does(server, client, steps):
+@given(steps=st.lists(Step, min_size=10, max_size=60), probes=st.integers(1, 2))
+def test_the_script_does_what_the_circuit_of_one_process_does(
+    server, client, steps, probes
+):
     client.flushall()
     clock = Clock()
     options = {
@@ -310,7 +312,7 @@ def test_the_script_does_what_the_circuit_of_one_process_does(server, client, st
         "window_s": 10,
         "open_s": 5,
         "max_open_s": 30,
-        "half_open_probes": 2,
+        "half_open_probes": probes,
         "probe_timeout_s": 20,
         "clock": clock,
     }
@@ -326,8 +328,11 @@ def test_the_script_does_what_the_circuit_of_one_process_does(server, client, st
             assert one[name] == two[name], name
         assert two["retry_after_s"] == pytest.approx(one["retry_after_s"], abs=1e-3)
 
+    # By chance alone it is hardly ever closed again.
+    life = [*[("come", None), ("bad", 0)] * 3, ("wait", 5.0)]
+    life += [*[("come", None), ("ok", 0)] * probes]
     try:
-        for what, number in steps:
+        for what, number in [*life, *steps, *life, ("wait", 30.0), *life]:
             if what == "come":
                 one, two = alone.admit(LEG), shared.admit(LEG)
                 assert type(one) is type(two)

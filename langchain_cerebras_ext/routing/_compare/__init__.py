@@ -1,0 +1,1 @@
+"""Comparing models: prompts, judging, calls, results kept, figures, texts."""
