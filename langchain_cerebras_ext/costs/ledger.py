@@ -7,7 +7,7 @@ import os
 import weakref
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext.costs._ledger.place import Place
     from langchain_cerebras_ext.costs._ledger.queries import Asked
+    from langchain_cerebras_ext.costs._ledger.slice import Slice
     from langchain_cerebras_ext.costs._ledger.store import Store
     from langchain_cerebras_ext.costs._ledger.writer import Writer
     from langchain_cerebras_ext.costs.records import UsageRecord
@@ -431,6 +432,25 @@ class Ledger:
                 KindsGroup(keys, rest, cached, write, image, output, request, savings)
             )
         return groups
+
+    def slice(
+        self,
+        filter: Filter = _ALL,  # noqa: A002
+        *,
+        unit: Literal["hour", "day"] = "day",
+    ) -> Slice:
+        """Return what answers several questions about the same records.
+
+        It reads at the first question, and keeps what it reads: where many questions
+        are asked of one filter, such as by a dashboard, that is much quicker.
+
+        Args:
+            filter: Which records.
+            unit: The smallest unit of time that is asked for.
+        """
+        from langchain_cerebras_ext.costs._ledger.slice import Slice
+
+        return Slice(self._store, self._ask, filter, unit)
 
     def _asked(self, by: Iterable[str], filter: Filter) -> Asked:  # noqa: A002
         from langchain_cerebras_ext.costs._ledger.queries import Asked

@@ -6,10 +6,11 @@ Money is decimal text throughout. Nothing here knows HTTP.
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+import threading
+from collections import Counter, OrderedDict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
 
+    from langchain_cerebras_ext.costs._ledger.slice import Slice
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.records import UsageRecord
@@ -36,6 +38,7 @@ __all__ = ["Reader"]
 
 TIMINGS: Final = ("ttft_s", "duration_s", "output_tokens_per_s")
 ARM_TIMINGS: Final = TIMINGS[:2]
+PERCENTILES: Final = (0.5, 0.95, 0.99)
 LAYERS: Final = 7
 """Colours that can be told apart; what is more is one layer of others."""
 
@@ -46,6 +49,7 @@ _COUNTS: Final = tuple(
     name for name in Totals.__struct_fields__ if name not in {"cost", "cache_savings"}
 )
 _BUCKETS_MAX: Final = 2_000
+_SLICES: Final = 8
 _NAME_MAX: Final = 40
 
 
@@ -60,6 +64,21 @@ class Reader:
     def __init__(self, ledger: Ledger, prices: PriceBook | None = None) -> None:
         self.ledger = ledger
         self._prices = prices
+        self._lock = threading.Lock()
+        self._slices: OrderedDict[Any, Slice] = OrderedDict()
+
+    def _slice(self, view: View, bucket: str = "day") -> Slice:
+        """Return what answers all the page's questions about one filter."""
+        unit: Literal["hour", "day"] = "hour" if bucket == "hour" else "day"
+        key = (self.ledger.revision(), view.filter, unit)
+        with self._lock:
+            found = self._slices.get(key)
+            if found is None:
+                found = self._slices[key] = self.ledger.slice(view.filter, unit=unit)
+                while len(self._slices) > _SLICES:
+                    self._slices.popitem(last=False)
+            self._slices.move_to_end(key)
+        return found
 
     # --------------------------------------------------------------------- totals
 
@@ -75,7 +94,7 @@ class Reader:
             "first": _iso(first),
             "last": _iso(last),
             "ledger": self.ledger.url,
-            "totals": totals_json(self.ledger.totals(view.filter)),
+            "totals": totals_json(self._slice(view).totals()),
             "before": totals_json(self.ledger.totals(before)) if before else None,
         }
 
@@ -91,8 +110,8 @@ class Reader:
     def groups(self, view: View) -> dict[str, Any]:
         """Totals by one dimension: the top ones, and all others together."""
         by, options = view.options.by, view.options
-        groups = self._top(view.filter, by, options.sort, options.limit + 1)
-        totals = self.ledger.totals(view.filter)
+        groups = self._top(view, by, options.sort, options.limit + 1)
+        totals = self._slice(view).totals()
         shown, more = groups[: options.limit], len(groups) > options.limit
         others = None
         # A call counts under each of its tags: what is left over is not known.
@@ -106,10 +125,13 @@ class Reader:
             "totals": totals_json(totals),
         }
 
-    def _top(self, wanted: Filter, by: str, sort: str, limit: int) -> list[Group]:
+    def _top(self, view: View, by: str, sort: str, limit: int) -> list[Group]:
         """Return the groups with the highest costs, or the most calls."""
+        known, wanted = self._slice(view), view.filter
         if sort == "cost":
-            return self.ledger.report((by,), wanted, limit=limit)
+            return known.report((by,), limit)
+        if known.has(by):
+            return _most(known.report((by,)), sort)[:limit]
         counted = wanted
         if sort == "failed":
             if wanted.outcome and "failed" not in wanted.outcome:
@@ -156,12 +178,10 @@ class Reader:
         by = view.options.by
         first, last = self._edges()
         bucket = view.bucket(first, last)
-        whole = {
-            group.keys[0]: group.totals
-            for group in self.ledger.report((bucket,), view.filter)
-        }
+        known = self._slice(view, bucket)
+        whole = {group.keys[0]: group.totals for group in known.report((bucket,))}
         names = _bucket_names(view, bucket, whole)
-        top = self.ledger.report((by,), view.filter, limit=LAYERS + 1)
+        top = known.report((by,), LAYERS + 1)
         keys = [group.keys[0] for group in top][:LAYERS]
         split = self._split(view, bucket, keys) if keys else {}
         rows = [
@@ -180,12 +200,15 @@ class Reader:
     def _split(
         self, view: View, bucket: str, keys: list[str | None]
     ) -> dict[tuple[str | None, str | None], Totals]:
-        by = view.options.by
-        # With many values the database need not add up what is not shown.
-        narrow = _only(view.filter, by, keys)
+        by, known = view.options.by, self._slice(view, bucket)
+        if known.has(by):
+            groups = known.report((bucket, by))
+        else:
+            # With many values the database need not add up what is not shown.
+            groups = self.ledger.report((bucket, by), _only(view.filter, by, keys))
         return {
             (group.keys[0], group.keys[1]): group.totals
-            for group in self.ledger.report((bucket, by), narrow)
+            for group in groups
             if group.keys[1] in keys
         }
 
@@ -216,25 +239,30 @@ class Reader:
 
     def latency(self, view: View) -> dict[str, Any]:
         """Percentiles of what was timed, by model or by arm; the most called first."""
-        found = self._timings(view.filter, view.options.by)
+        found, newest = self._timings(view, view.options.by)
         keys = sorted(
             found, key=lambda key: (-found[key]["duration_s"]["calls"], key or "")
         )
         rows = [{"key": key, **found[key]} for key in keys[: view.options.limit]]
-        return {"by": view.options.by, "rows": rows}
+        return {"by": view.options.by, "rows": rows, "newest": newest}
 
     def _timings(
-        self, wanted: Filter, by: str, fields: Sequence[str] = TIMINGS
-    ) -> dict[str | None, dict[str, Any]]:
+        self,
+        view: View,
+        by: str,
+        fields: Sequence[str] = TIMINGS,
+    ) -> tuple[dict[str | None, dict[str, Any]], int | None]:
+        """Return percentiles; and of how many calls, if only of the newest ones."""
         found: dict[str | None, dict[str, Any]] = {}
+        known, of_newest = self._slice(view), None
         for field in fields:
-            for group in self.ledger.percentiles(field, (by,), wanted):
-                values = dict(zip(("p50", "p95", "p99"), group.values, strict=True))
-                of_key = found.setdefault(
-                    group.keys[0], dict.fromkeys(fields, _UNTIMED)
-                )
-                of_key[field] = {"calls": group.count, **values}
-        return found
+            timed, newest = known.percentiles(field, by, PERCENTILES)
+            of_newest = of_newest or newest
+            for keys, count, values in timed:
+                named = dict(zip(("p50", "p95", "p99"), values, strict=True))
+                of_key = found.setdefault(keys[0], dict.fromkeys(fields, _UNTIMED))
+                of_key[field] = {"calls": count, **named}
+        return found, of_newest
 
     # ----------------------------------------------------------------------- arms
 
@@ -242,30 +270,28 @@ class Reader:
         """Arms of experiments: cost per call, times, failures."""
         groups = [
             group
-            for group in self.ledger.report(("arm",), view.filter)
+            for group in self._slice(view).report(("arm",))
             if group.keys[0] is not None
         ]
         groups.sort(key=lambda group: (-group.totals.calls, group.keys[0] or ""))
         shown = groups[:ARMS_MAX]
-        timings = self._timings(view.filter, "arm", ARM_TIMINGS) if shown else {}
-        means = [self._mean(view.filter, group) for group in shown]
+        timings, newest = (
+            self._timings(view, "arm", ARM_TIMINGS) if shown else ({}, None)
+        )
+        means = [self._mean(view, group) for group in shown]
         rows = [
             _arm_json(group, mean, timings.get(group.keys[0]))
             for group, mean in zip(shown, means, strict=True)
         ]
-        return {"rows": rows, "words": _arm_words(shown, means, len(groups))}
+        words = _arm_words(shown, means, len(groups))
+        if newest:
+            words.append(f"Times are of the newest {newest:,} calls.")
+        return {"rows": rows, "words": words}
 
-    def _mean(self, wanted: Filter, group: Group) -> Mean:
+    def _mean(self, view: View, group: Group) -> Mean:
         """Return the mean of an arm's newest calls whose cost is known."""
-        mine = msgspec.structs.replace(wanted, arm=group.keys)
-        records = self.ledger.records(mine, limit=SAMPLE, newest_first=True)
-        return Mean.of(
-            [
-                record.cost_usd
-                for record in records
-                if record.cost_usd is not None and record.outcome != "retried"
-            ]
-        )
+        rows = group.totals.calls + group.totals.retries
+        return Mean.of(self._slice(view).newest_costs(group.keys[0], SAMPLE, rows))
 
     # -------------------------------------------------------------------- records
 
@@ -286,7 +312,7 @@ class Reader:
 
     def whatif(self, view: View) -> dict[str, Any]:
         """What the same tokens would cost on other models, at today's prices."""
-        totals = self.ledger.totals(view.filter)
+        totals = self._slice(view).totals()
         ids, served = _catalog_ids(view.now.date())
         wanted = [*dict.fromkeys((*view.options.on, *served))]
         rows = [self._priced(name, totals, view.now.date()) for name in wanted]
@@ -377,6 +403,19 @@ def _only(wanted: Filter, by: str, keys: list[str | None]) -> Filter:
         # Calls with one of these tags and one of those: a filter cannot say that.
         return wanted
     return msgspec.structs.replace(wanted, **{by: tuple(keys)})
+
+
+def _most(groups: list[Group], sort: str) -> list[Group]:
+    """Return groups in the order of calls and retries, or those that have failures."""
+
+    def count(group: Group) -> int:
+        totals = group.totals
+        return totals.failed if sort == "failed" else totals.calls + totals.retries
+
+    return sorted(
+        (group for group in groups if count(group)),
+        key=lambda one: (-count(one), one.keys[0] is not None, one.keys[0] or ""),
+    )
 
 
 def _group_json(group: Group) -> dict[str, Any]:

@@ -32,11 +32,11 @@ class Draw:
     Args:
         salt: The secret or the name that the draw depends on.
         weights: Of each arm, in any proportion; 0 gets no unit.
-        holdout: The share of units that no arm gets, from 0 to 1. It is drawn by itself,
-            so that weights do not move units into it or out of it.
+        holdout: The share of units that no arm gets, from 0 to 1. It is drawn by
+            itself, so that weights do not move units into it or out of it.
     """
 
-    __slots__ = ("_arms", "_holdout", "_hold_state")
+    __slots__ = ("_arms", "_hold_state", "_holdout")
 
     def __init__(
         self, salt: str, weights: Mapping[str, float], holdout: float = 0

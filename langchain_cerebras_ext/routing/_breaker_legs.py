@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
+import weakref
 from collections import deque
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -176,6 +178,11 @@ class LocalLeg:
         self.ttft_s: deque[float] = deque(maxlen=_REMEMBERED)
         self.answer_s: deque[float] = deque(maxlen=_REMEMBERED)
         self._last: dict[str, Any] | None = None
+        _legs.add(self)
+
+    def after_fork(self) -> None:
+        """Renew what a thread of the parent may have held."""
+        self.lock = threading.RLock()
 
     # --------------------------------------------------------------------------- in
 
@@ -305,6 +312,19 @@ class LocalLeg:
             "answer_s": _spread(self.answer_s),
             "shared": None,
         }
+
+
+# A child of `fork` has no other threads, but their locks as they were.
+_legs: weakref.WeakSet[LocalLeg] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for leg in list(_legs):
+        leg.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _described(error: BaseException) -> dict[str, Any]:

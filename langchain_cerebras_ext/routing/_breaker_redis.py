@@ -125,7 +125,12 @@ class SharedLeg(LocalLeg):
         self._ends: list[tuple[str, str, float]] = []
         self._pause_s: float | None = None
         self.is_posted = False
-        self._telling = threading.Lock()
+        self._telling = threading.RLock()  # a listener may ask how things are
+
+    def after_fork(self) -> None:
+        """Renew what a thread of the parent may have held."""
+        super().after_fork()
+        self._telling = threading.RLock()
 
     # --------------------------------------------------------------------------- in
 

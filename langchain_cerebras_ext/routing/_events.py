@@ -13,6 +13,7 @@ from langchain_core.language_models.chat_model_stream import (
 )
 
 from langchain_cerebras_ext.routing import _routed
+from langchain_cerebras_ext.routing._chunks import is_last
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +37,8 @@ def stream_events(make_trip: MakeTrip, given: Any) -> ChatModelStream:
         start()
         try:
             event = next(held[0], None)
+            if event is not None and is_last(event):
+                _ = list(held[0])  # the run ends before its message is there
         except BaseException as error:  # noqa: BLE001 - raised to whoever reads
             stream.fail(error)
             return False
@@ -57,10 +60,16 @@ async def astream_events(make_trip: MakeTrip, given: Any) -> AsyncChatModelStrea
 
     async def produce() -> None:
         items: Any = _routed.astream(make_trip, given, method="events")
+        last: Any = None
         try:
             async with aclosing(items):
                 async for event in items:
-                    stream.dispatch(event)
+                    if is_last(event):
+                        last = event  # the run ends before its message is there
+                    else:
+                        stream.dispatch(event)
+            if last is not None:
+                stream.dispatch(last)
             _check_end(stream)
         except asyncio.CancelledError as error:
             stream.fail(error)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from langchain_cerebras_ext.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy import Engine, Table
 
     from langchain_cerebras_ext.costs.ledger import Ledger
 
 __all__ = ["Score", "Scores"]
+
+T = TypeVar("T")
 
 _MOST: Final = 100_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -160,14 +162,19 @@ class _Table:
         with reader.connect() as connection:
             if not inspect(connection).has_table(table.name):
                 return []
-            columns = (table.c.run_id, table.c.name, table.c.value, table.c.scored_at_us)
+            columns = (
+                table.c.run_id,
+                table.c.name,
+                table.c.value,
+                table.c.scored_at_us,
+            )
             wanted = select(*columns).where(table.c.experiment == self._experiment)
             return [
                 Score(run_id, name, value, _EPOCH + at * _MICRO)
                 for run_id, name, value, at in connection.execute(wanted)
             ]
 
-    def _ask(self, question: Any) -> Any:
+    def _ask(self, question: Callable[[Engine], T]) -> T:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:

@@ -38,7 +38,7 @@ __all__ = [
 ENOUGH: Final = 10
 """Units below which an interval would pretend to know too much."""
 
-_MOST_UNITS: Final = 500
+_MOST_UNITS: Final = 250
 """More units are put together, at random, into so many blocks, which are resampled."""
 
 _BATCH: Final = 250  # so that a batch stays in the processor's cache
@@ -127,24 +127,25 @@ class _Sample(NamedTuple):
 
         Linearised: Taylor's expansion of a ratio of means.
         """
-        return (self.above - self.ratio * self.below) / self.below.mean()
+        mean = float(self.below.mean())
+        return (self.above - self.ratio * self.below) / mean
 
 
 def _load() -> Any:
-    """Return SciPy's statistics.
+    """Return SciPy's functions; those of `scipy.stats` take long to load and to call.
 
     Raises:
         MissingExtraError: It is not installed.
     """
     try:
-        from scipy import stats
+        from scipy import special
     except ImportError as error:
         msg = (
             "Intervals need scipy. "
             "Run: pip install 'langchain-cerebras-ext[experiments]'"
         )
         raise MissingExtraError(msg) from error
-    return stats
+    return special
 
 
 def _read(pairs: Sequence[Sequence[float]]) -> _Sample:
@@ -165,8 +166,8 @@ def estimate(
         is_share: Whether each call is 0 or 1.
         name: Of the sample: each has random numbers of its own.
     """
-    stats = _load()
-    if not pairs:
+    special = _load()
+    if not len(pairs):
         return None
     sample = _read(pairs)
     value, units = sample.ratio, sample.units
@@ -178,19 +179,16 @@ def estimate(
     whole = float(squares.sum())
     variance = _cleaned(whole / (units - 1) / units, value)
     if is_share:
-        low, high = _share_interval(stats, sample, variance, look.confidence)
+        low, high = _share_interval(special, sample, variance, look.confidence)
         variance = _share_variance(sample, variance)
         return found._replace(low=low, high=high, variance=variance)
-    found = found._replace(variance=variance)
+    is_dominated = variance > 0 and float(squares.max()) > whole * _MUCH
+    found = found._replace(variance=variance, is_dominated=is_dominated)
     off = _resample((sample,), look, name) if variance else None
     if off is None or not len(off):
         return found
     half = _at(off, look.confidence) * math.sqrt(variance)
-    return found._replace(
-        low=value - half,
-        high=value + half,
-        is_dominated=float(squares.max()) > whole * _MUCH,
-    )
+    return found._replace(low=value - half, high=value + half)
 
 
 def _cleaned(variance: float, value: float) -> float:
@@ -215,7 +213,7 @@ def compare(
         is_share: Whether each call is 0 or 1.
         name: Of the comparison.
     """
-    stats = _load()
+    special = _load()
     ends = [
         estimate(each, look._replace(resamples=0), is_share=is_share)
         for each in (pairs, base)
@@ -232,14 +230,16 @@ def compare(
     low, high, p_value = None, None, 1.0
     if is_share:
         low, high = _share_difference(one, two)
-        p_value = float(2 * stats.t.sf(z, degrees))
+        p_value = float(2 * special.stdtr(degrees, -z))
     else:
         off = _resample((_read(pairs), _read(base)), look, name)
         if off is not None and len(off):
             half = _at(off, look.confidence) * math.sqrt(variance)
             low, high = found.value - half, found.value + half
             p_value = _beyond(off, z)
-    always = _always(stats, found.value, variance, one.units + two.units, degrees, look)
+    always = _always(
+        special, found.value, variance, one.units + two.units, degrees, look
+    )
     return Difference(found.value, low, high, *always[:2], p_value, always[2])
 
 
@@ -339,7 +339,7 @@ def _blocks(sample: _Sample, rng: np.random.Generator) -> _Sample:
 
 
 def _share_interval(
-    stats: Any, sample: _Sample, variance: float, confidence: float
+    special: Any, sample: _Sample, variance: float, confidence: float
 ) -> tuple[float, float]:
     """Return Wilson's interval, for as many calls as the units are worth.
 
@@ -348,7 +348,7 @@ def _share_interval(
     number of positive counts estimated from survey data", 1998).
     """
     p, n = sample.ratio, _worth(sample, variance)
-    z = float(stats.t.isf((1 - confidence) / 2, sample.units - 1))
+    z = -float(special.stdtrit(sample.units - 1, (1 - confidence) / 2))
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return max(0.0, min(middle - half, p)), min(1.0, max(middle + half, p))
@@ -389,7 +389,7 @@ def _share_difference(one: Estimate, two: Estimate) -> tuple[float, float]:
 
 
 def _always(
-    stats: Any, value: float, variance: float, units: int, degrees: float, look: Look
+    special: Any, value: float, variance: float, units: int, degrees: float, look: Look
 ) -> tuple[float, float, float]:
     """Return an interval that holds at all looks together, and its p-value.
 
@@ -402,12 +402,10 @@ def _always(
     alpha = 1 - look.confidence
     best = -2 * math.log(alpha) + math.log(-2 * math.log(alpha) + 1)
     grown = units * best / look.planned_units  # t rho^2
-    limit = math.sqrt(
-        2 * (grown + 1) / grown * math.log(math.sqrt(grown + 1) / alpha)
-    )
-    half = float(stats.t.isf(stats.norm.sf(limit), degrees)) * math.sqrt(variance)
-    tail = float(stats.t.sf(abs(value) / math.sqrt(variance), degrees))
-    z = float(stats.norm.isf(tail)) if tail > 0 else math.inf
+    limit = math.sqrt(2 * (grown + 1) / grown * math.log(math.sqrt(grown + 1) / alpha))
+    half = -float(special.stdtrit(degrees, special.ndtr(-limit))) * math.sqrt(variance)
+    tail = float(special.stdtr(degrees, -abs(value) / math.sqrt(variance)))
+    z = -float(special.ndtri(tail)) if tail > 0 else math.inf
     evidence = z * z * grown / (2 * (grown + 1)) - math.log(grown + 1) / 2
     return value - half, value + half, math.exp(-max(0.0, evidence))
 
@@ -425,10 +423,13 @@ def adjust(p_values: Sequence[float]) -> list[float]:
 
 def check_split(counts: Sequence[int], shares: Sequence[float]) -> float:
     """Return how likely a split of units as uneven as this one is, by chance."""
-    stats = _load()
+    special = _load()
     whole, parts = sum(counts), math.fsum(shares)
     expected = [whole * share / parts for share in shares]
-    return float(stats.chisquare(counts, expected).pvalue)
+    off = math.fsum(
+        (count - due) ** 2 / due for count, due in zip(counts, expected, strict=True)
+    )
+    return float(special.chdtrc(len(counts) - 1, off))  # Pearson's chi-squared test
 
 
 # ---------------------------------------------------------------------- sample sizes
@@ -445,11 +446,11 @@ def find_units(
         confidence: Of all comparisons together.
         comparisons: How many there are.
     """
-    stats = _load()
+    special = _load()
     if effect <= 0 or not math.isfinite(spread):
         return None
     alpha = (1 - confidence) / max(1, comparisons)
-    z = float(stats.norm.isf(alpha / 2) + stats.norm.ppf(_POWER))
+    z = float(special.ndtri(_POWER) - special.ndtri(alpha / 2))
     return math.ceil(min(_MOST, z * z * spread / effect**2))
 
 
@@ -465,7 +466,7 @@ def find_sample_size(
     within_unit: float,
 ) -> int:
     """Return how many units each arm needs; see `experiment.sample_size`."""
-    stats = _load()
+    special = _load()
     _check_plan(effect, power, confidence, arms, calls_per_unit, within_unit)
     if sd is None:
         variance = (_of_rate(baseline) + _of_rate(baseline + effect)) / 2
@@ -478,16 +479,16 @@ def find_sample_size(
     variance *= (1 + (calls_per_unit - 1) * within_unit) / calls_per_unit
     d = abs(effect) / math.sqrt(variance)
     alpha = (1 - confidence) / (arms - 1)  # Bonferroni, as Holm at its first step
-    z = float(stats.norm.isf(alpha / 2) + stats.norm.ppf(power))
+    z = float(special.ndtri(power) - special.ndtri(alpha / 2))
     guess = math.ceil(2 * (z / d) ** 2)
     if guess > _LARGE:
         return guess
 
     def is_enough(units: int) -> bool:
         degrees = 2 * units - 2
-        limit = float(stats.t.isf(alpha / 2, degrees))
+        limit = -float(special.stdtrit(degrees, alpha / 2))
         shift = d * math.sqrt(units / 2)
-        return float(stats.nct.sf(limit, degrees, shift)) >= power
+        return 1 - float(special.nctdtr(degrees, shift, limit)) >= power
 
     units = max(2, guess - 2)
     while not is_enough(units):
@@ -498,8 +499,8 @@ def find_sample_size(
 def _of_rate(rate: float) -> float:
     if not 0 <= rate <= 1:
         msg = (
-            f"{rate:g} is no rate from 0 to 1: give sd=... if baseline is a mean, or an "
-            "effect that leads to a rate."
+            f"{rate:g} is no rate from 0 to 1: give sd=... if baseline is a mean, or "
+            "an effect that leads to a rate."
         )
         raise CerebrasConfigurationError(msg)
     # A rate of exactly 0 or 1 is not known to be one.

@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.tracker import CostTracker
     from langchain_cerebras_ext.routing._scores import Score
 
-__all__ = ["METRICS", "ArmData", "Data", "Measure", "Metric", "collect", "read_records"]
+__all__ = [
+    "METRICS",
+    "ArmData",
+    "Data",
+    "Measure",
+    "Metric",
+    "collect",
+    "read_records",
+    "score_metric",
+]
 
 Measure: TypeAlias = Literal["USD", "s", "tokens/s", "share", "score"]
 """What a metric is counted in. A share lies between 0 and 1."""
@@ -53,6 +62,13 @@ METRICS: Final = (
 )
 """What records tell. Times and speed are those of calls that were answered by a model;
 calls that their caller left are neither a success nor a failure."""
+
+
+def score_metric(name: str, *, is_share: bool) -> Metric:
+    """Return the metric of a score; it is a share where all values are 0 or 1."""
+    measure: Measure = "share" if is_share else "score"
+    return Metric(f"score:{name}", f"Score `{name}`", measure, lower_is_better=False)
+
 
 _TIMES: Final = ("ttft_s", "duration_s", "output_tokens_per_s")
 
@@ -243,13 +259,7 @@ class _Collector:
             is_share = score.value in {0, 1}
             names[score.name] = names.get(score.name, True) and is_share
         self._data.metrics = METRICS + tuple(
-            Metric(
-                f"score:{name}",
-                f"Score `{name}`",
-                "share" if names[name] else "score",
-                lower_is_better=False,
-            )
-            for name in sorted(names)
+            score_metric(name, is_share=names[name]) for name in sorted(names)
         )
 
     def _owner(self, run_id: str) -> Sums | None:

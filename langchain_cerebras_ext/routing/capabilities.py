@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext.catalog import find_model
+from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.routing._leg import Need
 
@@ -373,8 +375,13 @@ class Capabilities:
             raise CerebrasConfigurationError(msg)
         self._unknown = unknown
         self._on = on
-        # By leg: what its card was made of, and the card.
+        # By leg: the catalog's table at the time, and the card.
         self._cards: dict[str, tuple[object, LegCard]] = {}
+
+    @property
+    def can(self) -> Mapping[str, LegCard | Mapping[str, Any]]:
+        """What you know of legs, as it was given."""
+        return MappingProxyType(self._can)
 
     # --------------------------------------------------------------------------- cards
 
@@ -389,30 +396,33 @@ class Capabilities:
         own = self._can.get(leg.name)
         if isinstance(own, LegCard):
             return own
-        stamp = self._stamp(leg, make=make)
+        table = registry.table()
         kept = self._cards.get(leg.name)
-        if kept is not None and kept[0] is stamp:
+        if kept is not None and kept[0] is table:
             return kept[1]
-        found = _card_of(stamp)
+        found, holds = self._look_up(leg, make=make)
         if own:
             said = f"your can= for {leg.name}, and {found.source}"
             found = replace(found, **own, source=said)
             if "context_tokens" in own and "safe_context_tokens" not in own:
                 found = replace(found, safe_context_tokens=found.context_tokens)
-        if stamp is not None:
-            self._cards[leg.name] = stamp, found
+        if holds:
+            self._cards[leg.name] = table, found
         return found
 
-    def _stamp(self, leg: Leg, *, make: bool) -> object:
-        """Return what a leg's card is made of; the same object as long as it holds."""
+    def _look_up(self, leg: Leg, *, make: bool) -> tuple[LegCard, bool]:
+        """Return a leg's card, and whether it holds as long as the catalog does."""
         try:
             if leg.target is None or leg.target.provider == CEREBRAS:
                 card = _catalog_card(leg, self._on)
                 if card is not None:
-                    return card
-            return _profile_of(leg) if make or leg.is_made else None
+                    return card_of_model(card), True
+            if not make and not leg.is_made:
+                return UNKNOWN, False
+            profile = _profile_of(leg)
         except Exception:  # noqa: BLE001 - a package is missing, a key: the call says so
-            return None
+            return UNKNOWN, False
+        return (card_of_profile(profile) if profile else UNKNOWN), True
 
     def context_tokens(self, leg: Leg) -> int | None:
         """Return the largest prompt of a leg, if it is known."""
@@ -469,11 +479,7 @@ class Capabilities:
 
     def _judge(self, leg: Leg, need: Need, size: Size | None, *, make: bool) -> _Judged:
         card = self.card(leg, make=make)
-        asked = [
-            (verdict, said)
-            for verdict, said in _demands(card, need)
-            if verdict is not True
-        ]
+        asked = [one for one in _demands(card, need) if one[0] is not True]
         tight = _fit(card, need, size, leg)
         if not asked and tight is None:
             return _FINE
@@ -485,14 +491,6 @@ class Capabilities:
         if verdict is False:
             return _Judged((*lacks, said), unknown)
         return _Judged(lacks, unknown, (said,))
-
-
-def _card_of(stamp: object) -> LegCard:
-    if stamp is None:
-        return UNKNOWN
-    if isinstance(stamp, Mapping):
-        return card_of_profile(cast("Mapping[str, Any]", stamp))
-    return card_of_model(cast("ModelCard", stamp))
 
 
 def _demands(card: LegCard, need: Need) -> Iterator[tuple[bool | None, str]]:

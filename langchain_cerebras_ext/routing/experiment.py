@@ -1,5 +1,4 @@
-"""`Experiment`: which arm a request belongs to, what was thought of the answers, and
-what all of it says."""
+"""`Experiment`: which arm a request belongs to, and what calls and scores show."""
 
 from __future__ import annotations
 
@@ -310,6 +309,7 @@ class Experiment:
         confidence: float = 0.95,
         seed: int = 0,
         effect: float = 0.1,
+        rate_effect: float = 0.05,
         planned_units: int = 1_000,
         resamples: int = 2_000,
         unit_of: Callable[[UsageRecord], str | None] | None = None,
@@ -332,7 +332,9 @@ class Experiment:
             confidence: How often intervals have to hold.
             seed: Of the resampling; the same records then give the same report.
             effect: The difference that one would not want to miss, as a share of the
-                baseline; of rates, such as `success`, in absolute terms.
+                baseline.
+            rate_effect: The same for rates, such as `success`, as it is: 0.05 is 5
+                points.
             planned_units: For about how many units in two arms together the interval
                 for many looks is to be narrowest; the same at every look.
             resamples: How often the bootstrap resamples.
@@ -355,7 +357,7 @@ class Experiment:
             records,
             self._get_scores().read(),
             unit_of or _record_unit(self.key),
-            arms=tuple(self.arms),
+            arms=(*self.arms, *((HOLDOUT,) if self.holdout else ())),
         )
         settings = Settings(
             baseline=baseline or next(iter(self.arms)),
@@ -363,6 +365,7 @@ class Experiment:
             confidence=confidence,
             seed=seed,
             effect=effect,
+            rate_effect=rate_effect,
             planned_units=planned_units,
             resamples=resamples,
             since=since,
@@ -453,12 +456,12 @@ def _read_arm(name: str, spec: object) -> Arm:
     if isinstance(spec, str):
         return Arm(_check_name("leg", spec))
     if isinstance(spec, tuple):
-        leg, weight = cast("tuple[Any, Any]", spec) if len(spec) == 2 else (None, None)  # noqa: PLR2004 - a pair
+        leg, weight = spec if len(spec) == 2 else (None, None)  # noqa: PLR2004 - a pair
         return Arm(_check_name("leg", leg), _read_weight(name, weight))
     return Arm(name, _read_weight(name, spec))
 
 
-def _read_weight(name: str, weight: object) -> float:
+def _read_weight(name: str, weight: Any) -> float:
     is_number = isinstance(weight, (int, float)) and not isinstance(weight, bool)
     if not is_number or not math.isfinite(weight) or weight < 0:
         msg = f"The weight of arm {name!r} is {weight!r}; take a number from 0 on."

@@ -10,12 +10,18 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+)
 from langchain_core.outputs import (
     ChatGeneration,
     ChatGenerationChunk,
@@ -28,8 +34,16 @@ from langchain_core.runnables import (
     RunnableConfig,
     RunnableSerializable,
 )
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+)
 
+from langchain_cerebras_ext._connection import _as_configuration_error
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.routing import _routed
 from langchain_cerebras_ext.routing._events import astream_events, stream_events
@@ -59,6 +73,27 @@ __all__ = ["BoundRouter", "ChatRouter", "RoutedStructure"]
 
 _OF_TOOLS = ("tools", "tool_choice", "strict", "parallel_tool_calls", "response_format")
 """Arguments that a leg's `bind_tools` has to see, when there are tools among them."""
+
+_OF_ROUTE = frozenset(
+    {
+        "breaker",
+        "capabilities",
+        "experiment",
+        "hedge_after_s",
+        "legs",
+        "max_tokens",
+        "move_on_for",
+        "on_context_overflow",
+        "on_midstream",
+        "stop",
+        "stop_for",
+        "strategy",
+        "temperature",
+        "total_timeout",
+        "weights",
+    }
+)
+"""Fields that are read when a router is set up, and not at each call."""
 
 _MOST_RECIPES = 64
 
@@ -97,7 +132,9 @@ class ChatRouter(BaseChatModel):
         ```
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", populate_by_name=True
+    )
 
     legs: Sequence[Any] | Mapping[str, Any]
     """Chat models or names, in their order; a mapping gives each a label."""
@@ -127,8 +164,18 @@ class ChatRouter(BaseChatModel):
     on_midstream: Literal["raise", "restart", "buffer"] = "raise"
     """After a stream has failed that had begun to speak."""
 
+    temperature: float | None = None
+    """Of every call, whatever the leg's own is; likewise the next two."""
+    max_tokens: int | None = None
+    """Tokens of the answer at most."""
+    stop: list[str] | None = Field(default=None, alias="stop_sequences")
+    """Texts that end the answer."""
+    streaming: bool = False
+    """Let legs stream under `invoke` too, so that handlers hear of tokens."""
+
     _route: Route = PrivateAttr()
     _plain: Recipe = PrivateAttr(default_factory=Recipe)
+    _of_every_call: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
     _recipes: dict[int, tuple[Any, dict[str, Any], Recipe]] = PrivateAttr(
         default_factory=dict[int, tuple[Any, dict[str, Any], Recipe]]
     )
@@ -152,10 +199,41 @@ class ChatRouter(BaseChatModel):
             raise CerebrasConfigurationError(msg)
         return value
 
+    # Not for type checkers, which take the arguments from the fields.
+    if not TYPE_CHECKING:
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            try:
+                super().__init__(*args, **kwargs)
+            except ValidationError as error:
+                raise _as_configuration_error(error, type(self)) from error
+
     def model_post_init(self, context: Any, /) -> None:
         """Set up what calls are routed by."""
         super().model_post_init(context)
+        self._set_up()
+
+    def __copy__(self) -> Self:
+        """Return a copy that shares breaker and measurements, and nothing else."""
+        made = super().__copy__()
+        made._route = replace(self._route, owner=made)  # noqa: SLF001
+        return made
+
+    def model_copy(
+        self, *, update: Mapping[str, Any] | None = None, deep: bool = False
+    ) -> Self:
+        """Return a copy; see pydantic's own."""
+        made = super().model_copy(update=update, deep=deep)
+        if _OF_ROUTE & set(update or ()):
+            made._set_up()  # noqa: SLF001
+        return made
+
+    def _set_up(self) -> None:
         legs = _make_legs(self.legs)
+        own = ("temperature", "max_tokens", "stop")
+        self._of_every_call = {
+            name: getattr(self, name) for name in own if getattr(self, name) is not None
+        }
         policy = FallbackPolicy(
             move_on_for=self.move_on_for,
             stop_for=self.stop_for,
@@ -222,12 +300,20 @@ class ChatRouter(BaseChatModel):
         self, stop: list[str] | None = None, **kwargs: Any
     ) -> LangSmithParams:
         """Describe the router; its tries describe themselves."""
-        del stop, kwargs
-        return LangSmithParams(
+        params = LangSmithParams(
             ls_provider="router",
-            ls_model_name=", ".join(self.leg_names),
+            ls_model_name=str(kwargs.get("model") or ", ".join(self.leg_names)),
             ls_model_type="chat",
         )
+        given = {**self._of_every_call, **kwargs}
+        if isinstance(given.get("temperature"), (int, float)):
+            params["ls_temperature"] = given["temperature"]
+        if isinstance(given.get("max_tokens"), int):
+            params["ls_max_tokens"] = given["max_tokens"]
+        stops = stop or given.get("stop")
+        if stops:
+            params["ls_stop"] = list(stops)
+        return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         found = self.capabilities
@@ -270,6 +356,16 @@ class ChatRouter(BaseChatModel):
         self._recipes[id(tools)] = (tools, bound, recipe)
         return recipe, rest
 
+    def _messages(self, given: LanguageModelInput) -> list[BaseMessage]:
+        """Return the prompt's messages; each leg normalises them by itself."""
+        if isinstance(given, str):
+            return [HumanMessage(given)]
+        if isinstance(given, list) and all(
+            isinstance(one, BaseMessage) for one in given
+        ):
+            return cast("list[BaseMessage]", given)
+        return self._convert_input(given).to_messages()
+
     def _trip(
         self,
         given: LanguageModelInput,
@@ -281,14 +377,20 @@ class ChatRouter(BaseChatModel):
         stream: bool = False,
         may_restart: bool = False,
     ) -> Trip:
+        if stop is not None:
+            kwargs = {**kwargs, "stop": stop}
+        if self._of_every_call:
+            kwargs = {**self._of_every_call, **kwargs}
+        if self.streaming and not stream:
+            kwargs = {"stream": True, **kwargs}
         if recipe is None:
             recipe, kwargs = self._recipe_of(kwargs)
         return Trip(
             self._route,
             recipe,
-            self._convert_input(given).to_messages(),
+            self._messages(given),
             config,
-            kwargs if stop is None else {**kwargs, "stop": stop},
+            kwargs,
             stream=stream,
             may_restart=may_restart,
         )

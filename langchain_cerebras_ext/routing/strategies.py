@@ -203,6 +203,8 @@ By = Literal["answer", "ttft", "tokens_per_s"]
 _ASSUMED_TTFT_S: Final = 0.5
 _ASSUMED_TOKENS_PER_S: Final = 100.0
 _LEAST_S: Final = 1e-6
+_ASSUMED_WEIGHT: Final = 0.2  # of a measurement; it never fades
+_MOST_WEIGHT: Final = 10.0  # so that a leg that slows down is left after a few calls
 _LEAST_SUCCESS: Final = 0.05
 
 
@@ -242,13 +244,17 @@ class _Mean:
 
     def add(self, value: float, now: float) -> None:
         self._fade(now)
+        if self._weight > _MOST_WEIGHT - 1.0:
+            left = (_MOST_WEIGHT - 1.0) / self._weight
+            self._sum *= left
+            self._weight *= left
         self._sum += value
         self._weight += 1.0
 
     def value(self, now: float) -> float:
-        # What is assumed weighs as one measurement that never fades.
         self._fade(now)
-        return (self._sum + self._assumed) / (self._weight + 1.0)
+        total = self._sum + _ASSUMED_WEIGHT * self._assumed
+        return total / (self._weight + _ASSUMED_WEIGHT)
 
     def weight(self, now: float) -> float:
         self._fade(now)
@@ -262,14 +268,29 @@ class _Mean:
             self._at = now
 
 
+class _Time:
+    """A mean time, by logarithms: one long wait does not outweigh many short ones."""
+
+    __slots__ = ("_logs",)
+
+    def __init__(self, assumed_s: float, half_life_s: float) -> None:
+        self._logs = _Mean(math.log(assumed_s), half_life_s)
+
+    def add(self, seconds: float, now: float) -> None:
+        self._logs.add(math.log(max(seconds, _LEAST_S)), now)
+
+    def value(self, now: float) -> float:
+        return math.exp(self._logs.value(now))
+
+
 class _Measured:
     """What was measured of one leg."""
 
     __slots__ = ("failed", "token_s", "ttft_s")
 
     def __init__(self, token_s: float, half_life_s: float) -> None:
-        self.ttft_s = _Mean(_ASSUMED_TTFT_S, half_life_s)
-        self.token_s = _Mean(token_s, half_life_s)
+        self.ttft_s = _Time(_ASSUMED_TTFT_S, half_life_s)
+        self.token_s = _Time(token_s, half_life_s)
         self.failed = _Mean(0.0, half_life_s)
 
     def add(self, seen: Seen, now: float, usual_tokens: int) -> None:
@@ -280,20 +301,19 @@ class _Measured:
         tokens, first = seen.output_tokens, seen.ttft_s
         if first is None:
             # In one piece: what was known of the one tells the other.
-            rest = (tokens or usual_tokens) * self.token_s.value(now)
             if not tokens:
-                self.ttft_s.add(max(seen.elapsed_s - rest, _LEAST_S), now)
+                rest = usual_tokens * self.token_s.value(now)
+                self.ttft_s.add(seen.elapsed_s - rest, now)
                 return
             first = min(self.ttft_s.value(now), seen.elapsed_s / 2)
-        self.ttft_s.add(max(first, _LEAST_S), now)
+        self.ttft_s.add(first, now)
         if tokens and tokens > 1:
-            after = max(seen.elapsed_s - first, _LEAST_S)
-            self.token_s.add(after / tokens, now)
+            self.token_s.add((seen.elapsed_s - first) / tokens, now)
 
     def speed(self, now: float) -> Speed:
         return Speed(
             self.ttft_s.value(now),
-            1.0 / max(self.token_s.value(now), _LEAST_S),
+            1.0 / self.token_s.value(now),
             1.0 - self.failed.value(now),
             self.failed.weight(now),
         )
@@ -303,12 +323,12 @@ class Fastest:
     """Asks the leg first that has lately been the fastest.
 
     Time to the first token and tokens per second are measured on the calls that the
-    router makes; a measurement weighs half after `half_life_s`. A leg begins with the
-    speed that the catalog has for its model, or a modest guess, and goes back to that
-    when nothing was measured for long, so that one that was slow is tried again. A
-    share `explore` of the calls asks the leg first of which least is known. What a leg
-    fails at counts as time lost. The rate of a stream has in it the time that its
-    reader took.
+    router makes; a measurement weighs half after `half_life_s`, and about ten count. A
+    leg begins with the speed that the catalog has for its model, or a modest guess, and
+    goes back to that when nothing was measured for long, so that one that was slow is
+    tried again. A share `explore` of the calls asks the leg first of which least is
+    known. What a leg fails at counts as time lost. The rate of a stream has in it the
+    time that its reader took.
 
     Args:
         by: What is compared: the time to a whole answer, to its first token, or the
@@ -435,8 +455,8 @@ class Weighted(_Quiet):
         weights: By leg's name, any numbers from 0; a leg that is not named has 0. All
             legs weigh the same if not given.
         key: The name of what identifies the caller in the run's metadata or its
-            `configurable`, such as `user_id` or `thread_id`; or a function that finds
-            it in what is asked.
+            `configurable`, such as `user_id` or `thread_id`; `user`, `session` (by
+            their usual names) or `run`; or a function that finds it in what is asked.
         seed: Makes draws the same each time.
         salt: Begins keys, so that two routers spread their users differently.
 
@@ -477,11 +497,7 @@ class Weighted(_Quiet):
         Raises:
             CerebrasConfigurationError: A name is none of them.
         """
-        known = list(names)
-        for name in self._weights or ():
-            if name not in known:
-                msg = f"weights name {name!r}, which is no leg: {', '.join(known)}."
-                raise CerebrasConfigurationError(msg)
+        _check_names(self, self._weights or (), names)
 
     def order(self, legs: Sequence[Leg], asked: Asked) -> Order:
         """Return the legs, drawn by weight, or by the key's own numbers."""
@@ -526,24 +542,30 @@ def _checked_weights(weights: Mapping[str, float]) -> dict[str, float]:
     return {name: float(weight) for name, weight in weights.items()}
 
 
+_USUAL: Final = {
+    "user": ("user_id",),
+    "session": ("session_id", "thread_id", "conversation_id"),
+}
+
+
 def key_of(key: Key | None, asked: Asked) -> str | None:
-    """Return what identifies a request; `None` if nothing does."""
+    """Return what identifies a request; `None` if nothing does.
+
+    `user` and `session` are known by their usual names, too; `run` is the run's id.
+    """
     if key is None:
         return None
-    found = key(asked) if callable(key) else asked.metadata.get(key)
-    return None if found is None or found == "" else str(found)
+    if not isinstance(key, str):
+        found = key(asked)
+        return None if found is None or found == "" else str(found)
+    for name in (key, *_USUAL.get(key, ())):
+        found = asked.metadata.get(name)
+        if found is not None and found != "":
+            return str(found)
+    return asked.run_id if key == "run" else None
 
 
 # -------------------------------------------------------------------------- experiment
-
-
-class Assigned(Protocol):
-    """An experiment's answer: which arm a key belongs to."""
-
-    @property
-    def arm(self) -> str | None:
-        """The arm; `None` where the key takes no part."""
-        ...
 
 
 class Assigns(Protocol):
@@ -558,15 +580,17 @@ class ByExperiment(_Quiet):
     """Asks the leg of the arm first that an experiment assigns to the request.
 
     The arm stands in metadata and records, whichever leg answers in the end: results
-    are compared by what was intended, and `attempts` says what became of it. Where the
-    request has no key, or takes no part, legs are asked in their order.
+    are compared by what was intended, and `attempts` says what became of it. Requests
+    that are held out or take no part get the legs in their order.
+
+    An `Experiment` finds its units by itself. Of anything else `assign(key)` is asked
+    where the request has a key, and returns what has an `arm`.
 
     Args:
-        experiment: Has `assign(key)`, which returns what has an `arm`; and `name`.
-        arms: The leg's name of each arm; if not given, arms have the names of legs. An
-            arm that is no leg's (a holdout) leaves legs in their order.
-        key: As for `Weighted`; if not given, the experiment's own `key` if it is a
-            name or a function, and else the run's id.
+        experiment: Says who belongs where.
+        arms: The leg's name of each arm, where `experiment` is none of ours; if not
+            given, arms have the names of legs.
+        key: As for `Weighted`, where `experiment` is none of ours.
     """
 
     name = "experiment"
@@ -581,44 +605,56 @@ class ByExperiment(_Quiet):
         if not callable(getattr(experiment, "assign", None)):
             msg = f"experiment={experiment!r} must have assign(key)."
             raise CerebrasConfigurationError(msg)
+        own = getattr(experiment, "assign_request", None)
+        self._request: Callable[[Asked], Any] | None = own if callable(own) else None
+        if self._request is not None and (arms is not None or key is not None):
+            msg = f"{experiment!r} has arms and a key of its own: leave out arms, key."
+            raise CerebrasConfigurationError(msg)
         self._experiment = experiment
         self._arms = dict(arms or {})
-        own: object = getattr(experiment, "key", None)
-        if key is None and (isinstance(own, str) or callable(own)):
-            key = cast("Key", own)
-        self._key = key
+        self._key: Key = "run" if key is None else key
 
     def __repr__(self) -> str:
         """Return the experiment."""
         return f"ByExperiment({self._experiment!r})"
 
+    def check(self, names: Iterable[str]) -> None:
+        """Check that there is a leg for each arm.
+
+        Raises:
+            CerebrasConfigurationError: An arm's leg is none of them.
+        """
+        wanted: Iterable[str] = getattr(
+            self._experiment, "legs", frozenset(self._arms.values())
+        )
+        _check_names(self._experiment, wanted, names)
+
     def order(self, legs: Sequence[Leg], asked: Asked) -> Order:
         """Return the arm's leg first, then the others in their order."""
-        key = asked.run_id if self._key is None else self._find(asked)
-        if key is None:
-            return Order(legs)
-        arm = getattr(self._experiment.assign(key), "arm", None)
+        arm, wanted = self._assigned(asked)
         if arm is None:
             return Order(legs)
-        wanted = self._arms.get(arm, arm)
         first = [leg for leg in legs if leg.name == wanted]
         rest = [leg for leg in legs if leg.name != wanted]
         name: object = getattr(self._experiment, "name", None)
         return Order([*first, *rest], arm, None if name is None else str(name))
 
-    def _find(self, asked: Asked) -> str | None:
-        """Return the key; `user` and `session` are known by their usual names, too."""
-        if not isinstance(self._key, str):
-            return key_of(self._key, asked)
-        names = (self._key, *_USUAL.get(self._key, ()))
-        return next(filter(None, (key_of(name, asked) for name in names)), None)
+    def _assigned(self, asked: Asked) -> tuple[str | None, str | None]:
+        """Return the arm as records tell it, and the name of its leg."""
+        if self._request is not None:
+            found = self._request(asked)
+            return found.label, found.leg
+        key = key_of(self._key, asked)
+        arm = None if key is None else self._experiment.assign(key).arm
+        return arm, None if arm is None else self._arms.get(arm, arm)
 
 
-_USUAL: Final = {
-    "user": ("user_id",),
-    "session": ("session_id", "thread_id", "conversation_id"),
-    "test": ("test_id",),
-}
+def _check_names(whose: object, wanted: Iterable[str], names: Iterable[str]) -> None:
+    known = list(names)
+    for name in sorted(wanted):
+        if name not in known:
+            msg = f"{whose!r} names {name!r}, which is no leg: {', '.join(known)}."
+            raise CerebrasConfigurationError(msg)
 
 
 # ----------------------------------------------------------------------------- custom
@@ -703,7 +739,7 @@ def make_strategy(
             wrong.
     """
     found = _chosen(given, weights, experiment)
-    if isinstance(found, Weighted) and legs is not None:
+    if isinstance(found, (Weighted, ByExperiment)) and legs is not None:
         found.check(leg.name for leg in legs)
     return found
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from redis_server import RedisServer, find_server
 
 from langchain_cerebras_ext.errors import InternalServerError, RateLimitError
-from langchain_cerebras_ext.routing._breaker_redis import FRESH_S
+from langchain_cerebras_ext.routing._breaker_redis import FRESH_S, _impatient
 from langchain_cerebras_ext.routing.breaker import CircuitBreaker, Passed, Refusal
 
 LEG = "cerebras::gpt-oss-120b"
@@ -415,6 +415,56 @@ def test_a_task_is_not_held_up_when_redis_is_away(caplog):
 
     assert asyncio.run(main())
     assert len([one for one in caplog.messages if "cannot be used" in one]) == 1
+
+
+@pytest.mark.unwatched
+def test_a_task_that_asks_when_redis_has_just_gone_goes_on_alone(clock):
+    with RedisServer(find_server()) as server:
+        breaker = CircuitBreaker(redis=server.url, clock=clock)
+
+        async def main():
+            (await breaker.aadmit(LEG)).succeed()
+            server.stop()
+            clock.now += FRESH_S
+            ticket = await breaker.aadmit(LEG)
+            ticket.succeed()
+            await breaker.aclose()
+            return ticket.is_local
+
+        assert asyncio.run(main())
+
+
+def test_a_thread_that_is_interrupted_gives_its_probe_back(make, clock, monkeypatch):
+    one, two, *_ = opened(make, clock)
+    run = one._sharing.run
+
+    def interrupted(*arguments):
+        run(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one._sharing, "run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        one.admit(LEG)
+    monkeypatch.undo()
+    one.health([LEG])
+    assert isinstance(two.admit(LEG), Passed)
+
+
+def test_a_probe_that_tells_nothing_is_given_to_another(make, clock):
+    one, two, *_ = opened(make, clock)
+    one.admit(LEG).release()
+    assert state(one) == "half-open"
+    assert isinstance(two.admit(LEG), Passed)
+
+
+def test_a_url_may_have_timeouts_of_its_own():
+    ours = "redis://h/0?socket_connect_timeout=1&socket_timeout=1"
+    assert _impatient("redis://h/0") == ours
+    both = "redis://h/0?socket_timeout=9&socket_connect_timeout=9"
+    assert _impatient(both) == both
+    assert _impatient("redis://h/0?socket_timeout=9").endswith(
+        "9&socket_connect_timeout=1"
+    )
 
 
 def test_no_password_is_shown(make, caplog):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -94,7 +95,13 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(path: Path, *, at_run_time: bool = True) -> set[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def imports(path: Path, *, at_run_time: bool = True) -> frozenset[str]:
     """What a module imports of this package, lazily too, but not for types only."""
     found: set[str] = set()
 
@@ -124,8 +131,20 @@ def imports(path: Path, *, at_run_time: bool = True) -> set[str]:
         for child in ast.iter_child_nodes(node):
             visit(child)
 
-    visit(ast.parse(path.read_text(encoding="utf-8")))
-    return found
+    visit(parsed(path))
+    return frozenset(found)
+
+
+@cache
+def libraries(path: Path) -> frozenset[str]:
+    """The first part of all that a module imports, for types too."""
+    found = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            found.update(part(alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(part(node.module or ""))
+    return frozenset(found)
 
 
 def part(name: str) -> str:
@@ -210,15 +229,5 @@ ONLY_IN = {
 
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_each_library_lives_in_one_place(library):
-    users = set()
-    for name, path in MODULES.items():
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            names = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom):
-                names = [node.module or ""]
-            if any(found.partition(".")[0] == library for found in names):
-                users.add(part(name))
+    users = {part(name) for name, path in MODULES.items() if library in libraries(path)}
     assert users <= ONLY_IN[library]

@@ -16,8 +16,9 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     from_pico,
     to_micros,
 )
+from langchain_cerebras_ext.costs._ledger.cube import Cube, Numbers
 from langchain_cerebras_ext.costs._ledger.plan import Span, choose
-from langchain_cerebras_ext.costs._ledger.rollup import DAY, FIRST_DAY, NEVER
+from langchain_cerebras_ext.costs._ledger.rollup import DAY, FIRST_DAY, HOUR, NEVER
 from langchain_cerebras_ext.costs._ledger.sources import (
     COLUMNS,
     NOBODY,
@@ -41,15 +42,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
     from langchain_cerebras_ext.costs._ledger.store import Store
     from langchain_cerebras_ext.costs.records import UsageRecord
 
-__all__ = ["Asked"]
+__all__ = ["BY_BINS", "FEW", "Asked", "Keys"]
 
 Keys = tuple[str | None, ...]
-Numbers = tuple[int, ...]
 
 _TIMES: Final = ("hour", "day", "month")
 _MOST_MONTHS: Final = 400
@@ -70,11 +70,14 @@ _FEW_VALUES: Final = {
     "month",
 }
 
+FEW: Final = 20_000
+"""So few rows are all read and put in order here; more are read in order."""
+
 _IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
 """Splits that follow the order of rows on disk."""
 
 _COST: Final = len(schema.SUMS)
-_OF_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
+BY_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
 _COUNTED: Final = schema.MEASURES[: len(schema.SUMS) + 4]  # tokens, cost and savings
 
 
@@ -92,7 +95,7 @@ class Asked:
 
     def __init__(self, store: Store, by: Iterable[str], filter: Filter) -> None:  # noqa: A002
         self._store = store
-        self._by = check_dimensions(by)
+        self.by = self._by = check_dimensions(by)
         self._filter = filter
         self._since = _micros("since", filter.since)
         self._until = _micros("until", filter.until)
@@ -111,16 +114,116 @@ class Asked:
             if limit is not None and self._is_one_to_one(question):
                 _keep_dearest(sums, limit)
             names = self._decoder(connection, sums, states)
-        found: dict[Keys, Totals] = {}
-        for numbers, values in sums.items():
-            special = counts.get(numbers, {})
-            for keys in names(numbers):
-                totals = found.get(keys)
-                if totals is None:
-                    totals = found[keys] = Totals()
-                _add_sums(totals, values)
-                _add_states(totals, values[0], special, states)
-        return sorted(map(Group, found, found.values()), key=_order)[:limit]
+        return _groups(sums, counts, names, states)[:limit]
+
+    def groups_of(self, cube: Cube, limit: int | None) -> list[Group]:
+        """Return totals from a cube that has all these dimensions."""
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            sums, counts = _without_state(cube.by(self._by), _special(states))
+            names = self._decoder(connection, sums, states)
+        return _groups(sums, counts, names, states)[:limit]
+
+    def cube(self, most: int) -> Cube | None:
+        """Return totals by all dimensions together; `None` if they may be too many."""
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            question = self._question(connection, states)
+            if self._has_more(connection, most):
+                return None
+            keys = (*self._by, "state")
+            return Cube(keys, self._sums(connection, question, _COUNTED, keys))
+
+    def _has_more(self, connection: Connection, most: int) -> bool:
+        """Whether the smallest table has more rows of this time."""
+        hours = "hour" in self._by
+        table = schema.hourly_core if hours else schema.daily_core
+        time = table.c.hour if hours else table.c.day
+        size, first = (HOUR, FIRST_DAY * 24) if hours else (DAY, FIRST_DAY)
+        query = select(time)
+        if self._since is not None:
+            query = query.where(time >= self._since // size + first)
+        if self._until is not None:
+            query = query.where(time <= self._until // size + first)
+        some = query.limit(most + 1).subquery()
+        return (
+            connection.execute(select(func.count()).select_from(some)).scalar_one()
+            > most
+        )
+
+    def needs(self) -> frozenset[str]:
+        """Return the dimensions that are filtered on, as far as that leaves any out."""
+        with self._store.reading() as connection:
+            self._question(connection, self._states(connection))
+        return frozenset(self._wanted)
+
+    def bins(self, field: str) -> dict[Keys, dict[int, int]] | None:
+        """Return counts in bins; `None` where they do not tell, or values are few."""
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            question = self._question(connection, states)
+            kept = self._bins(connection, question, field)
+            if kept is None:
+                return None
+            return _by_keys(kept, self._decoder(connection, kept, states))
+
+    def timed(self, limit: int, count: int) -> list[tuple[Any, ...]]:
+        """Return the newest rows: texts of the dimensions, then `codec.SECONDS`.
+
+        Args:
+            limit: How many at most.
+            count: How many there are.
+        """
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            question = self._question(connection, states)
+            keys = [key_column("rows", name, question) for name in self._by]
+            values = [schema.records.c[name] for name in SECONDS]
+            rows = self._newest(connection, question, [*keys, *values], limit, count)
+            width = len(keys)
+            numbers = {tuple(row[:width]) for row in rows}
+            names = self._decoder(connection, numbers, states)
+            texts = {one: names(one)[0] for one in numbers}
+        return [(*texts[tuple(row[:width])], *row[width:]) for row in rows]
+
+    def newest(
+        self, columns: Sequence[str], limit: int, count: int
+    ) -> list[tuple[tuple[Any, ...], str]]:
+        """Return columns of the newest rows, and the outcome of each.
+
+        Args:
+            columns: Their names.
+            limit: How many rows at most.
+            count: How many there are.
+        """
+        with self._store.reading() as connection:
+            states = self._states(connection)
+            question = self._question(connection, states)
+            wanted = [schema.records.c[name] for name in ("state_id", *columns)]
+            rows = self._newest(connection, question, wanted, limit, count)
+        return [(tuple(values), states[state][0]) for state, *values in rows]
+
+    def _newest(
+        self,
+        connection: Connection,
+        question: Question,
+        columns: Sequence[ColumnElement[Any]],
+        limit: int,
+        count: int,
+    ) -> list[Sequence[Any]]:
+        table = schema.records
+        place = (table.c.started_us, table.c.id)
+        span = Span("rows", self._since, self._until)
+        in_order = count > FEW
+        query = select(*columns, *place).where(
+            *conditions(span, question, by_time=in_order)
+        )
+        if in_order:
+            query = query.order_by(*(one.desc() for one in place)).limit(limit)
+        rows: list[Sequence[Any]] = list(connection.execute(query).all())
+        if not in_order and len(rows) > limit:
+            rows.sort(key=lambda row: tuple(row[-2:]), reverse=True)
+        return [row[:-2] for row in rows[:limit]]
 
     def counts(self) -> list[tuple[str | None, int]]:
         """Return how many rows there are of each value, the most first."""
@@ -263,9 +366,30 @@ class Asked:
             # holds for whatever is there may go, and a smaller table answers.
             for name in [one for one in wanted if _takes_all(connection, one, wanted)]:
                 del wanted[name], self._wanted[name]
+            if "error_type" in wanted:
+                self._use_states(connection, wanted)
         free = {number for number, state in states.items() if state[0] == "cache_hit"}
         months = self._months(connection) if "month" in self._by else []
         return Question(wanted, free, months)
+
+    def _use_states(self, connection: Connection, wanted: dict[str, list[int]]) -> None:
+        """Put outcomes for error types where they come to the same: most tables know.
+
+        As "none" does, wherever all that failed has an error type and nothing else has.
+        """
+        table = schema.daily_core.c
+        pairs = connection.execute(select(table.state_id, table.error_id).distinct())
+        taken: set[int] = set()
+        left: set[int] = set()
+        for state, error in pairs:
+            (taken if error in wanted["error_type"] else left).add(state)
+        if taken & left:
+            return
+        if "outcome" in wanted:
+            taken.intersection_update(wanted["outcome"])
+        del wanted["error_type"], self._wanted["error_type"]
+        wanted["outcome"] = sorted(taken) or [NOBODY]
+        self._wanted.setdefault("outcome", ())
 
     def _is_one_to_one(self, question: Question) -> bool:
         """Whether each combination of numbers is a group of its own."""
@@ -325,7 +449,7 @@ class Asked:
         states: dict[int, tuple[str, ...]],
     ) -> tuple[dict[Numbers, list[int]], dict[Numbers, dict[int, int]]]:
         """Return the sums, and how many rows are in which state that is not just ok."""
-        special = [number for number, state in states.items() if state != ("ok",)]
+        special = _special(states)
         counts: dict[Numbers, dict[int, int]] = {}
         if self._by in _IN_ORDER:
             # The rows are read in the order of their groups, and nothing is sorted: so
@@ -336,15 +460,8 @@ class Asked:
             for key, (count,) in few.items():
                 counts.setdefault(key[:-1], {})[key[-1]] = count
             return sums, counts
-        sums = {}
         rows = self._sums(connection, question, _COUNTED, [*self._by, "state"])
-        for key, values in rows.items():
-            numbers, state = key[:-1], key[-1]
-            if state in special:
-                counts.setdefault(numbers, {})[state] = values[0]
-            have = sums.get(numbers)
-            sums[numbers] = values if have is None else _added(have, values)
-        return sums, counts
+        return _without_state(rows, special)
 
     def _sample(self, connection: Connection, question: Question) -> int:
         """Return which part of the rows to look at: of one in so many."""
@@ -418,15 +535,62 @@ class Asked:
         return _Decoder(readers)
 
 
-def _percentiles_of_bins(
-    kept: dict[Numbers, dict[int, int]], names: _Decoder, at: Sequence[float]
-) -> dict[Keys, tuple[int, tuple[float | None, ...]]]:
+def _groups(
+    sums: dict[Numbers, list[int]],
+    counts: dict[Numbers, dict[int, int]],
+    names: _Decoder,
+    states: dict[int, tuple[str, ...]],
+) -> list[Group]:
+    """Return totals, dearest first."""
+    found: dict[Keys, Totals] = {}
+    for numbers, values in sums.items():
+        special = counts.get(numbers, {})
+        for keys in names(numbers):
+            totals = found.get(keys)
+            if totals is None:
+                totals = found[keys] = Totals()
+            _add_sums(totals, values)
+            _add_states(totals, values[0], special, states)
+    return sorted(map(Group, found, found.values()), key=_order)
+
+
+def _special(states: dict[int, tuple[str, ...]]) -> list[int]:
+    """Return the states that are not just ok."""
+    return [number for number, state in states.items() if state != ("ok",)]
+
+
+def _without_state(
+    rows: dict[Numbers, list[int]], special: list[int]
+) -> tuple[dict[Numbers, list[int]], dict[Numbers, dict[int, int]]]:
+    """Return sums without the last key, and how many rows are in which state."""
+    sums: dict[Numbers, list[int]] = {}
+    counts: dict[Numbers, dict[int, int]] = {}
+    for key, values in rows.items():
+        numbers, state = key[:-1], key[-1]
+        if state in special:
+            counts.setdefault(numbers, {})[state] = values[0]
+        have = sums.get(numbers)
+        sums[numbers] = values if have is None else _added(have, values)
+    return sums, counts
+
+
+def _by_keys(
+    kept: dict[Numbers, dict[int, int]], names: _Decoder
+) -> dict[Keys, dict[int, int]]:
+    """Return counts in bins by texts."""
     bins: dict[Keys, dict[int, int]] = {}
     for numbers, counts in kept.items():
         for keys in names(numbers):
             have = bins.setdefault(keys, {})
             for number, count in counts.items():
                 have[number] = have.get(number, 0) + count
+    return bins
+
+
+def _percentiles_of_bins(
+    kept: dict[Numbers, dict[int, int]], names: _Decoder, at: Sequence[float]
+) -> dict[Keys, tuple[int, tuple[float | None, ...]]]:
+    bins = _by_keys(kept, names)
     return {
         keys: (sum(counts.values()), from_bins(counts, at))
         for keys, counts in bins.items()
@@ -513,7 +677,7 @@ def _whole_days(
     needed: set[str], since: int | None, until: int | None, pruned: int
 ) -> tuple[int | None, int | None] | None:
     """Return the whole days of a time; `None` if bins of days are no answer."""
-    if needed - _OF_BINS:
+    if needed - BY_BINS:
         return None
     first = None if since is None else -(-since // DAY) + FIRST_DAY
     last = None if until is None else until // DAY + FIRST_DAY

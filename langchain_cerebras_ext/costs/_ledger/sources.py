@@ -136,8 +136,16 @@ def latencies_query(
     return query.group_by(*groups, table.c.bin)
 
 
-def conditions(span: Span, question: Question) -> list[Number]:
-    """Return what must hold of a row."""
+def conditions(
+    span: Span, question: Question, *, by_time: bool = False
+) -> list[Number]:
+    """Return what must hold of a row.
+
+    Args:
+        span: The table and the time.
+        question: What to look at.
+        by_time: Whether rows are to be looked through in the order of time.
+    """
     source = span.source
     found: list[Number] = []
     at = _time(source)
@@ -148,8 +156,9 @@ def conditions(span: Span, question: Question) -> list[Number]:
     for name, numbers in question.wanted.items():
         column = _column(source, name)
         if name == "tag":
-            if source == "rows" and question.wanted.keys() & {"user", "session"}:
-                column += 0  # SQLite: look for these by their index, not for tags
+            others = question.wanted.keys() & {"user", "session"}
+            if source == "rows" and (by_time or others):
+                column += 0  # SQLite: look for those by their index, not for tags
             of = schema.tags.c
             sets = select(of.tagset_id).where(of.tag_id.in_(numbers))
             chosen = column.in_(sets)
@@ -178,9 +187,11 @@ def _calendar(name: str, hour: Number, day: Number, question: Question) -> Numbe
     """Return the hour, the day or the first day of the month, where that is known."""
     if name == "hour":
         return hour
-    if name == "day" or len(question.months) < 2:  # noqa: PLR2004 - none to tell apart
-        return day
     starts = question.months
+    if name == "day" or not starts:
+        return day
+    if len(starts) == 1:
+        return literal(starts[0])
     # The end of each month tells it from those after.
     ends = itertools.pairwise(starts)
     return case(*((day < end, start) for start, end in ends), else_=starts[-1])

@@ -31,6 +31,9 @@ __all__ = ["TAG", "Contestant", "Job", "ask"]
 TAG: Final = "compare"
 """On the records of all calls of comparisons."""
 
+WARM_UP: Final = "warm-up"
+"""On the records of calls that are not measured."""
+
 _LONGEST_ERROR: Final = 500
 
 
@@ -57,7 +60,7 @@ class Contestant(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A call to be made."""
+    """A call to be made; `repeat` is negative where it is not measured."""
 
     contestant: Contestant
     prompt: Prompt
@@ -209,6 +212,7 @@ async def ask(
         except Exception as error:  # noqa: BLE001 - one call never ends the rest
             costs.settle_open_calls()
             said = _failure(error)
+    found: dict[str, Any] = {"text": answer.text, **said, **_costs(costs)}
     return Result(
         model=contestant.name,
         prompt=prompt.id,
@@ -216,13 +220,14 @@ async def ask(
         digest=prompt.digest,
         started_at=began,
         run=run,
-        **{"text": answer.text, **said, **_costs(costs)},
+        **found,
     )
 
 
 async def _read(job: Job, run: str, answer: _Answer) -> None:
     config: RunnableConfig = {
         "run_name": TAG,
+        "tags": [WARM_UP] if job.repeat < 0 else [],
         "metadata": {
             "experiment_arm": job.contestant.name,
             "compare_run": run,

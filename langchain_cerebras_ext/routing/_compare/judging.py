@@ -155,15 +155,16 @@ def _parsed(text: str) -> Any:
 
 def _at(value: Any, names: Sequence[str]) -> Any:
     for name in names:
-        if isinstance(value, Mapping):
-            value = cast("Mapping[str, Any]", value).get(name, _MISSING)
-        elif isinstance(value, list) and name.isdecimal() and int(name) < len(
-            cast("list[Any]", value)
-        ):
-            value = value[int(name)]
-        else:
-            return _MISSING
-    return cast("Any", value)
+        value = _inside(value, name)
+    return value
+
+
+def _inside(value: Any, name: str) -> Any:
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value).get(name, _MISSING)
+    items: list[Any] = value if isinstance(value, list) else []
+    is_place = name.isdecimal() and int(name) < len(items)
+    return items[int(name)] if is_place else _MISSING
 
 
 def _same(found: Any, expected: Any) -> bool:
@@ -171,11 +172,13 @@ def _same(found: Any, expected: Any) -> bool:
     if isinstance(found, bool) or isinstance(expected, bool):
         return found is expected
     if isinstance(found, dict) and isinstance(expected, dict):
-        mine, other = cast("dict[Any, Any]", found), cast("dict[Any, Any]", expected)
+        mine: dict[Any, Any] = found
+        other: dict[Any, Any] = expected
         return mine.keys() == other.keys() and all(
             _same(value, other[key]) for key, value in mine.items()
         )
     if isinstance(found, list) and isinstance(expected, list):
-        these, those = cast("list[Any]", found), cast("list[Any]", expected)
+        these: list[Any] = found
+        those: list[Any] = expected
         return len(these) == len(those) and all(map(_same, these, those))
     return bool(found == expected)

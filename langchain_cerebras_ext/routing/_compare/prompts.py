@@ -66,25 +66,24 @@ _TICKET: Final = (
     "Order 4471 arrived on 3 March with a cracked lid. Please send a new lid to "
     "Lina Okoro, 12 Harbour Road, Leith. She can be called on weekdays after ten."
 )
+_EXTRACT: Final = (
+    f"Answer with a JSON object alone, with the keys order, name and city:\n\n{_TICKET}"
+)
+_CODE: Final = (
+    "Write a Python function `median(values)` without imports, for lists of odd and "
+    "even length. Answer with the code alone."
+)
+_PUZZLE: Final = (
+    "A train leaves at 9:40 and needs 2 hours 35 minutes. A bus leaves half an hour "
+    "earlier and needs 3 hours 10 minutes. Which one arrives first, and by how many "
+    "minutes?"
+)
 BUILT_IN: Final = (
     ("short", "Name the three states of matter in one short sentence."),
     ("summary", f"Sum up in one sentence what the customer wants:\n\n{_TICKET}"),
-    (
-        "extract",
-        "Answer with a JSON object alone, with the keys order, name and city:\n\n"
-        f"{_TICKET}",
-    ),
-    (
-        "code",
-        "Write a Python function `median(values)` without imports, for lists of odd "
-        "and even length. Answer with the code alone.",
-    ),
-    (
-        "reason",
-        "A train leaves at 9:40 and needs 2 hours 35 minutes. A bus leaves half an "
-        "hour earlier and needs 3 hours 10 minutes. Which one arrives first, and by "
-        "how many minutes?",
-    ),
+    ("extract", _EXTRACT),
+    ("code", _CODE),
+    ("reason", _PUZZLE),
 )
 """Asked where no prompts are given: short and long, prose, JSON, code, a puzzle."""
 
@@ -103,9 +102,11 @@ def load_prompts(
             or there are none; the message says which line.
     """
     if given is None:
-        return tuple(Prompt(id, (HumanMessage(text),)) for id, text in BUILT_IN)
+        return tuple(Prompt(name, (HumanMessage(text),)) for name, text in BUILT_IN)
     if isinstance(given, str):
-        msg = f"prompts={given[:60]!r} is one text; pass [text], or Path(...) of a file."
+        msg = (
+            f"prompts={given[:60]!r} is one text; pass [text], or Path(...) of a file."
+        )
         raise CerebrasConfigurationError(msg)
     if isinstance(given, os.PathLike):
         path = Path(given)
@@ -202,7 +203,7 @@ def _messages(row: Mapping[str, Any], place: str) -> tuple[BaseMessage, ...]:
         msg = f"{place}: messages must be a list of messages that is not empty."
         raise CerebrasConfigurationError(msg)
     try:
-        return tuple(convert_to_messages(cast("Sequence[Any]", messages)))
+        return tuple(convert_to_messages(messages))
     except Exception as error:
         first = str(error).partition("\n")[0]
         msg = (

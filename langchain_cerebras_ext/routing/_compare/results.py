@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from datetime import datetime  # noqa: TC003 - msgspec reads the annotations
 from decimal import Decimal  # noqa: TC003
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeAlias, cast
 
 import msgspec
@@ -14,8 +13,9 @@ from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-__all__ = ["Journal", "Key", "Kept", "Result", "read_journal"]
+__all__ = ["Journal", "Kept", "Key", "Result", "read_journal"]
 
 VERSION: Final = 1
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.routing._compare.judging import Judge
     from langchain_cerebras_ext.routing._compare.prompts import Prompt
-    from langchain_cerebras_ext.routing._compare.results import Key, Kept, Result
+    from langchain_cerebras_ext.routing._compare.results import Kept, Key, Result
 
 __all__ = ["Session", "order_jobs", "run_blocking"]
 
@@ -250,9 +250,7 @@ class Session:
             while self._jobs and self.stopped is None:
                 job = self._jobs.popleft()
                 try:
-                    result = await ask(
-                        job, run=self.run_id, timeout_s=self._timeout_s
-                    )
+                    result = await ask(job, run=self.run_id, timeout_s=self._timeout_s)
                 except BudgetExceeded as error:
                     self._jobs.appendleft(job)
                     # Others hold what they may cost at most; alone, nobody does.
@@ -275,7 +273,7 @@ class Session:
             return result
         try:
             agreement = await self.judge.judge(result.text, prompt)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the answer stays unjudged
             _log.exception("an answer cannot be judged")
             note = f"score {self.judge.name!r} failed ({type(error).__name__}: {error})"
             if note not in self.notes:
@@ -291,7 +289,7 @@ class Session:
             return
         try:
             self._on_result(result)
-        except Exception:
+        except Exception:  # noqa: BLE001 - who looks on must not end it
             _log.exception("on_result failed")
 
 

@@ -4,6 +4,7 @@ import asyncio
 import copy
 import gc
 import logging
+import os
 import pickle
 import threading
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import pytest
 
 from langchain_cerebras_ext import errors
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.routing._breaker_legs import asked_wait_s
 from langchain_cerebras_ext.routing.breaker import CircuitBreaker, Passed, Refusal
 
 LEG = "cerebras::gpt-oss-120b"
@@ -326,6 +328,32 @@ def test_a_stream_that_is_collected_while_another_call_ends_does_not_hang(make):
     call(breaker)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_can_go_on_though_a_thread_of_the_parent_held_a_lock(make):
+    breaker = make()
+    call(breaker)
+    leg = breaker._leg(LEG)
+    holds, done = threading.Event(), threading.Event()
+
+    def hold():
+        with leg.lock:
+            holds.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    holds.wait()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child
+        call(breaker)
+        os._exit(breaker.health()[LEG]["calls"])
+    done.set()
+    thread.join()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 2
+
+
 # ----------------------------------------------------------------------- what counts
 
 
@@ -414,6 +442,44 @@ def test_the_header_of_a_foreign_error_is_read(make):
     breaker = make()
     call(breaker, error=ForeignError())
     assert breaker.admit(LEG).retry_after_s == 12
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "-5"}, 0.0),
+        ({}, None),
+        (None, None),
+        ("odd", None),
+    ],
+)
+def test_waits_are_read_where_they_can_be(headers, wait_s):
+    error = RuntimeError("x")
+    error.response = SimpleNamespace(headers=headers)
+    assert asked_wait_s(error) == wait_s
+
+
+def test_an_error_that_cannot_say_what_it_is_counts(make):
+    class Mute(Exception):
+        def __str__(self):
+            raise ValueError
+
+    breaker = make(min_calls=2)
+    fail(breaker, 2, Mute())
+    assert state(breaker) == "open"
+    assert breaker.health()[LEG]["last_error"]["message"] == ""
+
+
+def test_a_ticket_that_was_released_ends_no_more(make, clock):
+    breaker = opened(make, clock)
+    probe = breaker.admit(LEG)
+    probe.release()
+    probe.release()
+    probe.fail(down())
+    assert state(breaker) == "half-open"
 
 
 def test_a_service_that_names_a_time_when_it_fails_is_left_alone_so_long(make):
@@ -543,6 +609,8 @@ def test_a_copy_is_the_same_and_a_pickle_begins_anew():
     other = pickle.loads(pickle.dumps(breaker))
     assert state(other) == "closed"
     assert repr(other) == repr(breaker)
+    breaker.close()
+    asyncio.run(breaker.aclose())
 
 
 @pytest.mark.parametrize(
