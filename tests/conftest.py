@@ -4,6 +4,7 @@ Sockets are held to loopback by `--allow-hosts` in `pyproject.toml`; keys are lo
 in all that a test puts out, by `secret_watch`.
 """
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -35,6 +36,27 @@ _OTHERS = {
     "SSL_CERT_FILE",
 }
 _WATCH = pytest.StashKey[SecretWatch]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Spare the collector what lives as long as the run: modules and all the tests.
+
+    It would look through a million objects again and again while they come, and each
+    time that a test calls `gc.collect`.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_sessionfinish() -> None:
+    """Let it see all again: some libraries ask it who has an object."""
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)

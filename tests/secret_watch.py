@@ -212,14 +212,24 @@ def _this_package(watch: SecretWatch) -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(watch)
-        logger.setLevel(logging.DEBUG)
+    _set_levels(loggers, [logging.DEBUG] * len(loggers))
     watch.know(os.environ.get("CEREBRAS_API_KEY"))
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
+        for logger in loggers:
             logger.removeHandler(watch)
-            logger.setLevel(level)
+        _set_levels(loggers, levels)
         warnings.showwarning = show
         _connection.CerebrasConnection._key = find_key  # type: ignore[method-assign]
         CerebrasError.__init__ = make_error  # type: ignore[method-assign]
+
+
+def _set_levels(loggers: list[logging.Logger], levels: list[int]) -> None:
+    """Set them all; `setLevel` forgets what every logger there is had worked out.
+
+    To do that once is enough, and this is done twice for each of many thousand tests.
+    """
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.level = level
+    loggers[-1].setLevel(levels[-1])

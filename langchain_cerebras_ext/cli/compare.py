@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.routing._compare.results import Result
     from langchain_cerebras_ext.routing._compare.rows import ModelRow
     from langchain_cerebras_ext.routing._compare.session import Session
-    from langchain_cerebras_ext.routing.compare import Comparison
+    from langchain_cerebras_ext.routing.comparison import Comparison
 
 __all__ = ["CompareOptions", "run_compare"]
 
@@ -44,7 +44,6 @@ RESULTS: Final = "results.jsonl"
 REPORT: Final = "comparison"
 _FORMS: Final = ("json", "csv", "md")
 _BAR: Final = 24
-_TITLE: Final = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def run_compare(options: CompareOptions) -> int:
         MissingExtraError: Something that is asked for is not installed.
     """
     from langchain_cerebras_ext.routing._compare.session import run_blocking
-    from langchain_cerebras_ext.routing.compare import Comparison
+    from langchain_cerebras_ext.routing.comparison import Comparison
 
     places = _places(options)
     _check(options)
@@ -197,7 +196,7 @@ def _amount(given: str | None) -> Decimal | None:
 
 @contextmanager
 def _open_session(options: CompareOptions, journal: Path | None) -> Generator[Session]:
-    from langchain_cerebras_ext.routing.compare import make_session
+    from langchain_cerebras_ext.routing.comparison import make_session
 
     parameters: dict[str, Any] = {
         "max_tokens": options.max_tokens,
@@ -376,7 +375,7 @@ def _turned(shown: Sequence[ModelRow], rows: Sequence[ModelRow]) -> Sheet:
     known = [cells(row) for row in shown]
     titles = [title for title in columns(rows) if title != "model"]
     return Sheet(
-        [Column(_TITLE), *(Column(row.model, wraps=True) for row in shown)],
+        [Column(""), *(Column(row.model) for row in shown)],
         [([title, *(one[title] for one in known)], "") for title in titles],
     )
 

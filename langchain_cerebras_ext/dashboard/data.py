@@ -69,7 +69,8 @@ class Reader:
 
     def _slice(self, view: View, bucket: str = "day") -> Slice:
         """Return what answers all the page's questions about one filter."""
-        unit: Literal["hour", "day"] = "hour" if bucket == "hour" else "day"
+        short = view.since is not None and view.bucket(None, None) == "hour"
+        unit: Literal["hour", "day"] = "hour" if short or bucket == "hour" else "day"
         key = (self.ledger.revision(), view.filter, unit)
         with self._lock:
             found = self._slices.get(key)

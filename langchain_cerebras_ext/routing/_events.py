@@ -27,18 +27,21 @@ __all__ = ["astream_events", "stream_events"]
 def stream_events(make_trip: MakeTrip, given: Any) -> ChatModelStream:
     """Return the stream of a call; nothing is asked until somebody reads it."""
     stream = ChatModelStream()
-    held: list[Iterator[Any]] = []
+    items: Iterator[Any] | None = None
 
-    def start() -> None:
-        if not held:
-            held.append(_routed.stream(make_trip, given, method="events"))
+    def start() -> Iterator[Any]:
+        nonlocal items
+        if items is None:
+            items = _routed.stream(make_trip, given, method="events")
+        return items
 
     def pump() -> bool:
-        start()
+        # The variable that is read here is what a router around this one closes.
+        source = items or start()
         try:
-            event = next(held[0], None)
+            event = next(source, None)
             if event is not None and is_last(event):
-                _ = list(held[0])  # the run ends before its message is there
+                _ = list(source)  # the run ends before its message is there
         except BaseException as error:  # noqa: BLE001 - raised to whoever reads
             stream.fail(error)
             return False
@@ -48,7 +51,7 @@ def stream_events(make_trip: MakeTrip, given: Any) -> ChatModelStream:
         stream.dispatch(event)
         return True
 
-    stream.set_start(start)
+    stream.set_start(lambda: None)
     stream.bind_pump(pump)
     return stream
 

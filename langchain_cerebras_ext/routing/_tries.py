@@ -6,6 +6,7 @@ their async twins, and `events`, LangChain's `version="v3"`.
 
 from __future__ import annotations
 
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.routing._trip import RESTARTED
@@ -49,7 +50,9 @@ def open_items(trip: Trip, ask: Ask, method: str) -> Iterator[Any]:
     runnable, prompt, config = trip.prepare(ask)
     if method == "events":
         opened: Any = runnable
-        return iter(opened.stream_events(prompt, config, version="v3", **trip.kwargs))
+        return _events(
+            opened.stream_events(prompt, config, version="v3", **trip.kwargs)
+        )
     return iter(runnable.stream(prompt, config, **trip.kwargs))
 
 
@@ -62,6 +65,30 @@ async def aopen_items(trip: Trip, ask: Ask, method: str) -> AsyncIterator[Any]:
             await opened.astream_events(prompt, config, version="v3", **trip.kwargs)
         )
     return aiter(runnable.astream(prompt, config, **trip.kwargs))
+
+
+def _events(stream: Any) -> Iterator[Any]:
+    """Yield the events of a stream, and close what it reads when nobody does."""
+    try:
+        yield from stream
+    finally:
+        _close_pump(stream)
+
+
+def _close_pump(stream: Any) -> None:
+    """Close the generator that a sync stream of events reads.
+
+    LangChain's stream has no way to be left; its generator, and the connection behind
+    it, would stay open until the garbage collector comes by.
+    """
+    pump = getattr(stream, "_request_more", None)
+    for cell in getattr(pump, "__closure__", None) or ():
+        try:
+            held = cell.cell_contents
+        except ValueError:  # not set yet
+            continue
+        if isinstance(held, GeneratorType):
+            held.close()
 
 
 async def _aevents(stream: Any) -> AsyncIterator[Any]:

@@ -49,7 +49,10 @@ if TYPE_CHECKING:
         [Sequence[BaseMessage], str | None], Sequence[BaseMessage]
     ]
 
-__all__ = ["RESTARTED", "Recipe", "Route", "Trip"]
+__all__ = ["RESTARTED", "ROUTER", "Recipe", "Route", "Trip"]
+
+ROUTER = "router"
+"""What a router names as its provider."""
 
 RESTARTED = "router_restart"
 """The name of the custom event that tells of a stream which begins anew."""
@@ -345,7 +348,9 @@ class Trip:
         """Return what a try runs, with its prompt and its configuration."""
         leg = self._legs[ask.leg]
         runnable = self._recipe.of(leg)
-        messages = self._route.portable(self._messages, leg.provider)
+        # A router that is a leg sees to its own legs.
+        provider = None if leg.provider == ROUTER else leg.provider
+        messages = self._route.portable(self._messages, provider)
         return runnable, messages, self._config_of(leg)
 
     def _config_of(self, leg: Leg) -> RunnableConfig:

@@ -61,7 +61,8 @@ METRICS: Final = (
     Metric("success", "Success", "share", lower_is_better=False),
 )
 """What records tell. Times and speed are those of calls that were answered by a model;
-calls that their caller left are neither a success nor a failure."""
+calls that their caller left are neither a success nor a failure. A leg that failed is
+a failure of the arm, also where a router has moved on to another leg."""
 
 
 def score_metric(name: str, *, is_share: bool) -> Metric:

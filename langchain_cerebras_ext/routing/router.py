@@ -48,11 +48,11 @@ from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.routing import _routed
 from langchain_cerebras_ext.routing._events import astream_events, stream_events
 from langchain_cerebras_ext.routing._leg import Leg
-from langchain_cerebras_ext.routing._parts import portable_messages
 from langchain_cerebras_ext.routing._target import parse_name
-from langchain_cerebras_ext.routing._trip import Recipe, Route, Trip
+from langchain_cerebras_ext.routing._trip import ROUTER, Recipe, Route, Trip
 from langchain_cerebras_ext.routing.capabilities import Capabilities, common_profile
 from langchain_cerebras_ext.routing.factory import create_chat_model
+from langchain_cerebras_ext.routing.history import portable_messages
 from langchain_cerebras_ext.routing.policy import FallbackPolicy
 from langchain_cerebras_ext.routing.providers import CEREBRAS
 from langchain_cerebras_ext.routing.strategies import make_strategy
@@ -301,7 +301,7 @@ class ChatRouter(BaseChatModel):
     ) -> LangSmithParams:
         """Describe the router; its tries describe themselves."""
         params = LangSmithParams(
-            ls_provider="router",
+            ls_provider=ROUTER,
             ls_model_name=str(kwargs.get("model") or ", ".join(self.leg_names)),
             ls_model_type="chat",
         )

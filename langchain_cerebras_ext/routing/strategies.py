@@ -202,10 +202,10 @@ By = Literal["answer", "ttft", "tokens_per_s"]
 
 _ASSUMED_TTFT_S: Final = 0.5
 _ASSUMED_TOKENS_PER_S: Final = 100.0
-_LEAST_S: Final = 1e-6
+_LEAST: Final = 1e-6
 _ASSUMED_WEIGHT: Final = 0.2  # of a measurement; it never fades
 _MOST_WEIGHT: Final = 10.0  # so that a leg that slows down is left after a few calls
-_LEAST_SUCCESS: Final = 0.05
+_LEASTUCCESS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +224,10 @@ class Speed:
     success: float
     weight: float
 
-    def answer_s(self, tokens: int) -> float:
+    def answer_s(self, tokens: float) -> float:
         """Return how long an answer takes until somebody has one."""
         whole_s = self.ttft_s + tokens / self.tokens_per_s
-        return whole_s / max(self.success, _LEAST_SUCCESS)
+        return whole_s / max(self.success, _LEASTUCCESS)
 
 
 class _Mean:
@@ -268,16 +268,16 @@ class _Mean:
             self._at = now
 
 
-class _Time:
-    """A mean time, by logarithms: one long wait does not outweigh many short ones."""
+class _Usual:
+    """A mean by logarithms, so that one long wait does not outweigh many short ones."""
 
     __slots__ = ("_logs",)
 
-    def __init__(self, assumed_s: float, half_life_s: float) -> None:
-        self._logs = _Mean(math.log(assumed_s), half_life_s)
+    def __init__(self, assumed: float, half_life_s: float) -> None:
+        self._logs = _Mean(math.log(assumed), half_life_s)
 
-    def add(self, seconds: float, now: float) -> None:
-        self._logs.add(math.log(max(seconds, _LEAST_S)), now)
+    def add(self, value: float, now: float) -> None:
+        self._logs.add(math.log(max(value, _LEAST)), now)
 
     def value(self, now: float) -> float:
         return math.exp(self._logs.value(now))
@@ -289,11 +289,11 @@ class _Measured:
     __slots__ = ("failed", "token_s", "ttft_s")
 
     def __init__(self, token_s: float, half_life_s: float) -> None:
-        self.ttft_s = _Time(_ASSUMED_TTFT_S, half_life_s)
-        self.token_s = _Time(token_s, half_life_s)
+        self.ttft_s = _Usual(_ASSUMED_TTFT_S, half_life_s)
+        self.token_s = _Usual(token_s, half_life_s)
         self.failed = _Mean(0.0, half_life_s)
 
-    def add(self, seen: Seen, now: float, usual_tokens: int) -> None:
+    def add(self, seen: Seen, now: float, usual_tokens: float) -> None:
         """Take note of an answer."""
         self.failed.add(0.0 if seen.is_ok else 1.0, now)
         if not seen.is_ok:  # how quickly it fails says nothing of how fast it is
@@ -335,7 +335,7 @@ class Fastest:
             tokens per second.
         half_life_s: After how many seconds a measurement weighs half.
         explore: The share of the calls, from 0 to below 1, that measures.
-        output_tokens: How long an answer is taken to be.
+        output_tokens: How long an answer is taken to be until some have come.
         seed: Makes the calls that measure the same each time.
         clock: Seconds that never go back; for tests.
 
@@ -365,13 +365,14 @@ class Fastest:
         if not 0 <= explore < 1:
             msg = f"explore={explore!r} must be from 0 to below 1."
             raise CerebrasConfigurationError(msg)
-        if not _is_count(output_tokens):
-            msg = f"output_tokens={output_tokens!r} must be a whole number, 0 or more."
+        if not _is_count(output_tokens) or not output_tokens:
+            msg = f"output_tokens={output_tokens!r} must be a whole number, 1 or more."
             raise CerebrasConfigurationError(msg)
         self._by = by
         self._half_life_s = half_life_s
         self._explore = explore
-        self._output_tokens = output_tokens
+        # How long answers are, whichever leg they come from.
+        self._tokens = _Usual(output_tokens, half_life_s)
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 - nothing secret
         # Reentrant: a garbage collection may end a stream, and so observe, anywhere.
@@ -386,13 +387,13 @@ class Fastest:
         """Return the legs, the fastest first."""
         if len(legs) < 2:  # noqa: PLR2004 - nothing to compare
             return Order(legs)
-        tokens = self._output_tokens
-        if asked.need.max_output_tokens is not None:
-            tokens = min(tokens, asked.need.max_output_tokens)
         with self._lock:
             now = self._clock()
+            tokens = self._tokens.value(now)
             speeds = [self._of(leg).speed(now) for leg in legs]
             explores = self._explore and self._random.random() < self._explore
+        if asked.need.max_output_tokens is not None:
+            tokens = min(tokens, asked.need.max_output_tokens)
         places = sorted(range(len(legs)), key=lambda at: self._cost(speeds[at], tokens))
         if explores:
             # The best one is next, where that fails.
@@ -401,10 +402,10 @@ class Fastest:
             places.insert(0, least)
         return Order([legs[at] for at in places])
 
-    def _cost(self, speed: Speed, tokens: int) -> float:
+    def _cost(self, speed: Speed, tokens: float) -> float:
         if self._by == "answer":
             return speed.answer_s(tokens)
-        success = max(speed.success, _LEAST_SUCCESS)
+        success = max(speed.success, _LEASTUCCESS)
         if self._by == "ttft":
             return speed.ttft_s / success
         return 1.0 / (speed.tokens_per_s * success)
@@ -413,8 +414,12 @@ class Fastest:
         """Take note of an answer."""
         with self._lock:
             measured = self._measured.get(seen.leg)
-            if measured is not None:  # else it was never ordered here
-                measured.add(seen, self._clock(), self._output_tokens)
+            if measured is None:  # there was nothing to choose
+                return
+            now = self._clock()
+            if seen.output_tokens:
+                self._tokens.add(seen.output_tokens, now)
+            measured.add(seen, now, self._tokens.value(now))
 
     def speeds(self, legs: Iterable[Leg]) -> dict[str, Speed]:
         """Return how fast legs are taken to be now, by name."""

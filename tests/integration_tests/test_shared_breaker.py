@@ -76,7 +76,7 @@ def state(breaker):
 
 
 def opened(make, clock, **options):
-    """Return four processes' breakers, open until now."""
+    """Return four breakers that share, open until now."""
     all_of_them = [make(open_s=15, **options) for _ in range(4)]
     fail(all_of_them[0])
     assert {state(one) for one in all_of_them} == {"open"}
@@ -173,7 +173,7 @@ def test_keys_are_named_after_the_namespace_and_end_by_themselves(make, client):
 
 
 @pytest.mark.parametrize("probes", [1, 3])
-def test_of_200_threads_of_four_processes_exactly_the_probes_pass(make, clock, probes):
+def test_of_200_threads_through_four_breakers_exactly_the_probes_pass(make, clock, probes):
     breakers = opened(make, clock, half_open_probes=probes)
     start = threading.Barrier(200)
     found = []
@@ -199,7 +199,7 @@ def test_of_200_threads_of_four_processes_exactly_the_probes_pass(make, clock, p
 
 
 @pytest.mark.parametrize("probes", [1, 3])
-def test_of_200_tasks_of_four_processes_exactly_the_probes_pass(make, clock, probes):
+def test_of_200_tasks_through_four_breakers_exactly_the_probes_pass(make, clock, probes):
     breakers = opened(make, clock, half_open_probes=probes)
 
     async def main():

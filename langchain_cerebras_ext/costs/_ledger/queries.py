@@ -22,6 +22,7 @@ from langchain_cerebras_ext.costs._ledger.rollup import DAY, FIRST_DAY, HOUR, NE
 from langchain_cerebras_ext.costs._ledger.sources import (
     COLUMNS,
     NOBODY,
+    STATE,
     Question,
     conditions,
     key_column,
@@ -73,9 +74,11 @@ _FEW_VALUES: Final = {
 FEW: Final = 20_000
 """So few rows are all read and put in order here; more are read in order."""
 
+_SPARSE: Final = 5
 _IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
 """Splits that follow the order of rows on disk."""
 
+_FEW_STATES: Final = 8
 _COST: Final = len(schema.SUMS)
 BY_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
 _COUNTED: Final = schema.MEASURES[: len(schema.SUMS) + 4]  # tokens, cost and savings
@@ -168,7 +171,7 @@ class Asked:
             return _by_keys(kept, self._decoder(connection, kept, states))
 
     def timed(self, limit: int, count: int) -> list[tuple[Any, ...]]:
-        """Return the newest rows: texts of the dimensions, then `codec.SECONDS`.
+        """Return rows, newest first: dimensions, outcome, cost, `codec.SECONDS`.
 
         Args:
             limit: How many at most.
@@ -178,30 +181,16 @@ class Asked:
             states = self._states(connection)
             question = self._question(connection, states)
             keys = [key_column("rows", name, question) for name in self._by]
-            values = [schema.records.c[name] for name in SECONDS]
+            values = [schema.records.c[name] for name in ("state_id", "cost", *SECONDS)]
             rows = self._newest(connection, question, [*keys, *values], limit, count)
             width = len(keys)
             numbers = {tuple(row[:width]) for row in rows}
             names = self._decoder(connection, numbers, states)
             texts = {one: names(one)[0] for one in numbers}
-        return [(*texts[tuple(row[:width])], *row[width:]) for row in rows]
-
-    def newest(
-        self, columns: Sequence[str], limit: int, count: int
-    ) -> list[tuple[tuple[Any, ...], str]]:
-        """Return columns of the newest rows, and the outcome of each.
-
-        Args:
-            columns: Their names.
-            limit: How many rows at most.
-            count: How many there are.
-        """
-        with self._store.reading() as connection:
-            states = self._states(connection)
-            question = self._question(connection, states)
-            wanted = [schema.records.c[name] for name in ("state_id", *columns)]
-            rows = self._newest(connection, question, wanted, limit, count)
-        return [(tuple(values), states[state][0]) for state, *values in rows]
+        return [
+            (*texts[tuple(row[:width])], states[row[width]][0], *row[width + 1 :])
+            for row in rows
+        ]
 
     def _newest(
         self,
@@ -210,19 +199,20 @@ class Asked:
         columns: Sequence[ColumnElement[Any]],
         limit: int,
         count: int,
-    ) -> list[Sequence[Any]]:
+    ) -> list[tuple[Any, ...]]:
         table = schema.records
         place = (table.c.started_us, table.c.id)
         span = Span("rows", self._since, self._until)
-        in_order = count > FEW
+        # By the index of time, unless that would lead through most of the table.
+        in_order = count > FEW or count > _SPARSE * limit
         query = select(*columns, *place).where(
             *conditions(span, question, by_time=in_order)
         )
         if in_order:
             query = query.order_by(*(one.desc() for one in place)).limit(limit)
-        rows: list[Sequence[Any]] = list(connection.execute(query).all())
-        if not in_order and len(rows) > limit:
-            rows.sort(key=lambda row: tuple(row[-2:]), reverse=True)
+        rows = [tuple(row) for row in connection.execute(query).all()]
+        if not in_order:
+            rows.sort(key=lambda row: row[-2:], reverse=True)
         return [row[:-2] for row in rows[:limit]]
 
     def counts(self) -> list[tuple[str | None, int]]:
@@ -452,8 +442,12 @@ class Asked:
         special = _special(states)
         counts: dict[Numbers, dict[int, int]] = {}
         if self._by in _IN_ORDER:
-            # The rows are read in the order of their groups, and nothing is sorted: so
-            # a second look at the few others is cheaper than a longer key.
+            # The rows are read in the order of their groups, and nothing is sorted:
+            # more columns, or else a second look, are cheaper than a longer key.
+            if len(special) <= _FEW_STATES:
+                columns = [f"{STATE}{state}" for state in special]
+                found = self._sums(connection, question, [*_COUNTED, *columns])
+                return _without_columns(found, special)
             sums = self._sums(connection, question, _COUNTED)
             narrow = question.only_states(special)
             few = self._sums(connection, narrow, ("n",), [*self._by, "state"])
@@ -557,6 +551,20 @@ def _groups(
 def _special(states: dict[int, tuple[str, ...]]) -> list[int]:
     """Return the states that are not just ok."""
     return [number for number, state in states.items() if state != ("ok",)]
+
+
+def _without_columns(
+    rows: dict[Numbers, list[int]], special: list[int]
+) -> tuple[dict[Numbers, list[int]], dict[Numbers, dict[int, int]]]:
+    """Return sums without the last columns, and how many rows are in which state."""
+    counts: dict[Numbers, dict[int, int]] = {}
+    width = len(_COUNTED)
+    for key, values in rows.items():
+        some = {s: n for s, n in zip(special, values[width:], strict=True) if n}
+        if some:
+            counts[key] = some
+        del values[width:]
+    return rows, counts
 
 
 def _without_state(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar, cast
 
 from langchain_cerebras_ext.costs._ledger.bins import from_bins, from_values
 from langchain_cerebras_ext.costs._ledger.codec import SECONDS, from_pico
@@ -21,7 +21,6 @@ __all__ = ["Percentiles", "Slice"]
 
 T = TypeVar("T")
 Percentiles = tuple[Keys, int, tuple[float | None, ...]]
-Ask = Any  # a callable that returns what the one it is given returns
 
 MOST: Final = 30_000
 """A cube of more rows is not worth it: each question is asked by itself."""
@@ -34,6 +33,16 @@ _CORE: Final = ("model", "provider", "node", "arm", "error_type")
 _OF_TAGS: Final = ("model", "provider", "arm")
 _NOT_OF_TAGS: Final = ("node", "error_type")
 _TIMED: Final = ("model", "arm")
+# Of what `Asked.timed` returns with these dimensions.
+_ARM, _OUTCOME, _COST = 1, 2, 3
+
+
+class Ask(Protocol):
+    """Runs a question, and turns the database's errors into ours."""
+
+    def __call__(self, question: Callable[[], T]) -> T:
+        """Return its answer."""
+        ...
 
 
 class Slice:
@@ -44,7 +53,7 @@ class Slice:
 
     Args:
         store: The tables.
-        ask: Runs a question; turns the database's errors into ours.
+        ask: Runs a question.
         filter: Which records.
         unit: The smallest unit of time that is asked for.
     """
@@ -89,12 +98,15 @@ class Slice:
             limit: How many calls to look at.
             rows: How many rows the arm has here.
         """
-        asked = self._asked((), arm=arm)
-        found = self._ask(lambda: asked.newest(("cost",), limit, rows))
+        newest, is_all = self._once("rows", self._newest)
+        found = [row for row in newest if row[_ARM] == arm][:limit]
+        if not is_all and len(found) < limit:
+            asked = self._asked(_TIMED, arm=arm)
+            found = self._ask(lambda: asked.timed(limit, rows))
         return [
-            from_pico(cost)
-            for (cost,), outcome in found
-            if cost is not None and outcome != "retried"
+            from_pico(row[_COST])
+            for row in found
+            if row[_COST] is not None and row[_OUTCOME] != "retried"
         ]
 
     def percentiles(
@@ -126,7 +138,7 @@ class Slice:
             asked = self._asked((by,))
             return self._ask(lambda: asked.percentiles(field, at)), None
         values: dict[Keys, list[float]] = {}
-        column = len(_TIMED) + SECONDS.index(field)
+        column = _COST + 1 + SECONDS.index(field)
         for row in rows:
             if row[column] is not None:
                 values.setdefault((row[place],), []).append(row[column])

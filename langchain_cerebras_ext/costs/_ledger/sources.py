@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "NOBODY",
+    "STATE",
     "Question",
     "conditions",
     "key_column",
@@ -50,6 +52,9 @@ _MICRO: Final = 1_000_000
 _SHIFT: Final = FIRST_DAY * 24 * HOUR
 
 _TIMES: Final = ("hour", "day", "month")
+
+STATE: Final = "n_in_state_"
+"""Begins the name of a measure: how many rows are in the state of that number."""
 
 NOBODY: Final = -1
 """The number of what is not there."""
@@ -213,6 +218,9 @@ def _column(source: str, name: str) -> Number:
 
 def _measure(source: str, name: str, question: Question) -> Number:
     table = _TABLES[source]
+    if name.startswith(STATE):
+        is_in = table.c.state_id == int(name.removeprefix(STATE))
+        return case((is_in, _measure(source, "n", question)), else_=0)
     if source != "rows":
         return table.c[name]
     if name == "n":

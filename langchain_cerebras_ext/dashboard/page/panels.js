@@ -288,14 +288,14 @@ const drawTokens = () => {
 };
 
 const drawLatency = () => {
-  const { rows } = data.latency;
+  const { rows, newest } = data.latency;
   if (!rows.length) return empty("No call in this time has been timed.");
   const kinds = [
     ["ttft_s", "Time to first token", seconds],
     ["duration_s", "Duration", seconds],
     ["output_tokens_per_s", "Output tokens per second", rate],
   ];
-  return kinds.map(([kind, label, tell]) => {
+  const cards = kinds.map(([kind, label, tell]) => {
     const timed = rows.filter((row) => row[kind].calls > 0);
     const largest = Math.max(0, ...timed.map((row) => row[kind].p99));
     return el(
@@ -324,6 +324,9 @@ const drawLatency = () => {
         : empty("Not known of any call."),
     );
   });
+  if (!newest) return cards;
+  const words = `Of the newest ${count(newest)} calls: of all there are too many for these filters.`;
+  return [...cards, el("p", { class: "hint", "data-key": "newest" }, words)];
 };
 
 const drawFailures = () => {

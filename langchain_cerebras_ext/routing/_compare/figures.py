@@ -53,7 +53,8 @@ def quantile_of(values: Sequence[float], q: float) -> Figure | None:
     below = math.floor(place)
     above = min(below + 1, n - 1)
     part = place - below
-    value = ordered[below] * (1 - part) + ordered[above] * part
+    step = (ordered[above] - ordered[below]) * part
+    value = min(ordered[below] + step, ordered[above])
     low, high = _ranks(n, q)
     return Figure(
         value,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "Kept", "Key", "Result", "read_journal"]
 
 VERSION: Final = 1
+_BEGIN: Final = b'{"comparison":'
 
 Key: TypeAlias = "tuple[str, str, int]"
 
@@ -41,7 +42,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         agreement: From 0 to 1, how well the answer is what was expected.
         total_s: From asking to the answer's end, as the caller waits for it: earlier
             tries, waits between them and for a rate limiter included.
-        latency_s: The same without those: of the try that answered.
+        latency_s: The same without those: of the try that answered. What a router lost
+            with its other legs is part of it.
         ttft_s: Until the first content of that try, reasoning included; only where the
             model streams.
         output_tokens_per_s: After the first token.
@@ -154,7 +156,9 @@ def read_journal(path: Path) -> Kept:
                 result = msgspec.json.decode(line, type=Result)
                 results[result.key] = result
         except msgspec.MsgspecError as error:
-            if is_last:  # the process was killed while it wrote
+            # Nobody else's file is cut short.
+            is_ours = settings is not None or line[: len(_BEGIN)] in _BEGIN
+            if is_last and is_ours:  # the process was killed while it wrote
                 return Kept(settings, results, good, ends_well=True)
             msg = f"{path}, line {number} is no result of a comparison: {error}."
             raise CerebrasConfigurationError(msg) from error

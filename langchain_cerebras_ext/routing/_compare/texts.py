@@ -127,12 +127,10 @@ def explain(rows: Sequence[ModelRow]) -> list[str]:
     for row in rows:
         if row.retried:
             slow = row.total_s.p95
-            waited = (
-                "" if slow is None else f"; with it p95 is {seconds_text(slow.value)}"
-            )
+            whole = "" if slow is None else f", p95 {seconds_text(slow.value)}"
             told.append(
                 f"{row.model}: {row.retried:,} of {row.calls:,} calls needed more than "
-                f"one try, whose time is not in the latency{waited}."
+                f"one request; callers wait for all of them (total_s{whole})."
             )
         if row.cached:
             told.append(

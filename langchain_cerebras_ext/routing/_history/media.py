@@ -111,8 +111,6 @@ def fit_media(block: dict[str, Any], rules: Rules, where: str) -> dict[str, Any]
         UnsupportedFeatureError: The provider does not take it.
     """
     shape = shape_of(block)
-    if rules.name == "cerebras" and block.get("type") != "text-plain":
-        return block
     found = read_media(block)
     if found is None:
         return block

@@ -73,6 +73,8 @@ class Passage:
         self._is_changed = False
         self._is_own_turn = False
         self._has_own = False
+        # OpenAI's: content in blocks comes from its Responses API.
+        self._has_responses = False
         self._has_late_system = False
         # The ids in use, and those of results to come: old -> new, in order.
         self._taken: set[str] = set()
@@ -109,6 +111,7 @@ class Passage:
         is_plain = self._is_plain(message)
         if self._is_own(message, is_plain=is_plain):
             self._is_own_turn = self._has_own = True
+            self._has_responses = not isinstance(message.content, str)
             for call in message.tool_calls:
                 self._open[call["id"] or ""] = []
             self._out.append(message)
@@ -266,9 +269,11 @@ class Passage:
         new_id = self._id_of_result(message.tool_call_id)
         content = cast("_Content", message.content)
         tool_media = self._rules.tool_media
-        if not isinstance(content, str) and not (
-            self._is_own_turn and tool_media in {"takes", "moves_foreign"}
-        ):
+        is_taken = self._is_own_turn and (
+            tool_media == "takes"
+            or (tool_media == "takes_in_responses" and self._has_responses)
+        )
+        if not isinstance(content, str) and not is_taken:
             content = self._tool_content(content, new_id, f"messages[{position}]")
         if (
             message.status == "error"

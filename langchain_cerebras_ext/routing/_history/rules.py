@@ -10,16 +10,18 @@ langchain-xai 1.3.0.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
+from langchain_cerebras_ext.routing.providers import find_provider
+
 __all__ = ["Rules", "canonical_name", "rules_of"]
 
-ToolMedia: TypeAlias = Literal["takes", "moves", "moves_foreign", "refuses"]
+ToolMedia: TypeAlias = Literal["takes", "moves", "takes_in_responses", "refuses"]
 """Images and files in a tool's result: `takes` has them there; `moves` has them in the
-user's message that follows; `moves_foreign` does that for calls which others made;
-`refuses` has no place for them."""
+user's message that follows; `takes_in_responses` does that unless the call was made in
+OpenAI's Responses API; `refuses` has no place for them."""
 
 SystemPlace: TypeAlias = Literal["anywhere", "first", "first_for_foreign"]
 """Where system messages may stand. `first_for_foreign`: some models take them anywhere,
@@ -95,14 +97,15 @@ class Rules:
 _NAMES: Final = re.compile(r"[^\s<|\\/>]{1,64}")
 
 _ROWS: Final = (
-    # This package: media of any shape are read, and refused in its own words.
+    # This package: images of most shapes are read; what the service or the model does
+    # not take is refused in its own words.
     Rules(
         name="cerebras",
         own=frozenset({"cerebras"}),
         tool_blocks=None,
         call_id=re.compile(r"[^\s]{1,256}"),
         media=_ALL,
-        shapes=frozenset({"openai", "anthropic", "google", "flat"}),
+        shapes=frozenset({"openai", "anthropic", "flat"}),
         reasoning=True,
         names=_NAMES,
     ),
@@ -112,8 +115,8 @@ _ROWS: Final = (
     # https://platform.openai.com/docs/api-reference/chat/create
     Rules(
         name="openai",
-        own=frozenset({"openai"}),
-        tool_media="moves_foreign",
+        own=frozenset({"openai", "azure", "azure_openai"}),
+        tool_media="takes_in_responses",
         media=frozenset({"image", "audio", "file"}),
         shapes=frozenset({"openai"}),
         file_ids=re.compile(r"file-.+|assistant-.+"),
@@ -192,6 +195,9 @@ _ROWS: Final = (
     # "unknown variant `image_url`, expected `text`"
     Rules(name="deepseek", own=frozenset({"deepseek"}), media=frozenset()),
     Rules(name="xai", own=frozenset({"xai"}), names=_NAMES),
+    # APIs in OpenAI's form, of which no more is known.
+    Rules(name="together", own=frozenset({"together"}), names=_NAMES),
+    Rules(name="fireworks", own=frozenset({"fireworks"}), names=_NAMES),
     # "toolUseId must match [a-zA-Z0-9_-]+", 1 to 64 characters:
     # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ToolUseBlock.html
     Rules(
@@ -230,17 +236,29 @@ def canonical_name(provider: str) -> str:
     return _ALIASES.get(provider, provider)
 
 
-@lru_cache(maxsize=256)
 def rules_of(provider: str) -> Rules:
-    """Return a provider's row.
-
-    Of a provider without one nothing is known: of others' answers it gets text and
-    tool calls, and media are left as they are.
-    """
+    """Return a provider's row, or that of the package which a registered one uses."""
     name = canonical_name(provider.strip().lower())
     found = _BY_NAME.get(name)
     if found is not None:
         return found
+    row = find_provider(name)
+    like = row.langchain_name or "" if row else ""
+    if row is not None and row.is_openai_server:
+        like = "local"
+    return _like(name, canonical_name(like))
+
+
+@lru_cache(maxsize=256)
+def _like(name: str, like: str) -> Rules:
+    """Return the row of a provider that has none of its own.
+
+    If nothing is known of its package, it gets text and tool calls of others' answers,
+    and media are left as they are.
+    """
+    found = _BY_NAME.get(like)
+    if found is not None:
+        return replace(found, own=found.own | {name})
     return Rules(
         name=name,
         own=frozenset({name}),
@@ -250,5 +268,4 @@ def rules_of(provider: str) -> Rules:
         shapes=frozenset({"openai", "anthropic", "google", "flat"}),
         file_ids=re.compile(r".+", re.DOTALL),
         marks=True,
-        unsent=frozenset(),
     )

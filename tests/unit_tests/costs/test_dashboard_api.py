@@ -13,6 +13,9 @@ from decimal import Decimal
 import httpx
 import pytest
 
+from langchain_cerebras_ext.costs._ledger import queries
+from langchain_cerebras_ext.costs._ledger import slice as slice_module
+from langchain_cerebras_ext.costs._ledger.slice import Slice
 from langchain_cerebras_ext.costs.budget import Budget, CallScope
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.pricing import Cost, PriceRow
@@ -258,6 +261,32 @@ async def test_percentiles_come_with_how_many_calls_were_timed(make):
     assert row["ttft_s"] == {"calls": 0, "p50": None, "p95": None, "p99": None}
 
 
+async def test_percentiles_of_many_calls_under_a_filter_of_rows_are_of_the_newest(
+    make, monkeypatch
+):
+    monkeypatch.setattr(slice_module, "NEWEST", 10)
+    monkeypatch.setattr(slice_module, "FEW", 20)
+    monkeypatch.setattr(queries, "FEW", 20)
+    board = make(
+        *[record(n, arm="a", session="s", duration_s=float(n)) for n in range(1, 31)]
+    )
+    newest = await board.json("latency?session=s&range=all")
+    assert newest["newest"] == 10
+    assert newest["rows"][0]["duration_s"] == {
+        "calls": 10,
+        "p50": 5.0,
+        "p95": 10.0,
+        "p99": 10.0,
+    }
+    arms = await board.json("arms?session=s&range=all")
+    assert arms["rows"][0]["mean_of"] == 30
+    assert arms["words"][-1] == "Times are of the newest 10 calls."
+    for question in ("latency?range=all", "latency?range=all&session=s&by=node"):
+        found = await board.json(question)
+        assert found["newest"] is None
+        assert found["rows"][0]["duration_s"]["calls"] == 30
+
+
 # ------------------------------------------------------------------------------ arms
 
 
@@ -468,13 +497,13 @@ async def test_the_revision_moves_with_a_record_and_answers_follow(make):
 
 async def test_the_same_question_is_worked_out_once(make, monkeypatch):
     board = make(record())
-    real, asked = board.ledger.totals, []
+    real, asked = Slice.totals, []
 
-    def counted(*arguments):
-        asked.append(arguments)
-        return real(*arguments)
+    def counted(known):
+        asked.append(known)
+        return real(known)
 
-    monkeypatch.setattr(board.ledger, "totals", counted)
+    monkeypatch.setattr(Slice, "totals", counted)
     await asyncio.gather(*[board.json("overview?range=all") for _ in range(5)])
     assert len(asked) == 1
 

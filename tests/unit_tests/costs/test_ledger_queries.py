@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -12,6 +15,7 @@ from ledger_samples import START, make_record
 from ledger_strategies import alike_records
 
 from langchain_cerebras_ext.costs._ledger import queries
+from langchain_cerebras_ext.costs._ledger import slice as slices
 from langchain_cerebras_ext.costs._ledger.bins import bin_of, from_bins, from_values
 from langchain_cerebras_ext.costs._ledger.plan import choose
 from langchain_cerebras_ext.costs._ledger.rollup import HOUR, NEVER
@@ -55,6 +59,7 @@ def filters(draw):
     )
 
 
+combined = [("model",), ("day", "arm"), ("error_type", "node"), ("month", "outcome")]
 splits = st.lists(st.sampled_from(DIMENSIONS), max_size=3, unique=True).map(tuple)
 
 
@@ -86,6 +91,10 @@ def test_a_report_is_what_the_records_say(records, questions):
             assert ledger.report(by, chosen) == expected
             assert ledger.report(by, chosen, limit=2) == expected[:2]
             assert ledger.totals(chosen) == sum_of(taken)
+            known = ledger.slice(chosen, unit="hour" if "hour" in by else "day")
+            assert known.totals() == sum_of(taken)
+            for some in (by, *combined):
+                assert known.report(some) == group_records(taken, some)
             assert sorted(ledger.records(chosen), key=record_id) == sorted(
                 taken, key=record_id
             )
@@ -121,6 +130,9 @@ def test_pruning_rows_leaves_all_totals_to_the_hour(records, cut, questions):
             whole = chosen_hours(chosen)
             taken = [one for one in records if whole.takes(one)]
             assert ledger.report(by, whole) == group_records(taken, by)
+            known = ledger.slice(whole, unit="hour")
+            for some in (by, *combined):
+                assert known.report(some) == group_records(taken, some)
         # What has been pruned is not counted again.
         with pytest.warns(match="not taken") if gone else does_not_warn():
             assert ledger.import_records(records) == 0
@@ -273,6 +285,9 @@ def test_many_values_give_percentiles_within_two_per_cent(
     ]
     ledger.import_records(records)
     found = ledger.percentiles("ttft_s", by, chosen)
+    if by == ("model",):
+        timed = ledger.slice(chosen).percentiles("ttft_s", "model", (0.5, 0.95, 0.99))
+        assert timed == ([(one.keys, one.count, one.values) for one in found], None)
     monkeypatch.setattr(queries, "EXACT_COUNT", 10**9)
     exact = ledger.percentiles("ttft_s", by, chosen)
     assert [(one.keys, one.count) for one in found] == [
@@ -281,6 +296,106 @@ def test_many_values_give_percentiles_within_two_per_cent(
     for rough, right in zip(found, exact, strict=True):
         for a, b in zip(rough.values, right.values, strict=True):
             assert a == pytest.approx(b, rel=0.02)
+
+
+@pytest.mark.parametrize("few", [10, 1_000], ids=["many rows", "few rows"])
+@pytest.mark.parametrize(
+    "chosen",
+    [Filter(user=("a",)), Filter(node=("n",)), Filter(tag=("x",)), Filter()],
+    ids=["user", "node", "tag", "all"],
+)
+def test_a_slice_knows_what_the_newest_calls_of_an_arm_have_cost(
+    ledger, monkeypatch, few, chosen
+):
+    monkeypatch.setattr(slices, "FEW", few)
+    monkeypatch.setattr(queries, "FEW", few)
+    monkeypatch.setattr(slices, "NEWEST", 10)
+    ledger.import_records(
+        make_record(
+            -n if n % 2 else n,
+            user="a",
+            node="n",
+            tags=("x",),
+            arm="b" if n % 7 else "c",
+            outcome="retried" if n % 5 == 0 else "ok",
+            cost=None if n % 3 == 0 else Cost(output=Decimal(n)),
+        )
+        for n in range(60)
+    )
+    known = ledger.slice(chosen)
+    for arm in ("b", "c"):
+        newest = itertools.islice(
+            (r for r in ledger.records(newest_first=True) if r.arm == arm), 20
+        )
+        expected = [
+            r.cost_usd
+            for r in newest
+            if r.cost_usd is not None and r.outcome != "retried"
+        ]
+        assert known.newest_costs(arm, 20, 60) == expected
+        assert len(expected) > 2
+
+
+@pytest.mark.parametrize("few_states", [0, 8], ids=["a second look", "columns"])
+@pytest.mark.parametrize(
+    "errors", [("a", "b"), (None, "a"), ("a", None)], ids=["by outcome", "not", "nor"]
+)
+def test_error_types_and_states_are_told_apart_in_every_way(
+    ledger, monkeypatch, few_states, errors
+):
+    monkeypatch.setattr(queries, "_FEW_STATES", few_states)
+    records = [
+        make_record(
+            n,
+            user="ab"[n % 2],
+            tags=("x",)[: n % 3],
+            outcome=("ok", "failed", "retried", "aborted")[n % 4],
+            error_type=errors[n // 4 % 2] if n % 4 in {1, 2} else None,
+        )
+        for n in range(48)
+    ]
+    ledger.import_records(records)
+    for chosen in (
+        Filter(error_type=(None,)),
+        Filter(error_type=("a", "b")),
+        Filter(error_type=("a",), outcome=("failed",)),
+        Filter(error_type=(None,), outcome=("failed", "ok"), tag=("x",)),
+    ):
+        taken = [one for one in records if chosen.takes(one)]
+        for by in ((), ("user",), ("user", "model"), ("tag",), ("error_type", "month")):
+            assert ledger.report(by, chosen) == group_records(taken, by)
+
+
+def test_a_slice_does_without_a_cube_that_is_too_large(ledger, monkeypatch):
+    monkeypatch.setattr(slices, "MOST", 1)
+    records = [make_record(60 * n, node="ab"[n % 2]) for n in range(4)]
+    ledger.import_records(records)
+    for unit in ("hour", "day"):
+        chosen = Filter(since=START, until=START + timedelta(days=2))
+        known = ledger.slice(chosen, unit=unit)
+        assert not known.has("node")
+        assert known.report(("node",)) == group_records(records, ("node",))
+        assert known.totals().calls == 4
+    assert ledger.slice(Filter(until=START - timedelta(days=1))).has("node")
+
+
+def test_a_slice_reads_once_for_all_who_ask(ledger, monkeypatch):
+    ledger.import_records(make_record(n, node="a") for n in range(4))
+    real, read = queries.Asked.cube, []
+
+    def slow(asked, most):
+        read.append(asked.by)
+        time.sleep(0.05)
+        return real(asked, most)
+
+    monkeypatch.setattr(queries.Asked, "cube", slow)
+    known = ledger.slice(Filter(node=("a",)))
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: known.totals().calls, range(4)))
+    assert found == [4] * 4
+    assert len(read) == 1
+    assert known.report(("model", "day"))[0].totals.calls == 4
+    assert len(read) == 1
 
 
 def test_very_many_rows_are_sampled_evenly(ledger, monkeypatch):

@@ -128,6 +128,18 @@ def test_calls_count_for_nine_tenths_of_the_window_at_least(make, clock):
     assert state(breaker) == "open"
 
 
+@pytest.mark.parametrize(
+    ("slices", "left"), [(0, 10), (1, 9), (4, 6), (9, 1), (10, 0), (15, 0), (999, 0)]
+)
+def test_the_window_slides_by_tenths(make, clock, slices, left):
+    breaker = make(window_s=30, min_calls=100)
+    for _ in range(10):
+        clock.now += 3
+        call(breaker)
+    clock.now += 3 * slices
+    assert breaker.health()[LEG]["calls"] == left
+
+
 def test_a_clock_that_steps_back_does_no_harm(make, clock):
     breaker = make(min_calls=10)
     fail(breaker, 5)
@@ -463,12 +475,12 @@ def test_waits_are_read_where_they_can_be(headers, wait_s):
 
 
 def test_an_error_that_cannot_say_what_it_is_counts(make):
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self):
             raise ValueError
 
     breaker = make(min_calls=2)
-    fail(breaker, 2, Mute())
+    fail(breaker, 2, MuteError())
     assert state(breaker) == "open"
     assert breaker.health()[LEG]["last_error"]["message"] == ""
 

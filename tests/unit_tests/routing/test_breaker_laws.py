@@ -99,6 +99,7 @@ Life.TestCase.settings = settings(
 TestLife = Life.TestCase
 
 
+@settings(deadline=None)
 @given(
     open_s=st.floats(0.1, 100),
     backoff=st.floats(1, 10),

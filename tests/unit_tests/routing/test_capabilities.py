@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
@@ -413,6 +413,7 @@ def test_a_long_prompt_is_counted_once_for_each_vocabulary(monkeypatch):
 texts = st.text(max_size=200)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(texts, texts), max_size=5))
 def test_no_prompt_has_more_tokens_than_its_bound(turns):
     messages = []

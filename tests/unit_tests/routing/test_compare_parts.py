@@ -113,7 +113,7 @@ def test_a_file_that_is_not_there_or_not_utf_8_is_named(tmp_path):
         load_prompts(tmp_path / "none.jsonl")
     path = tmp_path / "latin.jsonl"
     path.write_bytes(b'{"prompt": "caf\xe9"}')
-    with pytest.raises(CerebrasConfigurationError, match="not UTF-8 .byte 15"):
+    with pytest.raises(CerebrasConfigurationError, match=r"not UTF-8 .byte 15"):
         load_prompts(path)
 
 
@@ -229,7 +229,7 @@ def test_an_end_of_an_interval_that_nobody_can_know_is_open():
     assert quantile_of([], 0.5) is None
 
 
-def test_73_calls_are_the_fewest_that_bound_a_p95():
+def test_72_calls_are_the_fewest_that_bound_a_p95():
     # 0.95 ** 72 = 0.0249 <= 2.5 % < 0.0262 = 0.95 ** 71.
     for n, is_open in ((71, True), (72, False)):
         found = quantile_of([float(one) for one in range(n)], 0.95)
@@ -310,7 +310,7 @@ def test_a_row_adds_up_by_hand():
     # 0.003 of 4 calls is 0.75 of 1,000.
     assert row.cost_per_1000_usd == Decimal("0.75")
     assert cells(row)["$/1,000 calls"] == "$0.75"
-    assert "needed more than one try" in explain([row])[1]
+    assert "needed more than one request" in explain([row])[1]
     assert explain_failures(results) == ["m: server 1, such as E: down"]
 
 
@@ -433,6 +433,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path):
     path = tmp_path / "results.jsonl"
     for text, said in (
         ('{"prompt": "a"}\n', "does not begin as a file of results does"),
+        ("hello", "line 1 is no result"),
         ("[1]\n", "does not begin"),
         ("hello\nyou\n", "line 1 is no result"),
         ('{"comparison":1,"settings":{}}\nx\n{"a":1}\n', "line 2 is no result"),
@@ -441,3 +442,13 @@ def test_a_file_of_something_else_is_left_alone(tmp_path):
         with pytest.raises(CerebrasConfigurationError, match=said):
             read_journal(path)
         assert path.read_text() == text
+
+
+def test_a_place_that_cannot_be_read_or_written_is_named(tmp_path):
+    with pytest.raises(CerebrasConfigurationError, match="cannot be read: Is a dir"):
+        read_journal(tmp_path)
+    plain = tmp_path / "plain"
+    plain.write_text("x")
+    kept = read_journal(tmp_path / "none")
+    with pytest.raises(CerebrasConfigurationError, match="cannot be written"):
+        Journal(plain / "results.jsonl", kept, {})

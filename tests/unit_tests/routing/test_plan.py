@@ -221,7 +221,10 @@ def test_a_loser_is_asked_again_if_the_winner_fails_unheard():
 
 
 def test_a_hedge_that_is_set_up_wrongly_does_not_spoil_the_first():
-    one, error = plan(hedge_after_s=2.0), errors.AuthenticationError("no", status_code=401)
+    one, error = (
+        plan(hedge_after_s=2.0),
+        errors.AuthenticationError("no", status_code=401),
+    )
     one.due(0.0)
     one.due(2.0)
     assert one.failed(1, error, 3.0) == Wait(None)
@@ -348,9 +351,7 @@ class Course:
         elif event == "refused" and self.plan.given != no:
             self.take(self.plan.refused(no, "circuit open", self.now))
         else:
-            self.take(
-                self.plan.failed(no, make(), self.now, can_restart=can_restart)
-            )
+            self.take(self.plan.failed(no, make(), self.now, can_restart=can_restart))
 
 
 @settings(max_examples=300, deadline=None)

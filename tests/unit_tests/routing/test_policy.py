@@ -266,7 +266,11 @@ def test_the_table_has_every_kind():
 
 def test_retries_that_gave_up_do_not_hide_what_an_error_is():
     """Our own policy says `is_retryable=False` of an instance it has given up on."""
-    for name in ("InternalServerError", "CerebrasTimeoutError", "StreamInterruptedError"):
+    for name in (
+        "InternalServerError",
+        "CerebrasTimeoutError",
+        "StreamInterruptedError",
+    ):
         assert FallbackPolicy().judge(ours(name, is_retryable=False)).moves_on
 
 
@@ -315,7 +319,9 @@ def test_what_means_nothing_is_refused(wrong, says):
 
 
 def test_a_policy_is_a_value():
-    policy = FallbackPolicy(move_on_for=[errors.AuthenticationError], stop_for=["quota"])
+    policy = FallbackPolicy(
+        move_on_for=[errors.AuthenticationError], stop_for=["quota"]
+    )
     assert pickle.loads(pickle.dumps(policy)) == policy
     assert hash(policy) == hash(pickle.loads(pickle.dumps(policy)))
 

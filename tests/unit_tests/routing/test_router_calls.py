@@ -20,6 +20,7 @@ from langchain_cerebras_ext.errors import (
     NoLegError,
     StreamInterruptedError,
 )
+from langchain_cerebras_ext.routing import _routed
 from langchain_cerebras_ext.routing._leg import Order, Refusal
 from langchain_cerebras_ext.routing.router import ChatRouter
 
@@ -168,7 +169,9 @@ def test_the_callers_mistake_is_raised_at_once(path, raced):
 @each_path
 def test_when_all_fail_the_error_says_how(path):
     second = ConnectionError("gone")
-    with pytest.raises(AllLegsFailedError, match=r"a: RateLimitError 429.*b: Conn") as e:
+    with pytest.raises(
+        AllLegsFailedError, match=r"a: RateLimitError 429.*b: Conn"
+    ) as e:
         path(ChatRouter(legs=legs([busy()], [second])))
     assert e.value.__cause__ is second
     assert [one.leg for one in e.value.legs] == ["a", "b"]
@@ -323,7 +326,9 @@ def test_a_restart_makes_the_sum_the_second_answer_alone(way, after, raced):
 
 def test_a_restart_may_be_followed_by_another():
     models = {
-        **legs([Step(fails=busy(), after=2)], [Step("Once more", fails=busy(), after=1)]),
+        **legs(
+            [Step(fails=busy(), after=2)], [Step("Once more", fails=busy(), after=1)]
+        ),
         "c": ScriptedModel(label="c", script=[Step("Third time lucky")]),
     }
     chunks, error = _collect("stream", ChatRouter(legs=models, on_midstream="restart"))
@@ -400,7 +405,9 @@ class _Events(BaseCallbackHandler):
     def on_custom_event(self, name, data, *, run_id, **kwargs):
         self.custom.append((name, data, run_id))
 
-    def on_chain_start(self, serialized, inputs, *, run_id, parent_run_id=None, **kwargs):
+    def on_chain_start(
+        self, serialized, inputs, *, run_id, parent_run_id=None, **kwargs
+    ):
         self.runs.append(("chain", kwargs.get("name"), run_id, parent_run_id, kwargs))
 
     def on_chain_end(self, outputs, *, run_id, **kwargs):
@@ -617,7 +624,9 @@ class Gate:
         return self.admit(leg)
 
     def health(self, legs):
-        return {leg: {"state": "open" if leg in self.shut else "closed"} for leg in legs}
+        return {
+            leg: {"state": "open" if leg in self.shut else "closed"} for leg in legs
+        }
 
     def of(self, leg):
         return [what for who, what in self.told if who == leg]
@@ -741,7 +750,10 @@ def test_a_strategy_says_who_is_first_and_hears_what_came_of_it(way):
     assert asked.metadata["thread_id"] == "t1"
     assert asked.metadata["team"] == "x"
     assert list(asked.tags) == ["nightly"]
-    assert [(one.leg, one.is_ok) for one in strategy.seen] == [("b", False), ("a", True)]
+    assert [(one.leg, one.is_ok) for one in strategy.seen] == [
+        ("b", False),
+        ("a", True),
+    ]
     assert strategy.seen[1].output_tokens == 4
     assert (strategy.seen[1].ttft_s is not None) is (way in STREAMS)
 
@@ -868,3 +880,18 @@ async def test_a_thousand_tasks_share_a_router():
     answers = await asyncio.gather(*(router.ainvoke("hi") for _ in range(1000)))
     assert {text(one) for one in answers} == {Step().text}
     assert isinstance(answers[0], AIMessage)
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["plain", "nested"])
+def test_who_leaves_v3_events_closes_the_legs_stream_at_once(nested):
+    models = legs([Step()])
+    router = ChatRouter(legs=models)
+    if nested:
+        router = ChatRouter(legs=[router])
+    events = _routed.stream(
+        lambda: router._trip("hi", None, None, {}, stream=True), "hi", method="events"
+    )
+    next(events)
+    next(events)
+    events.close()
+    assert models["a"].seen.closed == 1

@@ -214,7 +214,9 @@ class Structured(ScriptedModel):
 
     def with_structured_output(self, schema, **kwargs):
         self.asked.append((schema, kwargs))
-        return self.bind(kind="structured") | (lambda message: schema(text=message.text))
+        return self.bind(kind="structured") | (
+            lambda message: schema(text=message.text)
+        )
 
 
 def structured(label, *script):
@@ -295,7 +297,8 @@ def test_when_no_leg_can_it_says_what_each_lacks():
 
 def test_you_may_know_better_what_a_leg_can():
     router = ChatRouter(
-        legs={"a": scripted(), "b": scripted("b")}, capabilities={"a": {"images": False}}
+        legs={"a": scripted(), "b": scripted("b")},
+        capabilities={"a": {"images": False}},
     )
     assert router.invoke(_picture()).response_metadata["router"]["leg"] == "b"
 

@@ -61,7 +61,7 @@ def test_the_interval_covers_a_known_difference_at_the_stated_rate(
     users, sigma, factor
 ):
     rng = np.random.default_rng(6)
-    runs = 600
+    runs = 400
     truth = skewed_mean(sigma, factor) - skewed_mean(sigma)
     hits = always = 0
     for _ in range(runs):
@@ -79,7 +79,7 @@ def test_the_interval_covers_a_known_difference_at_the_stated_rate(
 
 def test_the_interval_of_one_arm_covers_its_mean():
     rng = np.random.default_rng(7)
-    runs, truth = 600, skewed_mean(0.5)
+    runs, truth = 400, skewed_mean(0.5)
     ends = [
         _stats.estimate(skewed(rng, 40, sigma=0.5), QUICK, is_share=False)
         for _ in range(runs)
@@ -94,7 +94,7 @@ def test_the_interval_of_one_arm_covers_its_mean():
 )
 def test_the_interval_of_rates_covers_a_known_difference(users, rates, alike):
     rng = np.random.default_rng(8)
-    runs, truth = 600, rates[0] - rates[1]
+    runs, truth = 400, rates[0] - rates[1]
     hits = 0
     for _ in range(runs):
         one, two = (shares(rng, users, rate, alike=alike) for rate in rates)
@@ -123,7 +123,7 @@ def test_calls_of_one_user_are_not_taken_for_independent():
 @pytest.mark.parametrize("sigma", [0.5, 2.0], ids=["light", "heavy-tailed"])
 def test_without_an_effect_alarms_are_as_rare_as_stated(sigma):
     rng = np.random.default_rng(10)
-    runs = 600
+    runs = 400
     alarms = 0
     for _ in range(runs):
         one, two = (skewed(rng, 30, sigma=sigma) for _ in range(2))

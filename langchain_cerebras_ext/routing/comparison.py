@@ -260,7 +260,7 @@ def compare(
 
     Example:
         ```python
-        from langchain_cerebras_ext.routing import compare
+        from langchain_cerebras_ext.routing.comparison import compare
 
         found = compare(["gpt-oss-120b", "qwen-3.8-27b"], ["What is 2 + 2?"], repeat=5)
         print(found.to_markdown())
