@@ -121,13 +121,14 @@ def fill(ledger, count):
 
 def view(ledger, chosen):
     """Ask all that one view of a dashboard asks."""
-    ledger.totals(chosen)
-    ledger.report(("day", "model"), chosen)
-    for name in ("model", "user", "tag", "arm"):
-        ledger.report((name,), chosen, limit=20)
-    ledger.percentiles("ttft_s", ("model",), chosen)
-    ledger.percentiles("output_tokens_per_s", ("model",), chosen)
-    ledger.costs_by_kind((), chosen)
+    known = ledger.slice(chosen)
+    known.totals()
+    known.report(("day", "model"))
+    for name in ("model", "user", "tag", "node", "arm", "outcome", "error_type"):
+        known.report((name,), 20)
+    for name in ("ttft_s", "duration_s", "output_tokens_per_s"):
+        for by in ("model", "arm"):
+            known.percentiles(name, by, (0.5, 0.95, 0.99))
 
 
 def questions(ledger):
@@ -146,6 +147,13 @@ def questions(ledger):
         "tag of 0.2 %": Filter(tag=("job-7",)),
         "tag of 3 %": Filter(tag=("team-7",)),
         "tag of 33 %": Filter(tag=("nightly",)),
+        "tag of 3 %, node": Filter(tag=("team-7",), node=("plan",)),
+        "tag of 33 %, node": Filter(tag=("nightly",), node=("plan",)),
+        "no error": Filter(error_type=(None,)),
+        "15 days": Filter(
+            since=START + timedelta(days=4, hours=10, minutes=17),
+            until=START + timedelta(days=19, hours=11, minutes=23),
+        ),
         "arm, model": Filter(arm=("a",), model=(MODELS[0],)),
         "user, tag": Filter(user=(USERS[0],), tag=("team-7",)),
         "users, tags, model, time": Filter(

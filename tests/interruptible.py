@@ -71,6 +71,7 @@ def one_call(path: str, model: ChatCerebras) -> None:
 
 
 def main() -> None:
+    gc.freeze()  # it collects often; what is loaded need not be looked through
     say("ready")
     for line in sys.stdin:
         order = json.loads(line)

@@ -166,5 +166,6 @@ class ScriptedModel(BaseChatModel):
 
 
 async def _wait(step: Step) -> None:
-    while step.waits is not None and not step.waits.is_set():
+    # An event of threads: the same script serves sync and async calls.
+    while step.waits is not None and not step.waits.is_set():  # noqa: ASYNC110
         await asyncio.sleep(0.002)

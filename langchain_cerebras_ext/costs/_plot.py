@@ -70,7 +70,7 @@ def plot_costs(
         MissingExtraError: Matplotlib is not installed.
     """
     (dimension,) = check_dimensions((by,))
-    new = _figure_class()
+    new = figure_class()
     rows = sorted(records, key=lambda record: record.started_at)
     totals = Totals()
     for record in rows:
@@ -85,7 +85,7 @@ def plot_costs(
 
 
 @lru_cache(maxsize=1)
-def _figure_class() -> type[Figure]:
+def figure_class() -> type[Figure]:
     """Return a class of figures that notebooks show without `pyplot`.
 
     Raises:

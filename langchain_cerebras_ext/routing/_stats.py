@@ -214,14 +214,14 @@ def compare(
         name: Of the comparison.
     """
     special = _load()
-    ends = [
+    read = [
         estimate(each, look._replace(resamples=0), is_share=is_share)
         for each in (pairs, base)
     ]
-    one, two = ends
+    one, two = read
     if one is None or two is None:
         return None
-    found = Difference(one.value - two.value)
+    found = Difference(_apart(one.value, two.value))
     variance = one.variance + two.variance
     if min(one.units, two.units) < ENOUGH or not variance:
         return found
@@ -240,7 +240,15 @@ def compare(
     always = _always(
         special, found.value, variance, one.units + two.units, degrees, look
     )
-    return Difference(found.value, low, high, *always[:2], p_value, always[2])
+    ends = max(-1.0, always[0]), min(1.0, always[1])
+    return Difference(
+        found.value, low, high, *(ends if is_share else always[:2]), p_value, always[2]
+    )
+
+
+def _apart(one: float, two: float) -> float:
+    """Return a difference; 0 where it is only that of roundings."""
+    return 0.0 if math.isclose(one, two, rel_tol=1e-9) else one - two
 
 
 def _degrees(ends: Sequence[Estimate]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from langchain_core.runnables.config import ensure_config
@@ -201,7 +202,7 @@ class Trip:
             self._began,
             total_timeout=route.total_timeout,
             hedge_after_s=route.hedge_after_s,
-            size_of=self._size_of,
+            size_of=partial(_size_of, route.capabilities, self._legs),
             is_held=self._is_held,
         )
         for place, leg in enumerate(unable):
@@ -230,9 +231,6 @@ class Trip:
         return Asked(
             self._need, metadata, tags, None if run_id is None else str(run_id)
         )
-
-    def _size_of(self, place: int) -> int | None:
-        return self._route.capabilities.context_tokens(self._legs[place])
 
     # ------------------------------------------------------------------------- runs
 
@@ -556,6 +554,11 @@ class Trip:
         if self._experiment is not None:
             found["experiment"] = self._experiment
         return found
+
+
+# No method of a trip: a plan that knows its trip is work for the garbage collector.
+def _size_of(capabilities: Capabilities, legs: list[Leg], place: int) -> int | None:
+    return capabilities.context_tokens(legs[place])
 
 
 def _is_chunk(item: Any) -> bool:

@@ -53,16 +53,20 @@ class Metric(NamedTuple):
 
 
 METRICS: Final = (
-    Metric("cost_per_call", "Cost per call", "USD"),
+    Metric("cost_per_call", "Cost per answered call", "USD"),
     Metric("cost_per_unit", "Cost per unit", "USD"),
     Metric("ttft_s", "Time to the first token", "s"),
     Metric("duration_s", "Time to the end", "s"),
     Metric("output_tokens_per_s", "Speed", "tokens/s", lower_is_better=False),
-    Metric("success", "Success", "share", lower_is_better=False),
+    Metric("success", "Success of tries", "share", lower_is_better=False),
 )
-"""What records tell. Times and speed are those of calls that were answered by a model;
-calls that their caller left are neither a success nor a failure. A leg that failed is
-a failure of the arm, also where a router has moved on to another leg."""
+"""What records tell.
+
+The cost of failures, and of tries that were repeated, is spread over the calls that
+were answered. Times and speed are those of calls that a model has answered. Calls that
+their caller left are neither a success nor a failure; a leg that failed is a failure of
+the arm, also where a router has moved on to another leg.
+"""
 
 
 def score_metric(name: str, *, is_share: bool) -> Metric:
@@ -189,7 +193,7 @@ def collect(
     Args:
         experiment: Its name.
         records: Only its own count.
-        scores: Are joined to records by run, then by parent, then by trace.
+        scores: Are joined to records by run, answer, parent or trace.
         unit_of: Returns a record's unit.
         arms: Those that are listed first, calls or not.
     """
@@ -207,8 +211,8 @@ class _Collector:
     ) -> None:
         self._data = Data(experiment, {name: ArmData(name) for name in arms})
         self._unit_of = unit_of
-        # Whose a run is, by its own id, its parent's, its trace's.
-        self._owners: tuple[dict[str, Sums], ...] = ({}, {}, {})
+        # Whose an answer is, by its run, the service's id, its parent, its trace.
+        self._owners: tuple[dict[str, Sums], ...] = ({}, {}, {}, {})
         self._home: dict[str, str] = {}
         self._crossed: set[str] = set()
 
@@ -229,7 +233,12 @@ class _Collector:
         sums = self._sums_of(arm, record)
         _add_cost(sums, record)
         _add_outcome(sums, record)
-        ids = (record.run_id, record.parent_run_id, record.trace_id)
+        ids = (
+            record.run_id,
+            record.request_id,
+            record.parent_run_id,
+            record.trace_id,
+        )
         for owners, run in zip(self._owners, ids, strict=True):
             if run is not None:
                 owners.setdefault(run, sums)
@@ -278,7 +287,7 @@ def _add(sums: Sums, metric: str, above: float, below: float = 1) -> None:
 
 
 def _add_cost(sums: Sums, record: UsageRecord) -> None:
-    """Take a cost in; tries that others followed cost, and are no calls."""
+    """Take a cost in; what has failed may have cost, and was no answer."""
     cost = record.cost_usd
     if cost is None:
         if record.outcome != "cache_hit":
@@ -286,7 +295,8 @@ def _add_cost(sums: Sums, record: UsageRecord) -> None:
         usd = 0.0
     else:
         usd = float(cost)
-    _add(sums, "cost_per_call", usd, 0 if record.outcome == "retried" else 1)
+    is_answer = record.outcome in {"ok", "cache_hit", "aborted"}
+    _add(sums, "cost_per_call", usd, 1 if is_answer else 0)
     _add(sums, "cost_per_unit", usd, 0 if "cost_per_unit" in sums else 1)
 
 

@@ -9,6 +9,7 @@ what is there is not asked for again.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, mask_secrets
 from langchain_cerebras_ext.routing._compare.call import Contestant
 from langchain_cerebras_ext.routing._compare.figures import Figure
 from langchain_cerebras_ext.routing._compare.judging import Score, make_judge
@@ -63,6 +64,8 @@ Models: TypeAlias = "Sequence[Model] | Mapping[str, Model]"
 
 _MOST_REPEATS: Final = 100_000
 _MOST_AT_ONCE: Final = 1_000
+# Of parameters that are not kept in a file.
+_SECRET: Final = re.compile("key|secret|password|header|auth", re.IGNORECASE)
 
 
 class Comparison:
@@ -343,7 +346,11 @@ def make_session(
         warmup=warmup,
         timeout_s=timeout_s,
         path=None if resume is None else Path(resume),
-        settings={name: _as_json(value) for name, value in sorted(given.items())},
+        settings={
+            name: _as_json(value)
+            for name, value in sorted(given.items())
+            if not _SECRET.search(name)
+        },
         budget=_budget(budget),
         **more,
     )
@@ -358,8 +365,9 @@ def _in_range(name: str, value: Any, least: int, most: int) -> None:
 
 def _as_json(value: Any) -> Any:
     """Return a setting as a file can keep it."""
-    plain = isinstance(value, (str, int, float, bool)) or value is None
-    return value if plain else repr(value)
+    if isinstance(value, (int, float, bool)) or value is None:
+        return value
+    return mask_secrets(value if isinstance(value, str) else repr(value))
 
 
 def _budget(given: Any) -> Any:

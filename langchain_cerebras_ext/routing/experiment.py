@@ -38,7 +38,9 @@ UnitKey: TypeAlias = Literal["user", "session", "run"] | Callable[[Asked], str |
 _KEYS: Final = ("user", "session", "run")
 _MISSING: Final = ("random", "refuse", "exclude")
 _ID: Final = re.compile(
-    r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE
+    r"(?:lc_)?(?:run-{1,2})?"
+    r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?:-\d+)?",
+    re.IGNORECASE,
 )
 
 
@@ -261,8 +263,8 @@ class Experiment:
         without a ledger in memory, the newest 100,000 of them.
 
         Args:
-            run_id: The id of the run, of the trace that it belongs to, or of the
-                answer's message.
+            run_id: The id of the run, of one that it belongs to, or of the answer:
+                `message.id`.
             value: 0 or 1, or any number; more is better.
             name: Of the measure.
 
@@ -481,13 +483,13 @@ def _read_exclude(
 
 
 def _read_run(run_id: object) -> str:
-    """Return a run's id; a message is called after its run, with something around."""
+    """Return a run's id; a message may be called after it, with something around."""
     text = str(run_id).strip() if run_id is not None else ""
     if not text:
         msg = "run_id is empty; it is the id of a run, its trace, or its message."
         raise CerebrasConfigurationError(msg)
-    found = _ID.search(text)
-    return found.group().lower() if found else text
+    found = _ID.fullmatch(text)
+    return found.group(1).lower() if found else text
 
 
 def _context_of(metadata: Mapping[str, Any]) -> Context:

@@ -212,8 +212,8 @@ def test_a_disk_that_is_really_full_gives_everything_back(small_disk):
 def test_processes_that_start_at_once_share_one_file(start, path):
     workers = [
         start("write", name=f"w{n}", count=25, options={"batch_size": 5})
-        for n in range(3)
+        for n in range(2)
     ]
     for worker in workers:
         ended(worker)
-    assert len(check(path)) == 75
+    assert len(check(path)) == 50

@@ -311,7 +311,7 @@ def test_nothing_hangs_past_the_total_deadline(sims, way):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_hedge_answers_where_the_first_leg_is_silent(sims, way):
     _script(sims)
-    sims[0].fail_next(fault="stall_before_headers", pause_s=3, times=None)
+    sims[0].fail_next(fault="stall_before_headers", pause_s=1, times=None)
     with track_costs() as costs:
         message = call(way, router_of(sims, hedge_after_s=0.05))
     assert text(message) == "".join(SECOND)
@@ -322,7 +322,7 @@ def test_a_hedge_answers_where_the_first_leg_is_silent(sims, way):
     assert outcomes == [("a", "hedged"), ("b", "ok")]
     # A thread's loser is told when it ends; a task's has been cancelled.
     _wait_for(lambda: len(costs.records) == 2)
-    assert sorted(one.outcome for one in costs.records)[-1] == "ok"
+    assert max(one.outcome for one in costs.records) == "ok"
     assert [one.cost is not None for one in costs.records] == [True, True]
 
 
@@ -461,8 +461,8 @@ def test_structure_is_routed(sims, method, include_raw):
     for answer in (chain.invoke("json"), run(chain.ainvoke("json"))):
         if include_raw:
             assert answer["raw"].response_metadata["router"]["leg"] == "b"
-            answer = answer["parsed"]
-        assert isinstance(answer, Report)
+        parsed = answer["parsed"] if include_raw else answer
+        assert isinstance(parsed, Report)
 
 
 def test_chains_and_batches(sims):

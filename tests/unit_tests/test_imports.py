@@ -101,10 +101,12 @@ WITHOUT_HEAVY = [
     "import langchain_cerebras_ext.errors, langchain_cerebras_ext.catalog",
     "import langchain_cerebras_ext.wire, langchain_cerebras_ext.retry",
     # Binding tools and counting tokens loads none of them either.
-    "from langchain_cerebras_ext import ChatCerebras; "
-    "m = ChatCerebras(api_key='csk-1'); "
-    "m.bind_tools([{'title': 'f', 'type': 'object', 'properties': {}}]); "
-    "m.profile; m.warm_up",
+    (
+        "from langchain_cerebras_ext import ChatCerebras; "
+        "m = ChatCerebras(api_key='csk-1'); "
+        "m.bind_tools([{'title': 'f', 'type': 'object', 'properties': {}}]); "
+        "m.profile; m.warm_up"
+    ),
     PLUGIN,
 ]
 

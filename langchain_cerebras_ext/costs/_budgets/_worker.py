@@ -46,6 +46,7 @@ _BATCH: Final = 256
 _IDLE_S: Final = 30.0  # without work the thread ends, and with it the connection
 _RETRY_S: Final = 2.0  # how long a store that has failed is left alone
 _EXIT_S: Final = 5.0  # how long the program's end waits for the store
+_FORK_S: Final = 5.0  # how long a fork waits for the work that is being done
 _LATE_MOST: Final = 100_000
 _LONGEST: Final = 300
 
@@ -92,6 +93,14 @@ class Worker:
         self._starting = threading.Lock()
         self._working = threading.Lock()
         self._thread: threading.Thread | None = None
+
+    def pause(self) -> bool:
+        """Wait until nothing is being done, and let nothing begin; whether that is so."""
+        return self._working.acquire(timeout=_FORK_S)
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._working.release()
 
     def after_fork(self) -> None:
         """Begin anew in a child; what waits is the parent's to do."""
@@ -387,8 +396,31 @@ def _at_exit() -> None:
         worker.say_what_is_lost()
 
 
+class _Paused(threading.local):
+    """The workers that a fork of this thread has paused."""
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+
+
+_paused = _Paused()
+
+
+def _before_fork() -> None:
+    # A child made in the middle of a transaction has no thread that would end it, but
+    # SQLite, which remembers the locks of a process in its memory, would wait for that.
+    _paused.workers = [worker for worker in list(_workers.values()) if worker.pause()]
+
+
+def _after_fork_here() -> None:
+    workers, _paused.workers = _paused.workers, []
+    for worker in workers:
+        worker.resume()
+
+
 def _after_fork() -> None:
     global _workers_lock  # noqa: PLW0603 - who held it may not be in the child
+    _paused.workers = []
     _workers_lock = threading.Lock()
     for worker in list(_workers.values()):
         worker.after_fork()
@@ -403,4 +435,8 @@ atexit.register(_at_exit)
 _at_end_of_child(_at_exit)
 util.register_after_fork(_at_exit, _at_end_of_child)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_here,
+        after_in_child=_after_fork,
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langchain_cerebras_ext.costs._display import UNKNOWN, format_total
 from langchain_cerebras_ext.costs._plot import (
-    _figure_class,  # pyright: ignore[reportPrivateUsage]
+    figure_class,  # pyright: ignore[reportPrivateUsage]
 )
 from langchain_cerebras_ext.routing._compare.texts import (
     failures_text,
@@ -36,7 +36,7 @@ def check_plot() -> None:
     Raises:
         MissingExtraError: Matplotlib is not installed.
     """
-    _figure_class()
+    figure_class()
 
 
 def plot_rows(rows: Sequence[ModelRow]) -> Any:
@@ -47,7 +47,7 @@ def plot_rows(rows: Sequence[ModelRow]) -> Any:
     """
     is_judged = any(row.agreement is not None for row in rows)
     height = 2 * (_HEAD + _ROW * len(rows))
-    figure = _figure_class()(figsize=(_WIDTH, height), layout="constrained")
+    figure = figure_class()(figsize=(_WIDTH, height), layout="constrained")
     (first, second), (third, fourth) = figure.subplots(2, 2, sharey=True)
     names = [_short(row.model) for row in rows]
     for axes in (first, third):

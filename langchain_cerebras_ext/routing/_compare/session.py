@@ -319,6 +319,7 @@ def _run_in_thread(session: Session) -> None:
     runner = asyncio.Runner()
     failed: list[BaseException] = []
     task: list[asyncio.Task[None]] = []
+    done = threading.Event()
 
     async def main() -> None:
         task.append(asyncio.ensure_future(session.run()))
@@ -332,13 +333,16 @@ def _run_in_thread(session: Session) -> None:
             session.stopped = "interrupted"
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             failed.append(error)
+        finally:
+            done.set()
 
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(work,), name="compare")
     thread.start()
-    while thread.is_alive():
+    # Not `join`: once interrupted, Python 3.11 takes the thread for ended.
+    while not done.is_set():
         try:
-            thread.join()
+            done.wait()
         except KeyboardInterrupt:
             if task:
                 runner.get_loop().call_soon_threadsafe(task[0].cancel)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from langchain_cerebras_ext.costs._plot import _figure_class, plot_costs
+from langchain_cerebras_ext.costs._plot import figure_class, plot_costs
 from langchain_cerebras_ext.costs.pricing import Cost
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.errors import CerebrasConfigurationError, MissingExtraError
@@ -159,10 +159,10 @@ def test_an_unknown_dimension_is_refused() -> None:
 @pytest.fixture
 def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Hide matplotlib."""
-    _figure_class.cache_clear()
+    figure_class.cache_clear()
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     yield
-    _figure_class.cache_clear()
+    figure_class.cache_clear()
 
 
 @pytest.mark.usefixtures("without_matplotlib")

@@ -40,7 +40,7 @@ def unique(strategy, **options):
     return st.lists(strategy, unique_by=lambda one: one.record_id, **options)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(unique(any_records, max_size=4))
 def test_any_record_comes_back_from_the_database_and_every_file(
     tmp_path_factory, records
@@ -59,7 +59,7 @@ def test_any_record_comes_back_from_the_database_and_every_file(
         assert content(other) == expected
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(unique(alike_records, min_size=1, max_size=9), st.data())
 def test_merging_is_idempotent_commutative_and_associative(records, data):
     sides = data.draw(

@@ -78,10 +78,10 @@ def filled(records):
     return ledger
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.lists(alike_records, max_size=25),
-    st.lists(st.tuples(splits, filters()), min_size=8, max_size=8),
+    st.lists(st.tuples(splits, filters()), min_size=6, max_size=6),
 )
 def test_a_report_is_what_the_records_say(records, questions):
     with filled(records) as ledger:
@@ -111,7 +111,7 @@ def sum_of(records):
     return totals
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.lists(alike_records, max_size=25),
     st.integers(0, 4_000),
@@ -157,7 +157,7 @@ def chosen_hours(chosen):
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.lists(alike_records, max_size=20), splits, filters())
 def test_costs_by_kind_and_values_are_those_of_the_records(records, by, chosen):
     with filled(records) as ledger:

@@ -466,6 +466,17 @@ def test_changed_prompts_and_settings_are_noticed(sims, tmp_path, monkeypatch):
     assert path.read_bytes() == kept
 
 
+def test_no_key_gets_into_the_file_of_results(sims, tmp_path):
+    sim, _ = sims
+    path = tmp_path / "results.jsonl"
+    secret = "csk-abcdefghijklmnopqrst"
+    parameters = {"api_key": secret, "base_url": sim.base_url, "temperature": 0.5}
+    compare(["gpt-oss-120b"], ONE, parameters=parameters, resume=path, warmup=0)
+    head = json.loads(path.read_text().splitlines()[0])
+    assert head["settings"] == {"base_url": sim.base_url, "temperature": 0.5}
+    assert secret not in path.read_text()
+
+
 def test_kept_answers_are_judged_anew_without_a_call(sims, tmp_path):
     sim, _ = sims
     sim.reply("blue", times=None)

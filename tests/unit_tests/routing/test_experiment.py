@@ -261,12 +261,26 @@ def test_the_last_score_of_a_name_counts(kept, ledger):
 
 @pytest.mark.parametrize(
     "run_id",
-    [RUN, RUN.upper(), f"run-{RUN}", f"lc_run--{RUN}", f"lc_run--{RUN}-0", UUID(RUN)],
+    [
+        RUN,
+        RUN.upper(),
+        f"run-{RUN}",
+        f"run--{RUN}",
+        f"lc_run--{RUN}",
+        f"lc_run--{RUN}-0",
+        UUID(RUN),
+    ],
 )
 def test_a_message_is_known_by_the_run_that_it_is_called_after(run_id):
     experiment = make()
     experiment.record_score(run_id, 1)
     assert scores_of(experiment) == [(RUN, "score", 1.0)]
+
+
+def test_an_answer_is_known_by_the_id_that_the_service_gave_it():
+    experiment = make()
+    experiment.record_score(f"chatcmpl-{RUN}", 1)
+    assert scores_of(experiment) == [(f"chatcmpl-{RUN}", "score", 1.0)]
 
 
 def test_scores_in_a_ledger_are_there_for_others(ledger):

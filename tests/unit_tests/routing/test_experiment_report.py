@@ -89,7 +89,8 @@ def test_values_are_sums_over_sums_of_units():
     assert (report.arm("fast").units, report.arm("fast").calls) == (2, 3)
     smart = report.arm("smart").values
     assert smart["success"].value == 0.0
-    assert smart["cost_per_call"].value == Decimal("0.01")
+    assert "cost_per_call" not in smart  # nothing was answered
+    assert smart["cost_per_unit"].value == Decimal("0.01")
     assert "duration_s" not in smart  # times of failures say nothing of the model
     assert report.arm("fast").totals.cost == Decimal("0.006")
 
@@ -102,6 +103,32 @@ def test_tries_cost_and_are_no_calls():
     arm = make().report(records).arm("fast")
     assert arm.values["cost_per_call"].value == Decimal("0.003")
     assert arm.values["success"].calls == arm.calls == 1
+
+
+def test_a_leg_that_always_fails_does_not_make_its_arm_look_cheap():
+    """The router asked another leg, whose answers cost what they cost elsewhere."""
+    records = []
+    for number in range(12):
+        records += [
+            call(f"f{number}", "fast", number),
+            call(f"s{number}", "smart", number, usd="0", outcome="failed"),
+            call(f"s{number}", "smart", number),
+        ]
+    cost = make().report(records).comparison("cost_per_call")
+    assert (cost.verdict, cost.difference) == ("same", 0)
+
+
+def test_differences_of_rounding_are_none():
+    """0.1 + 0.2 is not 0.3, as floats go."""
+    records = [call(f"f{n}", "fast", n, usd="0.3", duration_s=0.3) for n in range(12)]
+    for number in range(12):
+        records += [
+            call(f"s{number}", "smart", k, usd=usd, duration_s=float(usd))
+            for k, usd in enumerate(("0.1", "0.2", "0.6"))
+        ]
+    report = make().report(records)
+    assert report.comparison("cost_per_call").verdict == "same"
+    assert report.comparison("duration_s").verdict == "same"
 
 
 def test_answers_from_the_cache_cost_nothing_and_say_nothing_of_times():
@@ -200,12 +227,14 @@ def test_the_arms_can_be_compared_with_what_is_held_out():
 
 
 @pytest.mark.parametrize(
-    "run_id", ["run-alice-0", "trace-alice-0", "parent"], ids=["run", "trace", "parent"]
+    "run_id", ["run-alice-0", "trace-alice-0", "parent", "chatcmpl-7"]
 )
 def test_scores_are_joined_to_their_calls(run_id):
     experiment = make()
     experiment.record_score(run_id, 0.5, "stars")
-    report = experiment.report([call("alice", "fast", parent_run_id="parent")])
+    report = experiment.report(
+        [call("alice", "fast", parent_run_id="parent", request_id="chatcmpl-7")]
+    )
     value = report.arm("fast").values["score:stars"]
     assert (value.value, value.calls) == (0.5, 1)
 
@@ -314,7 +343,7 @@ def test_a_clear_difference_is_said_plainly():
     assert cost.difference > 0
     assert isinstance(cost.low, Decimal)
     assert cost.always_low < cost.low < cost.difference < cost.high < cost.always_high
-    assert cost.words.startswith("Cost per call: `smart` costs ")
+    assert cost.words.startswith("Cost per answered call: `smart` costs ")
     assert "% more than `fast`" in cost.words
     assert cost.words.endswith("This holds however often one looks.")
     swapped = make().report(traffic(150, factor=2.0), baseline="smart")
@@ -391,13 +420,13 @@ def test_values_that_are_all_the_same_are_said_to_be():
     assert "are the same, 1 s in every call" in time.words
     # 12 of 12 is not taken for certain.
     success = report.comparison("success")
-    assert success.low < 0 < success.high
+    assert -1 <= success.always_low < success.low < 0 < success.high
 
 
 def test_one_call_that_makes_up_the_spread_is_named():
     records = [*traffic(20), call("odd", "smart", 5, usd="5")]
     assert any(
-        "One unit of 'smart' alone" in note and "cost per call" in note
+        "One unit of 'smart' alone" in note and "cost per answered call" in note
         for note in make().report(records).notes
     )
 

@@ -20,6 +20,11 @@ from langchain_cerebras_ext.errors import (
     UnsupportedFeatureError,
 )
 from langchain_cerebras_ext.routing.history import portable_messages
+from langchain_cerebras_ext.routing.providers import (
+    Provider,
+    register_provider,
+    unregister_provider,
+)
 from tests.provider_histories import (
     ANSWER,
     ANTHROPIC,
@@ -510,6 +515,51 @@ BLOCKS = {
         },
         {"type": "text", "text": "Words."},
     ),
+    "a flat address with its detail": (
+        "openai",
+        {"type": "image_url", "image_url": "https://example.org/a.png"}
+        | {"detail": "low"},
+        {
+            "type": "image_url",
+            "image_url": {"url": "https://example.org/a.png", "detail": "low"},
+        },
+    ),
+    "a painting of OpenAI's": (
+        "google",
+        {"type": "image_generation_call", "result": PNG, "output_format": "webp"},
+        {"type": "image", "base64": PNG, "mime_type": "image/webp"},
+    ),
+    "a document in parts": (
+        "groq",
+        {
+            "type": "document",
+            "source": {
+                "type": "content",
+                "content": [{"type": "text", "text": "One."}, {"text": "Two."}],
+            },
+        },
+        {"type": "text", "text": "One.\nTwo."},
+    ),
+    "a document in one part": (
+        "groq",
+        {"type": "document", "source": {"type": "content", "content": "One."}},
+        {"type": "text", "text": "One."},
+    ),
+    "LangChain's document in words": (
+        "openai",
+        {"type": "text-plain", "text": "Words.", "mime_type": "text/plain"},
+        {"type": "text", "text": "Words."},
+    ),
+    "its older form": (
+        "google",
+        {"type": "file", "source_type": "text", "text": "Words."},
+        {"type": "text", "text": "Words."},
+    ),
+    "a file that Google holds, in LangChain's form": (
+        "google",
+        {"type": "input_file", "file_id": "files/abc"},
+        {"type": "file", "file_id": "files/abc"},
+    ),
     "a mark for a cache": (
         "groq",
         {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}},
@@ -669,3 +719,91 @@ def test_answers_without_a_mark_are_known_by_what_only_one_provider_has(message,
     given = [message]
     assert portable_messages(given, owner) is given
     assert portable_messages(given, "groq") is not given
+
+
+def test_a_registered_provider_gets_what_its_package_takes():
+    """By the name that LangChain has for the package; its own answers are its own."""
+    register_provider(
+        Provider(name="claude-at-work", label="Work", langchain_name="anthropic")
+    )
+    try:
+        given = [ANTHROPIC[2], *ANTHROPIC[3:5]]
+        assert portable_messages(given, "claude-at-work") is given
+        sent = portable_messages(GOOGLE, "claude-at-work")
+        assert only(sent, AIMessage)[0].content == SAID
+    finally:
+        unregister_provider("claude-at-work")
+
+
+@pytest.mark.parametrize(
+    ("target", "block"),
+    [
+        ("openai", {"type": "file", "file": {"file_id": "file-abc"}}),
+        ("anthropic", {"type": "image", "source_type": "id", "id": "file_01"}),
+        ("google", {"type": "media", "file_uri": "gs://b/a.mp4", "mime_type": "v/x"}),
+        ("openai", {"type": "image_url", "image_url": {"detail": "low"}}),
+        ("google", {"type": "somebodys_own"}),
+        ("acme", {"type": "media", "data": "UklG", "mime_type": "audio/wav"}),
+    ],
+    ids=["openai", "anthropic", "google", "empty", "unknown", "unknown provider"],
+)
+def test_blocks_that_are_read_or_that_nobody_knows_stay(target, block):
+    """The package has the last word on them."""
+    given = [HumanMessage(["See:", block])]
+    assert portable_messages(given, target) is given
+
+
+@pytest.mark.parametrize(
+    ("block", "thought"),
+    [
+        ({"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, "hm"),
+        ({"type": "reasoning_content", "reasoning_content": {"text": "hm"}}, "hm"),
+        ({"type": "reasoning", "content": [{"text": "a"}, {"text": "b"}]}, "a\nb"),
+        (
+            {"type": "non_standard", "value": {"type": "thinking", "thinking": "hm"}},
+            "hm",
+        ),
+    ],
+    ids=["Mistral", "Bedrock", "OpenAI's open models", "wrapped"],
+)
+def test_reasoning_is_read_in_every_shape(block, thought):
+    """As text; what hides it is dropped."""
+    sent = portable_messages([stamped("somebody", [block, "So."])], "cerebras")
+    assert sent[0].content == [
+        {"type": "reasoning", "reasoning": thought},
+        {"type": "text", "text": "So."},
+    ]
+
+
+def test_reasoning_beside_the_content_of_the_responses_api_is_read():
+    """In its first form it stood in `additional_kwargs`."""
+    summary = [{"type": "summary_text", "text": "hm"}]
+    kwargs = {"reasoning": {"id": "rs_1", "summary": summary}}
+    sent = portable_messages(
+        [stamped("openai", "So.", additional_kwargs=kwargs)], "cerebras"
+    )
+    assert sent[0].content[0] == {"type": "reasoning", "reasoning": "hm"}
+
+
+def test_spoken_blocks_and_documents_of_an_assistant_are_text():
+    """What was said counts, not the sound."""
+    audio = {"type": "audio", "base64": "UklG", "transcript": "Hello."}
+    words = {"type": "text-plain", "text": " And goodbye."}
+    broken = {"type": "image", "mime_type": "image/png"}
+    search = {"type": "server_tool_use", "id": "s1", "name": "search", "input": {}}
+    given = [stamped("somebody", [audio, words, broken, search])]
+    assert portable_messages(given, "groq") == [AIMessage("Hello. And goodbye.")]
+
+
+def test_calls_without_a_name_are_none():
+    """Neither the model nor a tool could make sense of them."""
+    given = [stamped("somebody", [{"type": "tool_use", "id": "t1"}, "Hi"])]
+    assert portable_messages(given, "groq") == [AIMessage("Hi")]
+
+
+def test_an_image_beside_calls_is_refused_by_mistral():
+    """It could come after the results alone, where the user may not speak."""
+    image = {"type": "image", "base64": PNG, "mime_type": "image/png"}
+    given = [stamped("google_genai", [image], tool_calls=[call("123456789")])]
+    with pytest.raises(UnsupportedFeatureError, match="beside tool calls"):
+        portable_messages(given, "mistral")

@@ -354,7 +354,7 @@ class Course:
             self.take(self.plan.failed(no, make(), self.now, can_restart=can_restart))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.integers(1, 4),
     POLICIES,
@@ -398,7 +398,7 @@ def _check_laws(course, hedge, total, is_held):
         assert set(under_way) <= {plan.given}, "two answers at once"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 4), POLICIES, EVENTS)
 def test_after_an_answer_was_handed_on_no_other_is_without_a_restart(
     legs, policy, events
@@ -417,7 +417,7 @@ def test_after_an_answer_was_handed_on_no_other_is_without_a_restart(
             spoken_by, restarts = course.plan.given, course.plan.restarts
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 4), POLICIES, EVENTS)
 def test_the_same_events_lead_to_the_same_steps(legs, policy, events):
     first, second = (Course(legs, policy, 0.7, 6.0, False) for _ in range(2))

@@ -38,7 +38,7 @@ def connection(cls):
     return cls(request=REQUEST)
 
 
-class _Google(Exception):
+class _GoogleError(Exception):
     """Google's errors have the status as `code`."""
 
     def __init__(self, code):
@@ -46,13 +46,13 @@ class _Google(Exception):
         self.code = code
 
 
-class _Botocore(Exception):
+class _BotocoreError(Exception):
     def __init__(self, status):
         super().__init__("no")
         self.response = {"ResponseMetadata": {"HTTPStatusCode": status}}
 
 
-class _Anthropic(Exception):
+class _AnthropicError(Exception):
     """An error event of a stream that began with a 200."""
 
     def __init__(self, kind):
@@ -61,7 +61,7 @@ class _Anthropic(Exception):
         self.body = {"type": "error", "error": {"type": kind, "message": "no"}}
 
 
-class _Grpc(Exception):
+class _GrpcError(Exception):
     def code(self):
         return 14
 
@@ -172,13 +172,13 @@ TABLE = [
     ("OpenAIConnectionError", lambda: connection(langchain_openai.OpenAIConnectionError), "network", YES, YES, YES),
     ("OpenAITimeoutError", lambda: connection(langchain_openai.OpenAITimeoutError), "timeout", YES, YES, YES),
     # ---- others, by what they carry
-    ("Google's 429", lambda: _Google(429), "rate_limit", YES, YES, YES),
-    ("Google's 400", lambda: _Google(400), "request", NO, NO, NO),
-    ("botocore's 503", lambda: _Botocore(503), "server", YES, YES, YES),
+    ("Google's 429", lambda: _GoogleError(429), "rate_limit", YES, YES, YES),
+    ("Google's 400", lambda: _GoogleError(400), "request", NO, NO, NO),
+    ("botocore's 503", lambda: _BotocoreError(503), "server", YES, YES, YES),
     ("Anthropic's 529", lambda: of_openai(openai.APIStatusError, 529), "server", YES, YES, YES),
-    ("Anthropic's overload in a stream", lambda: _Anthropic("overloaded_error"), "server", YES, YES, YES),
-    ("Anthropic's mistake in a stream", lambda: _Anthropic("invalid_request_error"), "request", NO, NO, NO),
-    ("grpc's code is a method", _Grpc, "unknown", NO, NO, NO),
+    ("Anthropic's overload in a stream", lambda: _AnthropicError("overloaded_error"), "server", YES, YES, YES),
+    ("Anthropic's mistake in a stream", lambda: _AnthropicError("invalid_request_error"), "request", NO, NO, NO),
+    ("grpc's code is a method", _GrpcError, "unknown", NO, NO, NO),
     ("httpx.ReadTimeout", lambda: httpx2.ReadTimeout("no"), "timeout", YES, YES, YES),
     ("httpx.ConnectError", lambda: httpx2.ConnectError("no"), "network", YES, YES, YES),
     ("httpx.RemoteProtocolError", lambda: httpx2.RemoteProtocolError("no"), "network", YES, YES, YES),
@@ -327,10 +327,10 @@ def test_a_policy_is_a_value():
 
 
 def test_an_error_that_lies_about_its_attributes_is_still_judged():
-    class Odd(Exception):
+    class OddError(Exception):
         status_code = "429"
-        body = ["no"]
+        body = ("no",)
         response = None
         code = 7
 
-    assert kind_of(Odd()) == "unknown"
+    assert kind_of(OddError()) == "unknown"

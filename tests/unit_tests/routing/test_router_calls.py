@@ -340,7 +340,7 @@ def test_a_restart_may_be_followed_by_another():
 @pytest.mark.parametrize("way", ["stream", "astream"])
 def test_there_is_no_restart_after_a_part_of_a_tool_call(way):
     models = legs([Step(tool="f", fails=busy(), after=1)])
-    chunks, error = _collect(way, ChatRouter(legs=models, on_midstream="restart"))
+    _, error = _collect(way, ChatRouter(legs=models, on_midstream="restart"))
     assert isinstance(error, errors.RateLimitError)
     assert error.partial_message is not None
     assert models["b"].seen.calls == []
@@ -495,7 +495,7 @@ async def test_a_cancelled_call_cancels_its_leg(way, raced):
         return [chunk async for chunk in router.astream("hi")]
 
     task = asyncio.create_task(read())
-    while not models["a"].seen.calls:
+    while not models["a"].seen.calls:  # noqa: ASYNC110 - it has no event to wait for
         await asyncio.sleep(0.001)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
