@@ -19,8 +19,9 @@ import json
 import sys
 import time
 
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 
 from benchmarks.rounds import _Process
 from langchain_cerebras_ext import ChatCerebras, CostTracker
@@ -38,14 +39,18 @@ def look_up(place: str) -> str:
     return place
 
 
-class Endless:
-    """An iterator of the same answer."""
+class Instant(BaseChatModel):
+    """Answers at once, without a thread or a socket."""
 
-    def __iter__(self):
-        return self
+    @property
+    def _llm_type(self):
+        return "instant"
 
-    def __next__(self):
-        return AIMessage("Hello")
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("Hello"))])
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+        return self._generate(messages)
 
 
 def stream(model, config):
@@ -94,7 +99,7 @@ def rows(url):
         model="gpt-oss-120b", api_key="csk-bench", base_url=f"{url}/each/text/10"
     )
     other = ChatCerebras(model="gpt-oss-120b", api_key="csk-bench", base_url=url)
-    fake = GenericFakeChatModel(messages=iter(Endless()))
+    fake = Instant()
 
     def routed(model):
         return ChatRouter(legs={"first": model, "second": other})

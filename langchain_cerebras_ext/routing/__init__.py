@@ -2,8 +2,8 @@
 
 `create_chat_model("provider::model")` makes a chat model of any provider, or the one
 that the environment names. `ChatRouter` asks the next leg where one cannot answer;
-`CircuitBreaker`, strategies and `Experiment` choose whom to ask. `compare` puts the same
-prompts to several models. Names are loaded when they are first used.
+`CircuitBreaker`, strategies and `Experiment` choose whom to ask. `compare` puts the
+same prompts to several models. Names are loaded when they are first used.
 """
 
 from __future__ import annotations
