@@ -9,6 +9,7 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis  # noqa: F401 - before anything is frozen: it looks for referrers
 import pytest
 from secret_watch import SecretWatch, watching
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from langchain_cerebras_ext.routing._experiment_report import Report
     from langchain_cerebras_ext.routing._target import Target, parse_name
     from langchain_cerebras_ext.routing.breaker import CircuitBreaker
     from langchain_cerebras_ext.routing.capabilities import Capabilities, LegCard
@@ -58,6 +59,7 @@ __all__ = [
     "LegCard",
     "Ordered",
     "Provider",
+    "Report",
     "Setting",
     "Suggestion",
     "Target",
@@ -90,6 +92,7 @@ _HOMES = {
     "LegCard": "capabilities",
     "Ordered": "strategies",
     "Provider": "providers",
+    "Report": "_experiment_report",
     "Setting": "providers",
     "Suggestion": "providers",
     "Target": "_target",

@@ -95,7 +95,7 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def pause(self) -> bool:
-        """Wait until nothing is being done, and let nothing begin; whether that is so."""
+        """Wait until nothing is being done, and let nothing begin, if that can be."""
         return self._working.acquire(timeout=_FORK_S)
 
     def resume(self) -> None:

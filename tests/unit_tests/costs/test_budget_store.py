@@ -663,6 +663,29 @@ def test_parent_and_forked_child_both_count_and_neither_twice(make, url):
     assert (status.spent, status.reserved, status.calls) == (USD("15.25"), 0, 51)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_a_child_forked_while_the_store_is_at_work_does_not_wait_for_ever(make, url):
+    code = f"""
+    {SETUP}
+    import faulthandler, os, warnings
+    warnings.simplefilter("ignore")
+    for _ in range(30):
+        for hold in [budget.reserve(ada, Decimal("0.01")) for _ in range(3)]:
+            hold.settle(Decimal("0.01"))  # is being written now
+        child = os.fork()
+        if child == 0:
+            faulthandler.dump_traceback_later(20, exit=True)
+            budget.reserve(ada, Decimal("0.01")).settle(Decimal("0.01"))
+            budget.close()
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    """
+    done = run_python(code, url)
+    assert (done.returncode, done.stderr) == (0, "")
+    status = only(make("100", name="b", window="total"))
+    assert (status.spent, status.calls) == (USD("1.20"), 120)
+
+
 @pytest.mark.parametrize(
     ("options", "missing", "extra"),
     [
