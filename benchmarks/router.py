@@ -46,11 +46,11 @@ class Instant(BaseChatModel):
     def _llm_type(self):
         return "instant"
 
-    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+    def _generate(self, *_, **__):
         return ChatResult(generations=[ChatGeneration(message=AIMessage("Hello"))])
 
-    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
-        return self._generate(messages)
+    async def _agenerate(self, *_, **__):
+        return self._generate()
 
 
 def stream(model, config):

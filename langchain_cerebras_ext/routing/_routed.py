@@ -119,6 +119,7 @@ def _stream(
 
 def _flow(trip: Trip, method: str) -> Generator[Any, None, None]:
     seen = trip.seen.append
+    events = method == "events"  # told apart once, and not at each item
     step = trip.due()
     while isinstance(step, Ask):
         ask, no, source = step, step.no, None
@@ -142,7 +143,11 @@ def _flow(trip: Trip, method: str) -> Generator[Any, None, None]:
                     yield from trip.end(no)
                     return
                 if flowing:
-                    if is_last(item):
+                    if (
+                        is_last(item)
+                        if events
+                        else getattr(item, "chunk_position", None)
+                    ):
                         item = trip.mark(no, item)
                     seen(item)
                     yield item
@@ -252,6 +257,7 @@ async def _astream(
 ) -> AsyncGenerator[Any, None]:
     trip = make_trip()
     seen = trip.seen.append
+    events = method == "events"  # told apart once, and not at each item
     async with _atold(trip, trip.manager(AsyncCallbackManager), given, run_id):
         if trip.is_raced:
             async with aclosing(arace(trip, method)) as items:
@@ -285,7 +291,11 @@ async def _astream(
                         step = None
                         break
                     if flowing:
-                        if is_last(item):
+                        if (
+                            is_last(item)
+                            if events
+                            else getattr(item, "chunk_position", None)
+                        ):
                             item = trip.mark(no, item)
                         seen(item)
                         yield item

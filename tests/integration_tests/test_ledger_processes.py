@@ -125,12 +125,6 @@ def test_a_process_that_is_killed_while_it_spools_has_spooled_all_it_said(start,
     check(path, sure)
 
 
-def test_records_are_written_when_a_process_ends(start, path):
-    worker = start("write", name="w", count=30, options={"flush_interval_s": 3_600})
-    ended(worker)
-    assert len(check(path)) == 30
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_forked_child_writes_its_own_records_only(start, path):
     ended(start("write_in_child", options={"flush_interval_s": 3_600}))
@@ -209,10 +203,12 @@ def test_a_disk_that_is_really_full_gives_everything_back(small_disk):
     assert len(check(path)) == 201
 
 
-def test_processes_that_start_at_once_share_one_file(start, path):
+def test_processes_that_start_at_once_share_one_file_and_write_when_they_end(
+    start, path
+):
     workers = [
-        start("write", name=f"w{n}", count=25, options={"batch_size": 5})
-        for n in range(2)
+        start("write", name=f"w{n}", count=25, options=options)
+        for n, options in enumerate(({"batch_size": 5}, {"flush_interval_s": 3_600}))
     ]
     for worker in workers:
         ended(worker)

@@ -291,7 +291,9 @@ def test_what_gathers_is_done_together(make, fault):
     fault.gate.clear()
     with ThreadPoolExecutor(50) as pool:
         waiting = [pool.submit(budget.reserve, ADA, USD("0.1")) for _ in range(50)]
-        while budget._book._worker._queue.qsize() < 40:
+        queue = budget._book._worker._queue
+        # How many of them the first transaction takes is a matter of luck.
+        while queue.qsize() + sum(ops.count("Reserve") for ops in fault.seen) < 50:
             threading.Event().wait(0.005)
         fault.gate.set()
         holds = [one.result() for one in waiting]
