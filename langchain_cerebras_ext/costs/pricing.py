@@ -75,7 +75,7 @@ _minus = EXACT.subtract
 _PER_MILLION: Final = -6
 
 
-class PriceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class PriceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """The rates that a call is priced by, in USD per million tokens, and whence.
 
     `None` is not known; 0 is free. A rate of its own for cached, written, image tokens
@@ -114,7 +114,7 @@ class PriceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     note: str = ""
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a call costs, in USD, by kind of token; the kinds add up to the total.
 
     Attributes:

@@ -37,7 +37,9 @@ def _new_id() -> str:
     return token_hex(16)
 
 
-class UsageRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class UsageRecord(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
+):
     """One call: who made it, what it used, how long it took, what it cost.
 
     `None` is not known, zero is zero. Parts are contained in their whole: cached and

@@ -173,7 +173,9 @@ def test_keys_are_named_after_the_namespace_and_end_by_themselves(make, client):
 
 
 @pytest.mark.parametrize("probes", [1, 3])
-def test_of_200_threads_through_four_breakers_exactly_the_probes_pass(make, clock, probes):
+def test_of_200_threads_through_four_breakers_exactly_the_probes_pass(
+    make, clock, probes
+):
     breakers = opened(make, clock, half_open_probes=probes)
     start = threading.Barrier(200)
     found = []
@@ -199,7 +201,9 @@ def test_of_200_threads_through_four_breakers_exactly_the_probes_pass(make, cloc
 
 
 @pytest.mark.parametrize("probes", [1, 3])
-def test_of_200_tasks_through_four_breakers_exactly_the_probes_pass(make, clock, probes):
+def test_of_200_tasks_through_four_breakers_exactly_the_probes_pass(
+    make, clock, probes
+):
     breakers = opened(make, clock, half_open_probes=probes)
 
     async def main():

@@ -17,8 +17,8 @@ from stages import open_sockets, wait_for
 
 from langchain_cerebras_ext._observe import observers
 
-CALLS = int(os.environ.get("SOAK_CALLS", "4_000"))
-"""Enough for each kind of failure to come often; `SOAK_CALLS=10_000` is a longer one."""
+CALLS = int(os.environ.get("SOAK_CALLS", "10_000"))
+"""Each kind of failure comes often; `SOAK_CALLS=1_000` is a short one."""
 ROUNDS = 4
 KEY = "csk-soak-" + "k1" * 20
 FEW = 10
