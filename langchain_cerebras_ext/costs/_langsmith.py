@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
 
 from langchain_cerebras_ext.costs.pricing import add_usd
+from langchain_cerebras_ext.costs.records import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
     from langchain_cerebras_ext.costs.pricing import Cost
-    from langchain_cerebras_ext.costs.records import UsageRecord
+    from langchain_cerebras_ext.costs.records import Pending, UsageRecord
 
 __all__ = ["Teller", "hook", "join", "note", "run_costs", "unhook"]
 
@@ -40,7 +41,7 @@ _log = logging.getLogger("langchain_cerebras_ext.costs")
 _TRACERS: Final = "langchain_core.tracers.langchain"
 _USAGE: Final = "usage_metadata"
 _FLAGS: Final = "cost_flags"
-_MOST_RUNS: Final = 4096
+_MOST_RUNS: Final = 1024
 """Runs whose costs are kept until their tracer asks; past it the oldest go untold."""
 
 
@@ -60,7 +61,7 @@ class Teller(Protocol):
 
 _lock = threading.Lock()
 _tellers: WeakSet[Any] = WeakSet()
-_noted: OrderedDict[str, list[UsageRecord]] = OrderedDict()
+_noted: OrderedDict[str, list[UsageRecord | Pending]] = OrderedDict()
 _hooked: list[Callable[[], None]] = []
 
 
@@ -70,7 +71,7 @@ def join(teller: Teller) -> None:
         _tellers.add(teller)
 
 
-def note(record: UsageRecord) -> None:
+def note(record: UsageRecord | Pending) -> None:
     """Keep what a run cost until its tracer posts it."""
     if not _hooked or record.run_id is None:
         return
@@ -128,9 +129,9 @@ def _before(tracer: Any, run_id: UUID, event: str, end: Any, more: Any) -> None:
     try:
         _ask(run_id, event, end, more)
         with _lock:
-            records = list(_noted.get(str(run_id), ()))
-        if records:
-            _put(tracer, run_id, records)
+            told = list(_noted.get(str(run_id), ()))
+        if told:
+            _put(tracer, run_id, [record_of(one) for one in told])
     except Exception:  # noqa: BLE001 - a trace without costs is better than none
         _log.debug("LangSmith could not be told of a run's costs", exc_info=True)
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metadata
+from langchain_cerebras_ext._observe import is_watched
 from langchain_cerebras_ext.costs._context import merge_context
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.budget import Budget, CallScope, Hold
     from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.pricing import PriceRow
-    from langchain_cerebras_ext.costs.records import Flag, Outcome
+    from langchain_cerebras_ext.costs.records import Flag, Outcome, Pending
     from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
     from langchain_cerebras_ext.errors import FailedAttempt
 
@@ -52,17 +54,20 @@ _ZERO = Decimal(0)
 _log = logging.getLogger("langchain_cerebras_ext.costs")
 
 
-def deliver(record: UsageRecord, trackers: Iterable[CostTracker]) -> None:
-    """Hand a record to trackers, and once to each of their sinks."""
-    told: list[Callable[[UsageRecord], object]] = []  # a bound method has no identity
+def deliver(told: UsageRecord | Pending, trackers: Iterable[CostTracker]) -> None:
+    """Hand a record to trackers, and once to each of their sinks.
+
+    A pending one only goes to trackers without sinks that need it now.
+    """
+    had: list[Callable[[UsageRecord], object]] = []  # a bound method has no identity
     for tracker in trackers:
-        tracker.take(record)
+        tracker.take(told)
         for sink in tracker.sinks:
-            if sink in told:
+            if sink in had:
                 continue
-            told.append(sink)
+            had.append(sink)
             try:
-                sink(record)
+                sink(cast("UsageRecord", told))
             except Exception:  # noqa: BLE001 - a sink must not cost an answer
                 _log.exception("a sink of cost records failed")
 
@@ -172,6 +177,7 @@ class CallMeter:
         "_count",
         "_holds",
         "_infos",
+        "_is_priced",
         "_model",
         "_owed",
         "_resending",
@@ -191,9 +197,15 @@ class CallMeter:
         self._holds: list[Hold] = []
         self._spent: Decimal | None = None
         self._row: PriceRow | None = None
+        self._is_priced = False
         self._sent = False
         self._resending = False
         self._owed = _ZERO
+
+    @property
+    def run_id(self) -> str:
+        """LangChain's id of the run."""
+        return self._infos[0].run
 
     @property
     def cost_usd(self) -> str | None:
@@ -224,7 +236,7 @@ class CallMeter:
         )
         most = payload.get("max_completion_tokens") or payload.get("max_tokens")
         amount = highest_cost(
-            self._row,
+            self._price(),
             model=self._model,
             input_tokens=self._input_tokens(),
             max_output_tokens=most if isinstance(most, int) and most > 0 else None,
@@ -292,10 +304,6 @@ class CallMeter:
         for info in self._infos:
             if info.shared is not None:
                 info.shared.metered = True
-        try:
-            self._row = find_price(PROVIDER, self._model, self._began, self._trackers)
-        except Exception:  # noqa: BLE001 - the call is recorded as unpriced
-            _log.exception("the price of %s cannot be looked up", self._model)
 
     def retried(self, state: object, record: CallRecord, failed: FailedAttempt) -> None:
         """Record a try that failed, if it may have been billed."""
@@ -311,7 +319,7 @@ class CallMeter:
             if failed.usage
             else Tokens.estimated(self._input_tokens(), 0)
         )
-        self._write(
+        row = self._settled(
             record,
             tokens,
             "retried",
@@ -320,18 +328,48 @@ class CallMeter:
             attempts=len(record.failed),
             duration_s=failed.elapsed_s,
         )
+        deliver(row, self._trackers)
+
+    def _price(self) -> PriceRow | None:
+        """Return the rates of the call; looked up once."""
+        if not self._is_priced:
+            self._is_priced = True
+            try:
+                self._row = find_price(
+                    PROVIDER, self._model, self._began, self._trackers
+                )
+            except Exception:  # noqa: BLE001 - the call is recorded as unpriced
+                _log.exception("the price of %s cannot be looked up", self._model)
+        return self._row
+
+    def _can_wait(self, record: CallRecord) -> bool:
+        """Whether nobody needs the record now, and all that it says is known."""
+        if record.error is not None or self._holds or is_watched():
+            return False
+        usage = record.usage
+        if not usage or not usage.get("prompt_tokens"):
+            return False
+        return not any(tracker.is_eager for tracker in self._trackers)
 
     def ended(self, state: object, record: CallRecord) -> None:
         """Record the call, whatever its end was."""
         del state
+        if self._can_wait(record):
+            # Neither the prompt nor the answer is kept for it.
+            record.payload = record.message = self._count = None
+            deliver(PendingRecord(self, record), self._trackers)
+            for info in self._infos:
+                info.tracker.forget(info)
+            return
         try:
-            self._end(record)
+            deliver(self.make_record(record), self._trackers)
         finally:
             self._settle(None)  # where it was not done
             for info in self._infos:
                 info.tracker.forget(info)
 
-    def _end(self, record: CallRecord) -> None:
+    def make_record(self, record: CallRecord) -> UsageRecord:
+        """Return what is recorded of a call that has ended, and settle for it."""
         error = record.error
         outcome: Outcome = (
             "ok" if error is None else "aborted" if record.abandoned else "failed"
@@ -352,7 +390,7 @@ class CallMeter:
             output_tokens=None if usage is None else usage["output_tokens"],
         )
         queued = (record.time_info or {}).get("queue_time")
-        self._write(
+        return self._settled(
             record,
             tokens,
             outcome,
@@ -397,7 +435,7 @@ class CallMeter:
             self._context = merge_context(info.tags, info.metadata, scopes)
         return self._context
 
-    def _write(
+    def _settled(
         self,
         record: CallRecord,
         tokens: Tokens,
@@ -405,8 +443,9 @@ class CallMeter:
         *,
         settle: bool = True,
         **more: Any,
-    ) -> None:
-        counts, cost, flags = priced(tokens, self._row)
+    ) -> UsageRecord:
+        """Return a record, and settle with the budgets what it costs."""
+        counts, cost, flags = priced(tokens, self._price())
         if cost is not None:
             self._spent = add_usd(self._spent or _ZERO, cost.total)
         if settle:
@@ -414,7 +453,7 @@ class CallMeter:
         elif cost is not None:
             self._owed = add_usd(self._owed, cost.total)
         info, context = self._infos[0], self._who()
-        row = UsageRecord(
+        return UsageRecord(
             started_at=self._began,
             model=self._model,
             operation=record.operation,
@@ -433,7 +472,30 @@ class CallMeter:
             **counts,
             **more,
         )
-        deliver(row, self._trackers)
+
+
+class PendingRecord:
+    """A whole answer's record, which is made when somebody reads it.
+
+    It takes longer to make than all else that a tracker does for a call.
+    """
+
+    __slots__ = ("_lock", "_meter", "_record", "_told", "run_id")
+
+    def __init__(self, meter: CallMeter, told: CallRecord) -> None:
+        self._meter: CallMeter | None = meter
+        self._told: CallRecord | None = told
+        self._record: UsageRecord | None = None
+        self._lock = threading.Lock()
+        self.run_id: str | None = meter.run_id
+
+    def get(self) -> UsageRecord:
+        """Return the record, the same each time."""
+        with self._lock:
+            if self._record is None and self._meter is not None and self._told:
+                self._record = self._meter.make_record(self._told)
+                self._meter = self._told = None
+            return cast("UsageRecord", self._record)
 
 
 def count_output(message: AIMessage | None, model: str) -> int:

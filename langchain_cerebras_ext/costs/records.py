@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal  # noqa: TC003
 from secrets import token_hex
-from typing import Any, Literal, Self, cast
+from typing import Any, Literal, Protocol, Self, cast
 
 import msgspec
 
@@ -175,6 +175,23 @@ class UsageRecord(
             msgspec.ValidationError: A field is wrong; the message names it.
         """
         return msgspec.convert(values, cls)
+
+
+class Pending(Protocol):
+    """A record that is made when somebody asks for it."""
+
+    @property
+    def run_id(self) -> str | None:
+        """LangChain's id of the run."""
+
+    def get(self) -> UsageRecord:
+        """Return the record, the same each time."""
+        ...
+
+
+def record_of(told: UsageRecord | Pending) -> UsageRecord:
+    """Return a record that was told of, made now if it was not yet."""
+    return told if isinstance(told, UsageRecord) else told.get()
 
 
 def utc_now() -> datetime:

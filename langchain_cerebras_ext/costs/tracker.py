@@ -24,6 +24,7 @@ from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._callback_call import CallbackCall, is_ours
 from langchain_cerebras_ext.costs._context import Scope
 from langchain_cerebras_ext.costs._meter import CallMeter
+from langchain_cerebras_ext.costs.records import record_of
 from langchain_cerebras_ext.costs.report import READERS, Totals
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.budget import Budget
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.costs.prices import PriceBook
-    from langchain_cerebras_ext.costs.records import UsageRecord
+    from langchain_cerebras_ext.costs.records import Pending, UsageRecord
     from langchain_cerebras_ext.costs.report import Dimension
 
 __all__ = ["CostTracker", "RunInfo", "track_costs"]
@@ -198,10 +199,10 @@ class CostTracker(BaseCallbackHandler):
             *(parent.lineage if parent is not None else ()),
         )
         self._lock = threading.Lock()
-        self._fresh: list[UsageRecord] = []
+        self._fresh: list[UsageRecord | Pending] = []
         self._records: deque[UsageRecord] = deque(maxlen=max_records)
         self._by: dict[tuple[Sequence[str | None], ...], Totals] = {}
-        self._last: UsageRecord | None = None
+        self._last: UsageRecord | Pending | None = None
         self._open: dict[UUID, RunInfo] = {}
         self._roots: dict[UUID, UUID] = {}
 
@@ -266,13 +267,14 @@ class CostTracker(BaseCallbackHandler):
         Returns:
             The cost, or `None` where no call has ended or its price is not known.
         """
-        last = self._last
+        last = self.last_record
         return None if last is None else last.cost_usd
 
     @property
     def last_record(self) -> UsageRecord | None:
         """The record that was written last."""
-        return self._last
+        last = self._last
+        return None if last is None else record_of(last)
 
     @property
     def unpriced_calls(self) -> int:
@@ -356,7 +358,8 @@ class CostTracker(BaseCallbackHandler):
     def _fold(self) -> None:
         """Add up what is new; the lock is held."""
         fresh, self._fresh = self._fresh, []
-        for record in fresh:
+        for told in fresh:
+            record = record_of(told)
             self._records.append(record)
             # One sum for each combination: what is asked of it comes later.
             key = tuple(READERS[name](record) for name in _BY)
@@ -367,7 +370,12 @@ class CostTracker(BaseCallbackHandler):
 
     # ---------------------------------------------------------------- what is told
 
-    def take(self, record: UsageRecord) -> None:
+    @property
+    def is_eager(self) -> bool:
+        """Whether records are wanted as soon as a call has ended."""
+        return self.of_model or any(sink is not _langsmith.note for sink in self.sinks)
+
+    def take(self, record: UsageRecord | Pending) -> None:
         """Take a record in, such as one that was made by hand."""
         with self._lock:
             self._fresh.append(record)

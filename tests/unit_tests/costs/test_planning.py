@@ -288,7 +288,9 @@ def test_a_wrong_argument_is_refused_by_its_name(arguments, said):
         estimate("gpt-oss-120b", TEXT, **arguments)
 
 
-@pytest.mark.parametrize("what", [7, None, "", object()], ids=str)
+@pytest.mark.parametrize(
+    "what", [7, None, "", object()], ids=["number", "none", "empty", "object"]
+)
 def test_what_is_no_model_is_refused(what):
     with pytest.raises(CerebrasConfigurationError, match="must be a chat model"):
         estimate(what, TEXT)

@@ -373,7 +373,9 @@ def test_the_same_configuration_is_the_same_object():
         {"timeout": (1, 2)},
         {"base_url": "http://127.0.0.1:9"},
     ],
-    ids=str,
+    ids=lambda given: "-".join(
+        f"{name}:{type(value).__name__}" for name, value in given.items()
+    ),
 )
 def test_each_argument_tells_instances_apart(given):
     plain = create_chat_model("gpt-oss-120b")
