@@ -133,6 +133,7 @@ def server() -> Iterator[WireServer]:
 @pytest.fixture(autouse=True)
 def tracers_as_they_were() -> Iterator[None]:
     """What a test hooks is not left to the next one."""
+    _langsmith.unhook()  # of a tracker in another file
     methods = (LangChainTracer.on_llm_end, LangChainTracer.on_llm_error)
     yield
     _langsmith.unhook()
