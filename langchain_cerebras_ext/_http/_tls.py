@@ -70,6 +70,8 @@ def _build(
                 f"({error}). Check {source}."
             )
             raise CerebrasConfigurationError(msg) from error
+    # Some builds of Python leave the floor to the system's configuration.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
     context.set_alpn_protocols(["http/1.1"])
     return context
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 
+__all__ = ["require_dashboard_extra"]
+
 _NEEDED = ("starlette", "uvicorn", "sqlalchemy")
 
 

@@ -469,7 +469,7 @@ def test_changed_prompts_and_settings_are_noticed(sims, tmp_path, monkeypatch):
 def test_no_key_gets_into_the_file_of_results(sims, tmp_path):
     sim, _ = sims
     path = tmp_path / "results.jsonl"
-    secret = "csk-abcdefghijklmnopqrst"
+    secret = "csk-abcdefghijklmn"
     parameters = {"api_key": secret, "base_url": sim.base_url, "temperature": 0.5}
     compare(["gpt-oss-120b"], ONE, parameters=parameters, resume=path, warmup=0)
     head = json.loads(path.read_text().splitlines()[0])
