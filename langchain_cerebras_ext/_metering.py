@@ -10,28 +10,93 @@ the model takes the announcement when it sends the run's request.
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 from weakref import WeakValueDictionary, ref
 
 from langchain_cerebras_ext._observe import Observer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import FrameType
     from uuid import UUID
 
     from langchain_cerebras_ext._client import Call
 
 __all__ = [
+    "ROUTER_CALL",
     "Announcement",
+    "CallOutcome",
     "Meter",
+    "RouterCall",
     "RunMeter",
+    "add_try",
     "announce",
     "calling_manager",
     "calling_managers",
     "follow",
     "hush",
     "open_meter",
+    "router_call",
 ]
+
+
+ROUTER_CALL: Final = "router_call_id"
+"""The name in a run's metadata of the router's call that it is a try of."""
+
+CallOutcome = Literal["ok", "failed", "aborted"]
+_tries: Final = Lock()
+
+
+def add_try(so_far: CallOutcome | None, outcome: str) -> CallOutcome | None:
+    """Return what a router's call has come to with one more try.
+
+    One answer is enough; without any the end that came last counts.
+
+    Args:
+        so_far: What it had come to; `None` before the first try.
+        outcome: The try's, as records have it.
+    """
+    if so_far == "ok" or outcome in {"ok", "cache_hit"}:
+        return "ok"
+    if outcome == "failed":
+        return "failed"
+    return "aborted" if outcome == "aborted" else so_far
+
+
+class RouterCall(str):
+    """The id of a router's call, which knows what its tries have come to.
+
+    It goes from the router to those who meter its tries in the metadata of their runs.
+    It is a text, since others write metadata down as well.
+
+    Attributes:
+        is_overdue: The router has given the call up; tries still under way failed.
+    """
+
+    __slots__ = ("_so_far", "is_overdue")
+
+    def __new__(cls, call_id: object) -> Self:
+        """Return the id of a call that no try has ended of."""
+        made = super().__new__(cls, call_id)
+        made._so_far = None
+        made.is_overdue = False
+        return made
+
+    _so_far: CallOutcome | None
+    is_overdue: bool
+
+    def end_try(self, outcome: str) -> CallOutcome | None:
+        """Take note of a try's end; return what the call had come to before."""
+        with _tries:
+            so_far, self._so_far = self._so_far, add_try(self._so_far, outcome)
+        return so_far
+
+
+def router_call(metadata: Mapping[str, Any] | None) -> RouterCall | None:
+    """Return the router's call that a run is a try of, where the router is at hand."""
+    found = None if metadata is None else metadata.get(ROUTER_CALL)
+    return found if isinstance(found, RouterCall) else None
 
 
 class Meter(Observer, Protocol):

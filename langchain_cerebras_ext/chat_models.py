@@ -21,6 +21,7 @@ from langchain_cerebras_ext import _translator
 from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
 from langchain_cerebras_ext._config import is_public_service, strip_provider
 from langchain_cerebras_ext._connection import CerebrasConnection, token_aware
+from langchain_cerebras_ext._core_errors import join_langchain
 from langchain_cerebras_ext._events import EventWriter
 from langchain_cerebras_ext._messages_in import to_wire_messages
 from langchain_cerebras_ext._messages_out import (
@@ -82,6 +83,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._stream_reader import Delta
 else:
     BaseTool = Any  # a name that hints can read; the module is slow to import
+
+join_langchain()  # they may have been imported before LangChain
 
 __all__ = ["ChatCerebras"]
 

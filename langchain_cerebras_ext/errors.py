@@ -43,9 +43,10 @@
         ├── StructuredOutputMissingError     text or a tool call where structure was due
         └── StructuredOutputInvalidError     structure that does not fit the schema
 
-Each class also inherits the matching class of `langchain_core.exceptions`, so code
-that catches those keeps working; `is_retryable` is the one truth about retries: that of
-an error which our own policy has given up on is False, so that nobody multiplies them.
+Each class also inherits the matching class of `langchain_core.exceptions`, where the
+program has imported it, so code that catches those keeps working; `is_retryable` is
+the one truth about retries: that of an error which our own policy has given up on is
+False, so that nobody multiplies them.
 
 Where the program has imported `openai`, an error is also an instance of the matching
 class of that package: `except openai.RateLimitError` catches a `RateLimitError`.
@@ -60,7 +61,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from langchain_core.exceptions import (
+from langchain_cerebras_ext._core_errors import (
     ContextOverflowError,
     ModelAPIError,
     ModelAuthenticationError,
@@ -72,6 +73,7 @@ from langchain_core.exceptions import (
     ModelRateLimitError,
     ModelTimeoutError,
     OutputParserException,
+    join_langchain,
 )
 
 if TYPE_CHECKING:
@@ -271,6 +273,7 @@ class CerebrasError(ModelError):
 
     def __new__(cls, *args: Any, **_: Any) -> Self:
         """Make an instance; of the SDK's matching class too, where that is in use."""
+        join_langchain()
         made = Exception.__new__(_with_sdk_parent(cls), *args)
         return cast("Self", made)  # a subclass of ours
 
@@ -749,3 +752,6 @@ class StructuredOutputMissingError(StructuredOutputError):
 
 class StructuredOutputInvalidError(StructuredOutputError):
     """The answer is no JSON or does not fit the schema."""
+
+
+join_langchain()

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from langchain_cerebras_ext._client import aopen_stream, asend, open_stream, send
 from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext._connection import CerebrasConnection, token_aware
+from langchain_cerebras_ext._core_errors import join_langchain
 from langchain_cerebras_ext._metadata import (
     PROVIDER,
     AnswerFacts,
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
         OpenStream,
     )
     from langchain_cerebras_ext._params import Param
+
+join_langchain()  # they may have been imported before LangChain
 
 __all__ = ["CerebrasLLM"]
 

@@ -29,6 +29,7 @@ class Step:
         after: See `fails`.
         waits: Held back until somebody sets it; before anything came, or after so many
             chunks.
+        reached: Set when a call has come to where it waits.
     """
 
     text: str = "Hello there dear reader"
@@ -36,6 +37,7 @@ class Step:
     fails: BaseException | None = None
     after: int = 0
     waits: threading.Event | None = None
+    reached: threading.Event = field(default_factory=threading.Event)
 
     def chunks(self) -> list[AIMessageChunk]:
         if self.tool:
@@ -114,6 +116,7 @@ class ScriptedModel(BaseChatModel):
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
         step = self._next(messages, stop, kwargs)
         if step.waits is not None:
+            step.reached.set()
             assert step.waits.wait(20)
         if step.fails is not None:
             raise step.fails
@@ -138,6 +141,7 @@ class ScriptedModel(BaseChatModel):
             for number, chunk in enumerate(step.chunks()):
                 if number == step.after:
                     if step.waits is not None:
+                        step.reached.set()
                         assert step.waits.wait(20)
                     if step.fails is not None:
                         raise step.fails
@@ -166,6 +170,7 @@ class ScriptedModel(BaseChatModel):
 
 
 async def _wait(step: Step) -> None:
+    step.reached.set()
     # An event of threads: the same script serves sync and async calls.
     while step.waits is not None and not step.waits.is_set():  # noqa: ASYNC110
         await asyncio.sleep(0.002)

@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext._metadata import PROVIDER
+from langchain_cerebras_ext._metering import router_call
 from langchain_cerebras_ext.costs._context import merge_context
 from langchain_cerebras_ext.costs._foreign import text_of, usage_of
 from langchain_cerebras_ext.costs._meter import (
     Tokens,
     counted,
     deliver,
+    end_of_left,
     find_price,
     prices_of,
 )
@@ -177,7 +179,10 @@ class CallbackCall:
         response: LLMResult | None,
     ) -> None:
         """Record a failure, with what had arrived before it."""
-        outcome: Outcome = "aborted" if isinstance(error, _ABORTS) else "failed"
+        outcome: Outcome = "failed"
+        error_type: str | None = type(error).__name__
+        if isinstance(error, _ABORTS):
+            outcome, error_type = end_of_left(router_call(self._info.metadata), error)
         found = usage_of(response) if response is not None else None
         if found is not None and found.usage is not None:
             tokens = Tokens(found.usage)
@@ -190,7 +195,7 @@ class CallbackCall:
             trackers,
             outcome,
             tokens,
-            error_type=type(error).__name__,
+            error_type=error_type,
             model_served=found.model_served if found is not None else None,
         )
 
@@ -237,6 +242,7 @@ class CallbackCall:
         context = merge_context(
             info.tags, info.metadata, [tracker.scope for tracker in trackers]
         )
+        call = router_call(info.metadata)
         fields: dict[str, Any] = {
             "duration_s": time.monotonic() - self._clock,
             **counts,
@@ -251,6 +257,8 @@ class CallbackCall:
             run_id=info.run,
             parent_run_id=info.parent,
             trace_id=info.trace,
+            router_call_id=context.router_call,
+            router_so_far=None if call is None else call.end_try(outcome),
             tags=context.tags,
             user=context.user,
             session=context.session,

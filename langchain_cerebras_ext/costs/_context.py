@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from langchain_cerebras_ext._metering import ROUTER_CALL
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,6 +14,7 @@ __all__ = ["Context", "Scope", "merge_context", "own_tags"]
 _USER_KEYS = ("user_id", "user")
 _SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 _ARM_KEYS = ("experiment_arm",)
+_CALL_KEYS = (ROUTER_CALL,)
 
 # Tags that LangChain and LangGraph put on runs for themselves.
 _INNER_TAGS = ("seq:step:", "map:key:", "graph:step:", "condition:", "langsmith:")
@@ -34,6 +37,7 @@ class Context(NamedTuple):
     session: str | None = None
     node: str | None = None
     arm: str | None = None
+    router_call: str | None = None
 
 
 def own_tags(tags: Iterable[str]) -> tuple[str, ...]:
@@ -53,7 +57,7 @@ def merge_context(
     Args:
         tags: Of the run.
         metadata: Of the run: `user_id`, `session_id`, `thread_id`, `langgraph_node`,
-            `experiment_arm`.
+            `experiment_arm`, `router_call_id`.
         scopes: Of the trackers, the innermost first.
     """
     found = metadata or {}
@@ -73,6 +77,7 @@ def merge_context(
         session,
         None if node is None else str(node),
         arm,
+        _first(found, _CALL_KEYS),
     )
 
 

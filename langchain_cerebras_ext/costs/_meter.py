@@ -15,13 +15,18 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metadata
+from langchain_cerebras_ext._metering import router_call
 from langchain_cerebras_ext._observe import is_watched
 from langchain_cerebras_ext.costs._context import merge_context
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
 from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of, usd_text
 from langchain_cerebras_ext.costs.records import UsageRecord
-from langchain_cerebras_ext.errors import CerebrasError, UnknownPriceError
+from langchain_cerebras_ext.errors import (
+    CerebrasError,
+    CerebrasTimeoutError,
+    UnknownPriceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from langchain_core.messages.ai import UsageMetadata
 
     from langchain_cerebras_ext._client import Call
+    from langchain_cerebras_ext._metering import CallOutcome, RouterCall
     from langchain_cerebras_ext._observe import CallRecord
     from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs.budget import Budget, CallScope, Hold
@@ -45,6 +51,7 @@ __all__ = [
     "count_output",
     "counted",
     "deliver",
+    "end_of_left",
     "find_price",
     "priced",
     "prices_of",
@@ -183,6 +190,7 @@ class CallMeter:
         "_resending",
         "_row",
         "_sent",
+        "_so_far",
         "_spent",
         "_trackers",
     )
@@ -195,6 +203,7 @@ class CallMeter:
         self._context: Context | None = None
         self._count: Callable[[], int] | None = None
         self._holds: list[Hold] = []
+        self._so_far: CallOutcome | None = None
         self._spent: Decimal | None = None
         self._row: PriceRow | None = None
         self._is_priced = False
@@ -354,6 +363,10 @@ class CallMeter:
     def ended(self, state: object, record: CallRecord) -> None:
         """Record the call, whatever its end was."""
         del state
+        call = router_call(self._infos[0].metadata)
+        if call is not None:
+            # Now, and not when the record is made: tries are told apart by their order.
+            self._so_far = call.end_try(_end_of(record, call)[0])
         if self._can_wait(record):
             # Neither the prompt nor the answer is kept for it.
             record.payload = record.message = self._count = None
@@ -371,9 +384,7 @@ class CallMeter:
     def make_record(self, record: CallRecord) -> UsageRecord:
         """Return what is recorded of a call that has ended, and settle for it."""
         error = record.error
-        outcome: Outcome = (
-            "ok" if error is None else "aborted" if record.abandoned else "failed"
-        )
+        outcome, error_type = _end_of(record, router_call(self._infos[0].metadata))
         usage = to_usage_metadata(record.usage)
         if usage is None and isinstance(error, CerebrasError):
             usage = error.partial_usage
@@ -394,7 +405,8 @@ class CallMeter:
             record,
             tokens,
             outcome,
-            error_type=None if error is None else type(error).__name__,
+            router_so_far=self._so_far,
+            error_type=error_type,
             attempts=max(record.attempts, 1),
             duration_s=record.elapsed_s,
             ttft_s=record.first_token_s,
@@ -461,6 +473,7 @@ class CallMeter:
             run_id=info.run,
             parent_run_id=info.parent,
             trace_id=info.trace,
+            router_call_id=context.router_call,
             tags=context.tags,
             user=context.user,
             session=context.session,
@@ -496,6 +509,27 @@ class PendingRecord:
                 self._record = self._meter.make_record(self._told)
                 self._meter = self._told = None
             return cast("UsageRecord", self._record)
+
+
+def _end_of(record: CallRecord, call: RouterCall | None) -> tuple[Outcome, str | None]:
+    """Return how a call ended, and the name of its error's class."""
+    if record.error is None:
+        return "ok", None
+    if record.abandoned:
+        return end_of_left(call, record.error)
+    return "failed", type(record.error).__name__
+
+
+def end_of_left(
+    call: RouterCall | None, error: BaseException
+) -> tuple[Outcome, str | None]:
+    """Return how a call ended that its caller left, as `_end_of` does.
+
+    A router that has left it since its time was over has not had an answer.
+    """
+    if call is not None and call.is_overdue:
+        return "failed", CerebrasTimeoutError.__name__
+    return "aborted", type(error).__name__
 
 
 def count_output(message: AIMessage | None, model: str) -> int:

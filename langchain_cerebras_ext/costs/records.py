@@ -9,9 +9,17 @@ from typing import Any, Literal, Protocol, Self, cast
 
 import msgspec
 
+from langchain_cerebras_ext._metering import CallOutcome, add_try
 from langchain_cerebras_ext.costs.pricing import Cost  # noqa: TC001
 
-__all__ = ["FLAGS", "OUTCOMES", "Flag", "Outcome", "UsageRecord"]
+__all__ = [
+    "FLAGS",
+    "OUTCOMES",
+    "CallOutcome",
+    "Flag",
+    "Outcome",
+    "UsageRecord",
+]
 
 Outcome = Literal["ok", "failed", "aborted", "cache_hit", "retried"]
 """How a call ended.
@@ -57,6 +65,10 @@ class UsageRecord(
         run_id: LangChain's id of the run.
         parent_run_id: Of the run that made it.
         trace_id: Of the outermost run.
+        router_call_id: Of a router's call: all its tries have the same one. It is the
+            id of the router's run, where somebody listens to that.
+        router_so_far: What that call had come to before this try ended. `None` for the
+            try that ended first; others are tries, but no further call.
         request_id: The service's id.
         tags: LangChain's tags of the run, and those of `track_costs`.
         user: Who it was for.
@@ -93,6 +105,8 @@ class UsageRecord(
     run_id: str | None = None
     parent_run_id: str | None = None
     trace_id: str | None = None
+    router_call_id: str | None = None
+    router_so_far: CallOutcome | None = None
     request_id: str | None = None
     tags: tuple[str, ...] = ()
     user: str | None = None
@@ -122,6 +136,11 @@ class UsageRecord(
     def cost_usd(self) -> Decimal | None:
         """The whole cost in USD; `None` where it is not known."""
         return None if self.cost is None else self.cost.total
+
+    @property
+    def came_to(self) -> CallOutcome | None:
+        """What the call has come to with this try; `None` if another one follows."""
+        return add_try(self.router_so_far, self.outcome)
 
     @property
     def served(self) -> str:

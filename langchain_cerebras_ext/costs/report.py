@@ -13,8 +13,13 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 
 import msgspec
 
+from langchain_cerebras_ext._metering import add_try
 from langchain_cerebras_ext.costs.pricing import add_usd
-from langchain_cerebras_ext.costs.records import UsageRecord  # noqa: TC001
+from langchain_cerebras_ext.costs.records import (  # noqa: TC001
+    CallOutcome,
+    Outcome,
+    UsageRecord,
+)
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 __all__ = ["DIMENSIONS", "Dimension", "Filter", "Group", "Totals", "group_records"]
@@ -55,6 +60,11 @@ class Totals(msgspec.Struct, kw_only=True):
         failed: Calls that ended in an error.
         aborted: Calls that their caller closed or cancelled.
         cache_hits: Calls that LangChain's cache answered.
+        router_tries: By how many `calls` exceeds what callers have asked, since a
+            router's call may be several tries; see `whole_calls`.
+        router_failures: By how many `failed` exceeds the calls that failed as a whole,
+            since another try may have answered; see `whole_failed`.
+        router_aborts: Likewise of `aborted`, where a slower try was left.
         unpriced_calls: Rows without a price; their cost is not in the total.
         calls_without_usage: Rows whose tokens the service did not count.
         estimated_calls: Rows whose tokens were counted here.
@@ -71,6 +81,9 @@ class Totals(msgspec.Struct, kw_only=True):
     failed: int = 0
     aborted: int = 0
     cache_hits: int = 0
+    router_tries: int = 0
+    router_failures: int = 0
+    router_aborts: int = 0
     unpriced_calls: int = 0
     calls_without_usage: int = 0
     estimated_calls: int = 0
@@ -94,6 +107,8 @@ class Totals(msgspec.Struct, kw_only=True):
                 self.aborted += 1
             elif outcome == "cache_hit":
                 self.cache_hits += 1
+            if record.router_so_far is not None:
+                self.add_tries(record.router_so_far, outcome, 1)
         for flag in record.flags:
             if flag == "unpriced":
                 self.unpriced_calls += 1
@@ -112,12 +127,44 @@ class Totals(msgspec.Struct, kw_only=True):
             if cost.cache_savings:
                 self.cache_savings = add_usd(self.cache_savings, cost.cache_savings)
 
+    def add_tries(self, so_far: CallOutcome, outcome: Outcome, count: int) -> None:
+        """Take tries for what they are, after others of their routers' calls.
+
+        Args:
+            so_far: What those calls had come to.
+            outcome: The outcome of these tries, which are counted already.
+            count: How many they are.
+        """
+        now = add_try(so_far, outcome)
+        self.router_tries += count
+        for kind, name in (("failed", "router_failures"), ("aborted", "router_aborts")):
+            more = (outcome == kind) + (so_far == kind) - (now == kind)
+            setattr(self, name, getattr(self, name) + more * count)
+
     def merge(self, other: Totals) -> None:
         """Take other totals in."""
         for name in self.__struct_fields__:
             mine, more = getattr(self, name), getattr(other, name)
             is_money = isinstance(mine, Decimal)
             setattr(self, name, add_usd(mine, more) if is_money else mine + more)
+
+    @property
+    def whole_calls(self) -> int:
+        """Calls, with all tries of a router's call as one.
+
+        Of a part of a call's tries alone, such as those of one model, nobody can tell.
+        """
+        return max(self.calls - self.router_tries, 0)
+
+    @property
+    def whole_failed(self) -> int:
+        """Of `whole_calls`, those that no try has answered and the last one failed."""
+        return max(self.failed - self.router_failures, 0)
+
+    @property
+    def whole_aborted(self) -> int:
+        """Of `whole_calls`, those that their caller closed or cancelled."""
+        return max(self.aborted - self.router_aborts, 0)
 
     @property
     def total_tokens(self) -> int:

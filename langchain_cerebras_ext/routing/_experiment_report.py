@@ -111,9 +111,11 @@ class ArmReport(msgspec.Struct, frozen=True):
             have it any more.
         units: How many units came.
         calls: How many calls they made.
+        tries: How many times a leg was asked for them; more where the router moved on
+            from one leg to another, or hedged.
         calls_without_unit: Of them, those whose unit is not known; each counts as a
             unit.
-        totals: Of all its calls, exact.
+        totals: Of all its tries, exact.
         values: By metric; those that no call has are not there.
     """
 
@@ -123,6 +125,7 @@ class ArmReport(msgspec.Struct, frozen=True):
     share: float | None
     units: int
     calls: int
+    tries: int
     calls_without_unit: int
     totals: Totals
     values: dict[str, ArmValue]
@@ -387,7 +390,8 @@ class _Builder:
             is_holdout=arm.name == HOLDOUT,
             share=self._shares.get(arm.name),
             units=len(arm.units),
-            calls=arm.totals.calls,
+            calls=arm.totals.whole_calls,
+            tries=arm.totals.calls,
             calls_without_unit=arm.unknown,
             totals=arm.totals,
             values=values,

@@ -240,11 +240,12 @@ def _arms(report: Report) -> str:
         for info in report.metrics
         if any(info.name in arm.values for arm in report.arms)
     ]
-    rows = [["Arm", "Units", "Calls", *(info.title for info in infos)]]
+    rows = [["Arm", "Units", "Calls", "Tries", *(info.title for info in infos)]]
     for arm in report.arms:
         name = f"{arm.name} (held out)" if arm.is_holdout else arm.name
         values = [_cell(info, arm.values.get(info.name)) for info in infos]
-        rows.append([name, f"{arm.units:,}", f"{arm.calls:,}", *values])
+        counts = (f"{count:,}" for count in (arm.units, arm.calls, arm.tries))
+        rows.append([name, *counts, *values])
     return _table(rows)
 
 

@@ -114,6 +114,7 @@ class Plan:
         "_total_timeout",
         "_tries",
         "given",
+        "is_overdue",
         "legs",
         "restarts",
         "retry_after_s",
@@ -132,6 +133,7 @@ class Plan:
     ) -> None:
         self.legs = legs
         self.given: int | None = None
+        self.is_overdue = False
         self.restarts = 0
         self.retry_after_s: float | None = None
         self._policy = policy
@@ -337,6 +339,7 @@ class Plan:
         return ours is None or theirs is None or ours > theirs
 
     def _time_is_over(self, now: float) -> Fail:
+        self.is_overdue = True
         self.left(now, "total_timeout")
         msg = (
             f"The router's total_timeout of {self._total_timeout:g} s has passed. "

@@ -11,9 +11,11 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from uuid import uuid4
 
 from langchain_core.runnables.config import ensure_config
 
+from langchain_cerebras_ext._metering import ROUTER_CALL, RouterCall, router_call
 from langchain_cerebras_ext.errors import CerebrasError, StreamInterruptedError
 from langchain_cerebras_ext.routing._chunks import (
     add_metadata,
@@ -143,6 +145,7 @@ class Trip:
     __slots__ = (
         "_arm",
         "_began",
+        "_call",
         "_config",
         "_ended",
         "_experiment",
@@ -185,6 +188,7 @@ class Trip:
         self._held: dict[int, list[Any]] = {}
         self._tickets: dict[int, Ticket] = {}
         self._run: Any = None
+        self._call: RouterCall | None = None
         self._ended: int | None = None
         self._needs_marker: tuple[str, str] | None = None
         self._began = route.clock()
@@ -356,7 +360,9 @@ class Trip:
         config = cast("RunnableConfig", dict(self._config))
         config.pop("run_id", None)
         config.pop("run_name", None)
-        metadata = {**(config.get("metadata") or {}), "router_leg": leg.name}
+        given = config.get("metadata") or {}
+        call = self._call or self._begin_call(given)
+        metadata = {**given, "router_leg": leg.name, ROUTER_CALL: call}
         tags = [*(config.get("tags") or ())]
         if self._arm is not None:
             metadata["experiment_arm"] = self._arm
@@ -368,6 +374,17 @@ class Trip:
         if run is not None:
             config["callbacks"] = run.get_child()
         return config
+
+    def _begin_call(self, metadata: Mapping[str, Any]) -> RouterCall:
+        """Return the id that the records of all tries have."""
+        outer = router_call(metadata)
+        if outer is not None and self._arm is None:
+            # A leg of another router; but what an arm's call is, its own router says.
+            self._call = outer
+        else:
+            run = self._run
+            self._call = RouterCall(uuid4() if run is None else run.run_id)
+        return self._call
 
     def failed(self, no: int, error: BaseException) -> Step:
         """Take note of a try's failure."""
@@ -433,6 +450,8 @@ class Trip:
     def error_of(self, step: Fail) -> BaseException:
         """Return what to raise at the end, with what the tries were."""
         error = step.error
+        if self._call is not None and self.plan.is_overdue:
+            self._call.is_overdue = True
         if self.seen and isinstance(error, CerebrasError):
             error.partial_message = error.partial_message or to_message(self.seen)
         attempts = self.plan.attempts()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from langchain_cerebras_ext.costs.ledger import Ledger
-    from langchain_cerebras_ext.costs.records import UsageRecord
+    from langchain_cerebras_ext.costs.records import CallOutcome, UsageRecord
     from langchain_cerebras_ext.costs.tracker import CostTracker
     from langchain_cerebras_ext.routing._scores import Score
 
@@ -58,14 +58,14 @@ METRICS: Final = (
     Metric("ttft_s", "Time to the first token", "s"),
     Metric("duration_s", "Time to the end", "s"),
     Metric("output_tokens_per_s", "Speed", "tokens/s", lower_is_better=False),
-    Metric("success", "Success of tries", "share", lower_is_better=False),
+    Metric("success", "Success", "share", lower_is_better=False),
 )
 """What records tell.
 
 The cost of failures, and of tries that were repeated, is spread over the calls that
-were answered. Times and speed are those of calls that a model has answered. Calls that
-their caller left are neither a success nor a failure; a leg that failed is a failure of
-the arm, also where a router has moved on to another leg.
+were answered. Times and speed are those of the tries that a model has answered. All
+tries of a router's call are one call: it is a success of its arm if any leg has
+answered it. Calls that their caller left are neither a success nor a failure.
 """
 
 
@@ -88,7 +88,7 @@ class ArmData:
     Attributes:
         name: The arm's.
         units: Their sums, by unit.
-        totals: Of all its calls, exact.
+        totals: Of all its tries, exact.
         unknown: How many of its calls have no unit; each counts as one of its own.
     """
 
@@ -211,8 +211,9 @@ class _Collector:
     ) -> None:
         self._data = Data(experiment, {name: ArmData(name) for name in arms})
         self._unit_of = unit_of
-        # Whose an answer is, by its run, the service's id, its parent, its trace.
-        self._owners: tuple[dict[str, Sums], ...] = ({}, {}, {}, {})
+        # Whose an answer is, by its run, the service's id, its router's call, its
+        # parent, its trace.
+        self._owners: tuple[dict[str, Sums], ...] = ({}, {}, {}, {}, {})
         self._home: dict[str, str] = {}
         self._crossed: set[str] = set()
 
@@ -236,6 +237,7 @@ class _Collector:
         ids = (
             record.run_id,
             record.request_id,
+            record.router_call_id,
             record.parent_run_id,
             record.trace_id,
         )
@@ -250,8 +252,9 @@ class _Collector:
         unit = self._unit_of(record)
         if unit is None:
             # Tries of one call are still of one unit.
-            unit = f"\0{record.trace_id or record.run_id or record.record_id}"
-            arm.unknown += record.outcome != "retried"
+            call = record.router_call_id or record.trace_id or record.run_id
+            unit = f"\0{call or record.record_id}"
+            arm.unknown += record.outcome != "retried" and record.router_so_far is None
         elif self._home.setdefault(unit, arm.name) != arm.name:
             self._crossed.add(unit)
         return arm.units.setdefault(unit, {})
@@ -295,16 +298,27 @@ def _add_cost(sums: Sums, record: UsageRecord) -> None:
         usd = 0.0
     else:
         usd = float(cost)
-    is_answer = record.outcome in {"ok", "cache_hit", "aborted"}
-    _add(sums, "cost_per_call", usd, 1 if is_answer else 0)
+    # What this try has changed: all tries of a router's call are one call.
+    answered = _is_answered(record.came_to) - _is_answered(record.router_so_far)
+    _add(sums, "cost_per_call", usd, answered)
     _add(sums, "cost_per_unit", usd, 0 if "cost_per_unit" in sums else 1)
 
 
+_JUDGED: Final = ("ok", "failed")
+
+
+def _is_answered(outcome: CallOutcome | None) -> bool:
+    return outcome is not None and outcome != "failed"
+
+
 def _add_outcome(sums: Sums, record: UsageRecord) -> None:
-    outcome = record.outcome
-    if outcome in {"ok", "cache_hit", "failed"}:
-        _add(sums, "success", outcome != "failed")
-    if outcome == "ok":
+    if record.outcome == "retried":
+        return
+    now, before = record.came_to, record.router_so_far
+    judged = (now in _JUDGED) - (before in _JUDGED)
+    if judged or now != before:
+        _add(sums, "success", (now == "ok") - (before == "ok"), judged)
+    if record.outcome == "ok":
         for name in _TIMES:
             value = getattr(record, name)
             if value is not None:

@@ -24,10 +24,13 @@ from typing import (
 from langchain_core import exceptions as core
 
 from langchain_cerebras_ext import errors as ours
+from langchain_cerebras_ext._core_errors import join_langchain
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+join_langchain()  # they may have been imported before LangChain
 
 __all__ = ["FallbackPolicy", "Kind", "OnMidstream", "OnOverflow", "Verdict", "kind_of"]
 

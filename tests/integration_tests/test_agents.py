@@ -7,7 +7,6 @@ import operator
 import warnings
 from contextlib import asynccontextmanager, contextmanager
 
-import httpx2
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import (
@@ -32,12 +31,12 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.checkpoint.serde.event_hooks import register_serde_event_listener
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 from langgraph.graph import END, START, MessagesState, StateGraph
+from openai_models import chat_openai
 from pydantic import BaseModel, Field
 
 from langchain_cerebras_ext import ChatCerebras, register_with_langchain
@@ -855,23 +854,19 @@ def test_a_history_of_another_provider_is_taken(sim, model, tools, provider):
 def test_a_conversation_goes_to_another_provider_and_back(sim, model, tools):
     """The fallback is ChatOpenAI, which has a client and a wire format of its own."""
     sim.reply("ok", when="Say 'ok'")
-    with httpx2.Client() as client:
-        other = ChatOpenAI(
-            model="qwen-3.8-27b",
-            base_url=sim.base_url,
-            api_key="csk-test",
-            max_retries=0,
-            http_client=client,
-        )
-        agent = create_agent(model, tools, middleware=[ModelFallbackMiddleware(other)])
-        first = agent.invoke(WEATHER)["messages"]
-        sim.fail_next(500, when="London")
-        second = agent.invoke(
-            {"messages": [*first, HumanMessage("What is the weather in London?")]}
-        )["messages"]
-        third = agent.invoke({"messages": [*second, HumanMessage("Say 'ok'")]})[
-            "messages"
-        ]
+    other = chat_openai(
+        model="qwen-3.8-27b",
+        base_url=sim.base_url,
+        api_key="csk-test",
+        max_retries=0,
+    )
+    agent = create_agent(model, tools, middleware=[ModelFallbackMiddleware(other)])
+    first = agent.invoke(WEATHER)["messages"]
+    sim.fail_next(500, when="London")
+    second = agent.invoke(
+        {"messages": [*first, HumanMessage("What is the weather in London?")]}
+    )["messages"]
+    third = agent.invoke({"messages": [*second, HumanMessage("Say 'ok'")]})["messages"]
     assert third[-1].text == "ok"
     providers = [
         message.response_metadata["model_provider"]

@@ -5,14 +5,11 @@ Two different servers and two different clients behind one model.
 
 from __future__ import annotations
 
-import asyncio
-
-import call_paths
 import pytest
-from call_paths import BETA, acall
+from call_paths import BETA, call
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_openai import ChatOpenAI
 from llama_server import SENTENCE, running_server, write_model
+from openai_models import chat_openai
 from pydantic import BaseModel, ConfigDict
 
 from langchain_cerebras_ext import ChatCerebras, track_costs
@@ -26,14 +23,6 @@ pytest.importorskip("xllamacpp", reason=f"xllamacpp is not installed: {WHY}")
 pytest.importorskip("gguf", reason=f"gguf is not installed: {WHY}")
 
 WAYS = ["invoke", "ainvoke", "stream", "astream", "v3", "av3"]
-# ChatOpenAI keeps its async connections for all loops, so there is one for all tests.
-_loop = asyncio.new_event_loop()
-
-
-def call(way, model, *args, **kwargs):
-    if way.startswith("a"):
-        return _loop.run_until_complete(acall(way, model, *args, **kwargs))
-    return call_paths.call(way, model, *args, **kwargs)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +31,6 @@ def address(tmp_path_factory):
     write_model(path)
     with running_server(path) as found:
         yield found
-    _loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +54,7 @@ def router(address, sim):
             base_url=sim.base_url,
             max_retries=0,
         ),
-        "llama": ChatOpenAI(
+        "llama": chat_openai(
             model="sentence",
             base_url=f"{address}/v1",
             api_key="none",

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import time
 
-import call_paths
 import pytest
-from call_paths import BETA, acall
+from call_paths import BETA, acall, call
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_openai import ChatOpenAI
 from langgraph.graph import START, MessagesState, StateGraph
+from openai_models import chat_openai
 from pydantic import BaseModel
 
 from langchain_cerebras_ext import Budget, ChatCerebras, CostTracker, track_costs
@@ -28,11 +26,7 @@ from langchain_cerebras_ext.routing.breaker import CircuitBreaker
 from langchain_cerebras_ext.routing.router import ChatRouter
 from langchain_cerebras_ext.simulator import Simulator
 
-pytestmark = [
-    BETA,
-    # `langchain_openai` leaves the connection of a stream that broke to the collector.
-    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
-]
+pytestmark = BETA
 
 FIRST = ["One ", "two ", "three ", "four ", "five."]
 SECOND = ["Ten ", "nine ", "eight ", "seven ", "six."]
@@ -40,38 +34,10 @@ STREAMS = ["stream", "astream", "v3", "av3"]
 WAYS = ["invoke", "ainvoke", *STREAMS]
 
 
-# ChatOpenAI keeps its async connections for all loops, so there is one for all tests.
-_loop = asyncio.new_event_loop()
-_foreign = []
-
-
-def run(coroutine):
-    return _loop.run_until_complete(coroutine)
-
-
-def call(way, model, **kwargs):
-    """As `call_paths.call`, in the one loop."""
-    if way.startswith("a"):
-        return run(acall(way, model, **kwargs))
-    return call_paths.call(way, model, **kwargs)
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    """Have it collected here, not in another test."""
-    yield
-    gc.collect()
-
-
 @pytest.fixture(scope="module")
 def _running():
     with Simulator() as first, Simulator() as second:
         yield first, second
-        # Left to the collector, their sockets would be another test's warnings.
-        for model in _foreign:
-            run(model.root_async_client.close())
-            model.root_client.close()
-    _loop.close()
 
 
 @pytest.fixture
@@ -94,7 +60,7 @@ def ours(sim, **kwargs):
 
 
 def foreign(sim, **kwargs):
-    model = ChatOpenAI(
+    return chat_openai(
         model="gpt-oss-120b",
         api_key="csk-test",
         base_url=sim.base_url,
@@ -102,8 +68,6 @@ def foreign(sim, **kwargs):
         stream_usage=True,
         **kwargs,
     )
-    _foreign.append(model)
-    return model
 
 
 LEGS = {"ours": ours, "foreign": foreign}
@@ -135,9 +99,9 @@ def _streamed(way, router):
 
     try:
         if way == "astream":
-            run(read())
+            asyncio.run(read())
         elif way == "av3":
-            run(read_v3())
+            asyncio.run(read_v3())
         elif way == "v3":
             heard.append(router.stream_events("hi", version="v3").output)
         else:
@@ -448,7 +412,7 @@ def test_an_agent_works_on_a_router(sims, down, is_async):
     agent = create_agent(router_of(sims), tools=[weather])
     given = {"messages": [("user", "How is the weather in Paris?")]}
     if is_async:
-        state = run(agent.ainvoke(given))
+        state = asyncio.run(agent.ainvoke(given))
     else:
         state = agent.invoke(given)
     *_, asked, result, last = state["messages"]
@@ -478,7 +442,7 @@ def test_structure_is_routed(sims, method, include_raw):
     chain = router.with_structured_output(
         Report, method=method, include_raw=include_raw
     )
-    for answer in (chain.invoke("json"), run(chain.ainvoke("json"))):
+    for answer in (chain.invoke("json"), asyncio.run(chain.ainvoke("json"))):
         if include_raw:
             assert answer["raw"].response_metadata["router"]["leg"] == "b"
         parsed = answer["parsed"] if include_raw else answer

@@ -18,6 +18,7 @@ NAME = "langchain_cerebras_ext"
 LAYERS = [
     "_version",
     "_warnings",
+    "_core_errors",
     "errors",
     "_http",
     "_config",
@@ -64,6 +65,7 @@ LAYERS = [
     "notebook",
     "simulator",
     "dashboard",
+    "proxy",
     "cli",
     "__main__",
 ]
@@ -75,10 +77,11 @@ SHELLS = {
     "notebook",
     "simulator",
     "dashboard",
+    "proxy",
     "cli",
     "__main__",
 }
-LEAVES = {"_version", "_warnings", "errors", "_params", "_partial_json"}
+LEAVES = {"_version", "_warnings", "_core_errors", "_params", "_partial_json"}
 
 
 def modules() -> dict[str, Path]:
@@ -207,19 +210,19 @@ ONLY_IN = {
     "redis": {"_limits", "costs", "routing"},
     "tenacity": {"retry"},
     "urllib3": {"_http"},
-    "aiohttp": {"_http"},
+    "aiohttp": {"_http", "proxy"},
     "typer": {"cli"},
     "rich": {"cli"},
     "IPython": {"notebook"},
-    "starlette": {"simulator", "dashboard"},
-    "uvicorn": {"simulator", "dashboard"},
+    "starlette": {"simulator", "dashboard", "proxy"},
+    "uvicorn": {"simulator", "dashboard", "proxy"},
     "sqlalchemy": {"costs", "routing"},
     "psycopg": {"costs"},
     "dotenv": {"routing"},
     "langchain_openai": {"routing"},
     "scipy": {"routing"},
     "genai_prices": {"costs"},
-    "prometheus_client": {"costs"},
+    "prometheus_client": {"costs", "proxy"},
     "matplotlib": {"costs", "routing"},
     "pyarrow": {"costs"},
     "langgraph": {"cli"},

@@ -11,11 +11,17 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from langchain_cerebras_ext.costs.pricing import Cost, PriceRow
-from langchain_cerebras_ext.costs.records import UsageRecord
+from langchain_cerebras_ext.costs.records import (
+    CallOutcome,
+    Flag,
+    Outcome,
+    UsageRecord,
+)
 
 __all__ = [
     "COLUMNS",
     "NAMES",
+    "State",
     "Words",
     "checked_record",
     "decode",
@@ -24,6 +30,7 @@ __all__ = [
     "from_micros",
     "from_pico",
     "number",
+    "read_state",
     "to_line",
     "to_micros",
     "words_of",
@@ -60,7 +67,7 @@ KINDS: Final = (
     "cache_savings",
 )
 SECONDS: Final = ("ttft_s", "duration_s", "queue_time_s", "output_tokens_per_s")
-IDS: Final = ("run_id", "parent_run_id", "trace_id", "request_id")
+IDS: Final = ("run_id", "parent_run_id", "trace_id", "request_id", "router_call_id")
 
 NAMES: Final = (
     "model_id",
@@ -262,9 +269,29 @@ def _tags_word(record: UsageRecord) -> str | None:
     return msgspec.json.encode(record.tags).decode()
 
 
-def _state_word(record: UsageRecord) -> str:
-    """Return the outcome and the flags as JSON."""
-    return msgspec.json.encode((record.outcome, *record.flags)).decode()
+class State(NamedTuple):
+    """What has become of a call, and what is not certain of it; few differ."""
+
+    outcome: Outcome
+    flags: tuple[Flag, ...] = ()
+    so_far: CallOutcome | None = None
+
+    def word(self) -> str:
+        """Return it as JSON: the outcome, the flags, and `after:...` for `so_far`."""
+        after = () if self.so_far is None else (f"{_AFTER}{self.so_far}",)
+        return msgspec.json.encode((self.outcome, *self.flags, *after)).decode()
+
+
+_AFTER: Final = "after:"
+
+
+def read_state(word: str) -> State:
+    """Return the state of its JSON."""
+    outcome, *rest = msgspec.json.decode(word)
+    so_far = None
+    if rest and rest[-1].startswith(_AFTER):
+        so_far = rest.pop().removeprefix(_AFTER)
+    return State(outcome, tuple(rest), so_far)
 
 
 def _price_word(record: UsageRecord) -> str | None:
@@ -310,7 +337,7 @@ def encode(record: UsageRecord) -> tuple[Any, ...]:
         record.node,
         record.arm,
         _tags_word(record),
-        _state_word(record),
+        State(record.outcome, record.flags, record.router_so_far).word(),
         record.error_type,
         record.model,
         record.model_served,
@@ -362,7 +389,7 @@ def decode(row: Mapping[str, Any], words: Words) -> UsageRecord:
         words: The text of every number in it; tags, states and prices decoded.
     """
     text: Callable[[int], str | None] = words.names.get
-    outcome, *flags = words.states[row["state_id"]]
+    outcome, flags, so_far = words.states[row["state_id"]]
     cost = None
     if row["cost"] is not None:
         amounts = {
@@ -388,7 +415,8 @@ def decode(row: Mapping[str, Any], words: Words) -> UsageRecord:
         attempts=row["attempts"],
         service_tier=text(row["tier_id"]),
         cost=cost,
-        flags=tuple(flags),
+        flags=flags,
+        router_so_far=so_far,
         **{field: row[field] for field in (*TOKENS, *SECONDS, *IDS)},
     )
 

@@ -52,6 +52,7 @@ _TEXTS: Final = (
     "error_type",
     "service_tier",
     *IDS,
+    "router_so_far",
 )
 _LISTS: Final = ("tags", "flags")
 _AMOUNTS: Final = tuple(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-from sqlalchemy import inspect, select, text
+from sqlalchemy import inspect, null, select, text
 
 from langchain_cerebras_ext.costs._ledger import schema
-from langchain_cerebras_ext.costs._ledger.codec import COLUMNS
+from langchain_cerebras_ext.costs._ledger.codec import COLUMNS, read_state
 from langchain_cerebras_ext.costs._ledger.rollup import NEVER, roll_up
 from langchain_cerebras_ext.costs._ledger.tables import add_totals
 from langchain_cerebras_ext.errors import LedgerError
@@ -110,7 +109,9 @@ def _add_rollups(connection: Connection) -> None:
     for index in schema.records.indexes:
         index.create(connection, checkfirst=True)
     free = free_states(connection)
-    columns = [schema.records.c[name] for name in COLUMNS]
+    columns = [
+        null() if name in _NEW_IN_3 else schema.records.c[name] for name in COLUMNS
+    ]
     last = -1
     while True:
         rows = connection.execute(
@@ -125,7 +126,17 @@ def _add_rollups(connection: Connection) -> None:
         add_rollups(connection, [row[1:] for row in rows], free)
 
 
-_STEPS: Final[dict[int, Callable[[Connection], None]]] = {1: _add_rollups}
+def _add_router_calls(connection: Connection) -> None:
+    """2 to 3: which tries are of one call of a router."""
+    for name in _NEW_IN_3:
+        connection.execute(text(f"ALTER TABLE cerebras_records ADD COLUMN {name} TEXT"))
+
+
+_NEW_IN_3: Final = ("router_call_id",)
+_STEPS: Final[dict[int, Callable[[Connection], None]]] = {
+    1: _add_rollups,
+    2: _add_router_calls,
+}
 
 
 def add_rollups(connection: Connection, rows: list[Any], free: set[int]) -> None:
@@ -138,4 +149,4 @@ def add_rollups(connection: Connection, rows: list[Any], free: set[int]) -> None
 def free_states(connection: Connection) -> set[int]:
     """Return the numbers of the states whose tokens do not count."""
     rows = connection.execute(select(schema.states.c.id, schema.states.c.value))
-    return {n for n, word in rows if msgspec.json.decode(word)[0] == "cache_hit"}
+    return {n for n, word in rows if read_state(word).outcome == "cache_hit"}

@@ -12,8 +12,10 @@ from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.bins import bin_of, from_bins, from_values
 from langchain_cerebras_ext.costs._ledger.codec import (
     SECONDS,
+    State,
     decode,
     from_pico,
+    read_state,
     to_micros,
 )
 from langchain_cerebras_ext.costs._ledger.cube import Cube, Numbers
@@ -188,7 +190,7 @@ class Asked:
             names = self._decoder(connection, numbers, states)
             texts = {one: names(one)[0] for one in numbers}
         return [
-            (*texts[tuple(row[:width])], states[row[width]][0], *row[width + 1 :])
+            (*texts[tuple(row[:width])], states[row[width]].outcome, *row[width + 1 :])
             for row in rows
         ]
 
@@ -326,15 +328,13 @@ class Asked:
 
     # ---------------------------------------------------------------------- parts
 
-    def _states(self, connection: Connection) -> dict[int, tuple[str, ...]]:
-        """Return the outcome and the flags of each state's number."""
+    def _states(self, connection: Connection) -> dict[int, State]:
+        """Return what each state's number stands for."""
         table = schema.states
         rows = connection.execute(select(table.c.id, table.c.value))
-        return {number: tuple(msgspec.json.decode(word)) for number, word in rows}
+        return {number: read_state(word) for number, word in rows}
 
-    def _question(
-        self, connection: Connection, states: dict[int, tuple[str, ...]]
-    ) -> Question:
+    def _question(self, connection: Connection, states: dict[int, State]) -> Question:
         texts = {
             one
             for name, values in self._wanted.items()
@@ -347,7 +347,7 @@ class Asked:
         for name, values in self._wanted.items():
             if name == "outcome":
                 known = states or self._states(connection)
-                chosen = [n for n, state in known.items() if state[0] in values]
+                chosen = [n for n, state in known.items() if state.outcome in values]
             else:
                 chosen = [0 if v is None else numbers.get(v, NOBODY) for v in values]
             wanted[name] = sorted(set(chosen)) or [NOBODY]
@@ -358,7 +358,9 @@ class Asked:
                 del wanted[name], self._wanted[name]
             if "error_type" in wanted:
                 self._use_states(connection, wanted)
-        free = {number for number, state in states.items() if state[0] == "cache_hit"}
+        free = {
+            number for number, state in states.items() if state.outcome == "cache_hit"
+        }
         months = self._months(connection) if "month" in self._by else []
         return Question(wanted, free, months)
 
@@ -436,7 +438,7 @@ class Asked:
         self,
         connection: Connection,
         question: Question,
-        states: dict[int, tuple[str, ...]],
+        states: dict[int, State],
     ) -> tuple[dict[Numbers, list[int]], dict[Numbers, dict[int, int]]]:
         """Return the sums, and how many rows are in which state that is not just ok."""
         special = _special(states)
@@ -520,7 +522,7 @@ class Asked:
         self,
         connection: Connection,
         found: Iterable[Numbers],
-        states: dict[int, tuple[str, ...]],
+        states: dict[int, State],
     ) -> _Decoder:
         columns = list(zip(*found, strict=True)) or [()] * len(self._by)
         readers: list[dict[int, tuple[str | None, ...]]] = []
@@ -533,7 +535,7 @@ def _groups(
     sums: dict[Numbers, list[int]],
     counts: dict[Numbers, dict[int, int]],
     names: _Decoder,
-    states: dict[int, tuple[str, ...]],
+    states: dict[int, State],
 ) -> list[Group]:
     """Return totals, dearest first."""
     found: dict[Keys, Totals] = {}
@@ -548,9 +550,9 @@ def _groups(
     return sorted(map(Group, found, found.values()), key=_order)
 
 
-def _special(states: dict[int, tuple[str, ...]]) -> list[int]:
+def _special(states: dict[int, State]) -> list[int]:
     """Return the states that are not just ok."""
-    return [number for number, state in states.items() if state != ("ok",)]
+    return [number for number, state in states.items() if state != State("ok")]
 
 
 def _without_columns(
@@ -660,12 +662,12 @@ def _words(
     connection: Connection,
     dimension: Dimension,
     numbers: set[int],
-    states: dict[int, tuple[str, ...]],
+    states: dict[int, State],
 ) -> dict[int, tuple[str | None, ...]]:
     if dimension in _TIMES:
         return {number: (_label(dimension, number),) for number in numbers}
     if dimension == "outcome":
-        return {number: (states[number][0],) for number in numbers}
+        return {number: (states[number].outcome,) for number in numbers}
     found: dict[int, tuple[str | None, ...]] = {0: (None,)}
     if dimension == "tag":
         for number, word in find_texts(connection, schema.tagsets, numbers).items():
@@ -754,11 +756,13 @@ def _add_states(
     totals: Totals,
     rows: int,
     special: dict[int, int],
-    states: dict[int, tuple[str, ...]],
+    states: dict[int, State],
 ) -> None:
     totals.calls += rows
     for state, count in special.items():
-        outcome, *flags = states[state]
+        outcome, flags, so_far = states[state]
+        if so_far is not None and outcome != "retried":
+            totals.add_tries(so_far, outcome, count)
         if outcome == "retried":
             totals.calls -= count
             totals.retries += count

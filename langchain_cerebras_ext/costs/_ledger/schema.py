@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 __all__ = ["VERSION", "metadata", "records"]
 
-VERSION: Final = 2
+VERSION: Final = 3
 metadata = MetaData()
 
 # SQLite numbers rows by itself only where the type is spelt INTEGER.
@@ -63,7 +63,7 @@ tags = Table(
     Index("cerebras_tags_tag", "tag_id"),
 )
 states = _words("cerebras_states")
-"""An outcome and its flags, as a JSON list."""
+"""An outcome, its flags and what a router had before, as `codec.State` words it."""
 
 prices = _words("cerebras_prices")
 """Price rows, as JSON; number 0 is none."""
@@ -123,7 +123,13 @@ records = Table(
     ),
     *(
         Column(name, Text)
-        for name in ("run_id", "parent_run_id", "trace_id", "request_id")
+        for name in (
+            "run_id",
+            "parent_run_id",
+            "trace_id",
+            "request_id",
+            "router_call_id",
+        )
     ),
     Index("cerebras_records_started", "started_us"),
     Index("cerebras_records_session", "session_id"),

@@ -20,6 +20,7 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     from_micros,
     number,
     read_price,
+    read_state,
     to_micros,
     words_of,
 )
@@ -209,7 +210,11 @@ class Store:
             words = self._number(connection, words_of(fresh))
             rows = [number(row, words) for row in fresh]
             add_rows(connection, schema.records, COLUMNS, rows)
-            free = {n for word, n in words.states.items() if "cache_hit" in word}
+            free = {
+                n
+                for word, n in words.states.items()
+                if read_state(word).outcome == "cache_hit"
+            }
             add_rollups(connection, rows, free)
         self._learn(words)
         return Appended(len(fresh), rejected)
@@ -323,17 +328,13 @@ class Store:
             numbers = (row[name] for row in rows for name in columns)
             return find_texts(connection, table, numbers)
 
-        def lists(table: Table, column: str) -> dict[int, tuple[str, ...]]:
-            return {
-                number: tuple(msgspec.json.decode(word))
-                for number, word in texts(table, column).items()
-            }
-
         prices = texts(schema.prices, "price_id").items()
+        states = texts(schema.states, "state_id").items()
+        tagsets = texts(schema.tagsets, "tagset_id").items()
         return Words(
             names=texts(schema.names, *NAMES),
-            tagsets=lists(schema.tagsets, "tagset_id"),
-            states=lists(schema.states, "state_id"),
+            tagsets={n: tuple(msgspec.json.decode(word)) for n, word in tagsets},
+            states={n: read_state(word) for n, word in states},
             prices={number: read_price(word) for number, word in prices},
         )
 

@@ -22,6 +22,7 @@ from langchain_core.outputs import (
     LLMResult,
 )
 from langchain_openai import ChatOpenAI, OpenAI
+from openai_models import chat_openai, without_connections
 from wire_server import CUT, DONE, Request, WireServer, event, plain, sse
 
 from langchain_cerebras_ext.costs._foreign import (
@@ -81,7 +82,7 @@ def said(message_usage: Any, **llm_output: Any) -> ForeignUsage:
 
 def an_openai(server: WireServer, **options: Any) -> ChatOpenAI:
     given = {"model": "gpt-5.5", "base_url": server.url, "api_key": "none"}
-    return ChatOpenAI(**{**given, "max_retries": 0, **options})
+    return chat_openai(**{**given, "max_retries": 0, **options})
 
 
 OPENAI_USAGE = {
@@ -230,7 +231,12 @@ def test_text_completions_say_it_once_for_all_prompts():
 
     ends = Ends()
     with WireServer(complete) as server:
-        llm = OpenAI(model="davinci-002", base_url=server.url, api_key="none")
+        llm = OpenAI(
+            model="davinci-002",
+            base_url=server.url,
+            api_key="none",
+            **without_connections(),
+        )
         llm.generate(["a", "b", "c"], callbacks=[ends])
     first, *others = map(usage_of, ends.results)
     assert first.counts() == {"input_tokens": 100, "output_tokens": 50}

@@ -30,8 +30,8 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers import langchain as tracers
 from langchain_core.tracers.context import tracing_v2_enabled
 from langchain_core.tracers.langchain import LangChainTracer
-from langchain_openai import ChatOpenAI
 from langsmith import Client
+from openai_models import chat_openai
 from wire_server import CUT, Request, WireServer, plain, sse
 
 from langchain_cerebras_ext import CerebrasLLM, ChatCerebras
@@ -531,7 +531,7 @@ def test_other_providers_models_are_told_at_your_prices(
         "gpt-oss-120b", provider="openai", input="1", output="2"
     )
     tracker = CostTracker(prices=book)
-    model = ChatOpenAI(
+    model = chat_openai(
         model="gpt-oss-120b", base_url=server.url, api_key="none", stream_usage=True
     )
     config = {"callbacks": handlers(order, langsmith.tracer(), tracker)}

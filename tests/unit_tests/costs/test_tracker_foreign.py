@@ -17,6 +17,7 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_openai import ChatOpenAI
+from openai_models import chat_openai
 from wire_server import DONE, WireServer, sse
 
 from langchain_cerebras_ext.costs import _callback_call
@@ -44,7 +45,7 @@ def sim(_running: Simulator) -> Simulator:
 
 def other(sim: Simulator, **fields: Any) -> ChatOpenAI:
     given = {"model": MODEL, "base_url": sim.base_url, "api_key": "k", **fields}
-    return ChatOpenAI(**given)
+    return chat_openai(**given)
 
 
 class Scripted(BaseChatModel):
@@ -112,7 +113,7 @@ def test_a_stream_without_usage_is_estimated_and_never_nothing() -> None:
         yield from sse([*parts, delta(finish_reason="stop"), DONE])
 
     with WireServer(serve) as server, track_costs(prices=MINE) as costs:
-        model = ChatOpenAI(model=MODEL, base_url=server.url, api_key="k")  # type: ignore[arg-type]
+        model = chat_openai(model=MODEL, base_url=server.url, api_key="k")
         list(model.stream("hi"))
     (record,) = costs.records
     assert record.flags == ("estimated", "no_usage")

@@ -595,7 +595,7 @@ def test_cancelling_closes_what_is_under_way(sims, tmp_path):
 
 def test_a_ledger_has_the_calls_by_provider_and_arm(sims, tmp_path):
     pytest.importorskip("sqlalchemy", reason="the extra `ledger` is not installed")
-    from langchain_openai import ChatOpenAI
+    from openai_models import chat_openai
 
     from langchain_cerebras_ext.costs import Ledger
 
@@ -604,7 +604,7 @@ def test_a_ledger_has_the_calls_by_provider_and_arm(sims, tmp_path):
     price = PriceRow(
         model="gpt-oss-120b", provider="openai", input=Decimal(1), output=Decimal(2)
     )
-    other: Any = ChatOpenAI(
+    other: Any = chat_openai(
         model="gpt-oss-120b",
         base_url=theirs.base_url,
         api_key="none",
@@ -616,11 +616,9 @@ def test_a_ledger_has_the_calls_by_provider_and_arm(sims, tmp_path):
     async def main() -> Any:
         prices = PriceBook([price])
         models = [cerebras(ours), other]
-        found = await acompare(
+        return await acompare(
             models, TWO, repeat=2, ledger=url, prices=prices, warmup=0
         )
-        await other.root_async_client.close()
-        return found
 
     found = asyncio.run(main())
     names = ("cerebras::gpt-oss-120b", "openai::gpt-oss-120b")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from langchain_openai import ChatOpenAI
+from openai_models import chat_openai
 
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext.routing.history import portable_messages
@@ -62,7 +62,7 @@ def test_openais_client_sends_what_its_form_has(server, sent, name):
 
     The histories of the Responses API are its own, and go back to that.
     """
-    model = ChatOpenAI(model=MODEL, base_url=server.base_url, api_key="k")
+    model = chat_openai(model=MODEL, base_url=server.base_url, api_key="k")
     messages = portable_messages(HISTORIES[name], "openai")
     assert model.invoke(messages).text
     body = sent()
@@ -76,7 +76,7 @@ def test_openais_client_sends_what_its_form_has(server, sent, name):
 @pytest.mark.parametrize("provider", ["local", "groq"])
 def test_servers_in_openais_form_accept_every_history(server, sent, name, provider):
     """Also those of OpenAI's own Responses API, which such a server does not know."""
-    model = ChatOpenAI(model=MODEL, base_url=server.base_url, api_key="k")
+    model = chat_openai(model=MODEL, base_url=server.base_url, api_key="k")
     messages = portable_messages(HISTORIES[name], provider)
     assert model.invoke(messages).text
     assert sent()[2]["tool_calls"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 from call_paths import BETA, call
@@ -20,7 +21,7 @@ from langchain_cerebras_ext.errors import (
     NoLegError,
     StreamInterruptedError,
 )
-from langchain_cerebras_ext.routing import _routed
+from langchain_cerebras_ext.routing import _race, _routed, _trip
 from langchain_cerebras_ext.routing._leg import Order, Refusal
 from langchain_cerebras_ext.routing.router import ChatRouter
 
@@ -47,6 +48,28 @@ def legs(first, second=None, **more):
 
 def text(message):
     return str(message.text)
+
+
+def when_over(router, *events):
+    """Let the router's time be up as soon as all the events have come, not before."""
+
+    def clock():
+        return 1_000.0 if all(event.is_set() for event in events) else 0.0
+
+    router._route = replace(router._route, clock=clock)
+
+
+def tells_when_called(monkeypatch, owner, name, event, is_it=lambda told: True):
+    """Set the event after a call of a function that has returned what is looked for."""
+    real = getattr(owner, name)
+
+    def told(*args):
+        found = real(*args)
+        if is_it(found):
+            event.set()
+        return found
+
+    monkeypatch.setattr(owner, name, told)
 
 
 # ---------------------------------------------------------------- one call on each path
@@ -521,12 +544,23 @@ def test_nothing_hangs_past_the_total_deadline(way):
 
 
 @pytest.mark.parametrize("way", STREAMS)
-def test_a_stream_that_stops_speaking_ends_at_the_deadline_with_what_came(way):
-    never = threading.Event()
-    models = legs([Step(waits=never, after=2)])
+def test_a_stream_that_stops_speaking_ends_at_the_deadline_with_what_came(
+    way, monkeypatch
+):
+    never, begun = threading.Event(), threading.Event()
+    silent = Step(waits=never, after=2)
+    router = ChatRouter(legs=legs([silent]), total_timeout=0.02)
+    when_over(router, begun, silent.reached)
+    handed_on = []
+
+    def flows(told):
+        handed_on.extend(told[0])
+        return len(handed_on) >= 2
+
+    tells_when_called(monkeypatch, _race, "_hear", begun, flows)
     try:
         with pytest.raises(CerebrasTimeoutError) as e:
-            call(way, ChatRouter(legs=models, total_timeout=0.2))
+            call(way, router)
     finally:
         never.set()
     assert text(e.value.partial_message) == "Hello there"
@@ -563,12 +597,13 @@ def test_a_leg_that_speaks_in_time_is_not_hedged(way):
 
 
 @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
-def test_an_invoke_that_has_begun_to_speak_is_not_hedged(way):
-    """The first token counts, and not the whole answer."""
-    slow = threading.Event()
-    models = legs([Step(waits=slow, after=2)])
-    router = ChatRouter(legs=models, hedge_after_s=0.05)
-    threading.Timer(0.3, slow.set).start()
+def test_an_invoke_that_has_begun_to_speak_is_not_hedged(way, monkeypatch):
+    """The first token counts, and not the whole answer, which comes much later."""
+    heard = threading.Event()
+    models = legs([Step(waits=heard, after=2)])
+    router = ChatRouter(legs=models, hedge_after_s=0.02)
+    when_over(router, heard)
+    tells_when_called(monkeypatch, _trip.Trip, "spoke", heard)
     assert text(call(way, router)) == Step().text
     assert models["b"].seen.calls == []
 

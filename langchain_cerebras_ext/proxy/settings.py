@@ -1,0 +1,806 @@
+"""`Settings`: how the proxy is set up, from the environment, files, or code.
+
+`VARIABLES` is the one table of what there is: it drives reading, `--help` and the
+documentation. All that is wrong is told at once, each with its name and its rule.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Self
+
+from langchain_cerebras_ext._config import (
+    DEFAULT_BASE_URL,
+    clean_key,
+    foreign_key_hint,
+    is_loopback,
+    is_public_service,
+    normalise_base_url,
+)
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, mask_secrets
+from langchain_cerebras_ext.proxy import readers as rules
+from langchain_cerebras_ext.proxy.readers import Rule
+
+__all__ = ["CONFIG", "VARIABLES", "Settings", "Upstream", "Variable", "markdown_table"]
+
+CONFIG: Final = "APE_CONFIG"
+"""Names a TOML file with settings; what the environment says goes first."""
+
+_KEY: Final = "CEREBRAS_API_KEY"
+_URLS: Final = ("CEREBRAS_URL", "CEREBRAS_API_BASE")
+_MIB: Final = 1024 * 1024
+_LARGEST_FILE: Final = 1024 * 1024
+_SHORT_KEY: Final = 16
+_SHOWN: Final = 60
+_ALIKE: Final = 0.8
+_MEMBERS: Final = ("name", "base_url", "api_key", "model")
+_KEY_PLACES: Final = ("api_key", "api_key_file", "api_key_env")
+
+
+# ------------------------------------------------------------------------ the values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A service that requests are sent to.
+
+    Attributes:
+        name: What logs and metrics call it.
+        base_url: With or without `/v1`; kept with it.
+        api_key: What is sent there; `None` for a server that asks for none.
+        model: Asked for there in place of the client's; `None` leaves it.
+
+    Raises:
+        CerebrasConfigurationError: The URL is none, or the key cannot be sent.
+    """
+
+    name: str = "cerebras"
+    base_url: str = DEFAULT_BASE_URL
+    api_key: str | None = None
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        """Put the URL and the key into their one form."""
+        key = clean_key(self.api_key)
+        if key is not None:
+            try:
+                rules.SECRET.read(key)
+            except ValueError:
+                msg = f"api_key of upstream {self.name!r} must be {rules.SECRET.says}."
+                raise CerebrasConfigurationError(msg) from None
+        object.__setattr__(self, "api_key", key)
+        object.__setattr__(self, "base_url", normalise_base_url(self.base_url))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine."""
+        return is_loopback(self.base_url)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the proxy is set up.
+
+    Attributes:
+        upstream: Where requests go.
+        fallbacks: Tried in turn if that fails before the first byte.
+        host: Address to listen at.
+        port: 0 takes a free one.
+        log_level: `DEBUG` to `CRITICAL`.
+        metrics_port: Serves `/metrics` alone, in place of `port`.
+        workers: Processes that share the port.
+        api_key: What clients must show.
+        keys_file: Lines `id: sha256`, for several clients.
+        allow_open: Lets other machines in without any key.
+        max_body_bytes: Of a request, as it comes and unpacked.
+        header_timeout_s: From the connection, or the first byte of a later request,
+            to the end of its headers.
+        body_timeout_s: From there to the end of its body.
+        keep_alive_s: For how long an idle connection is kept.
+        connect_timeout_s: To the upstream.
+        first_byte_timeout_s: Until the upstream's answer begins.
+        idle_timeout_s: Without a byte from the upstream within an answer.
+        total_timeout_s: For a whole exchange.
+        max_streams: Exchanges under way at once, in one worker; more are refused.
+        key_requests_per_minute: Of each key.
+        key_tokens_per_minute: Of each key; prompts and answers.
+        key_budget_usd: Of each key in a window.
+        key_budget_window: `minute`, `hour`, `day`, `week`, `month` or `total`.
+        limits_url: Redis, which replicas and workers share for the limits of keys.
+        aliases: Names of models, and what they stand for.
+        allowed_models: All that clients may ask for; empty allows any.
+        migrate_retired: Send requests for retired models to the successor.
+        prices_file: Prices of your own, in the form of `PriceBook.load`.
+        ledger_url: Database of all calls.
+        cors_origins: Web pages that browsers may call from.
+        log_content: Log prompts and answers.
+        shutdown_s: How long streams may go on when the proxy is told to end.
+        docs: Whether `/docs` and `/openapi.json` are served.
+
+    Raises:
+        CerebrasConfigurationError: Values break rules; all are told.
+
+    Example:
+        >>> from langchain_cerebras_ext.proxy.settings import Settings
+        >>> Settings.load({"CEREBRAS_API_KEY": "k", "PORT": "9000"}).port
+        9000
+    """
+
+    upstream: Upstream
+    fallbacks: tuple[Upstream, ...] = ()
+    host: str = "127.0.0.1"
+    port: int = 8000
+    log_level: str = "INFO"
+    metrics_port: int | None = None
+    workers: int = 1
+    api_key: str | None = None
+    keys_file: str | None = None
+    allow_open: bool = False
+    max_body_bytes: int = 32 * _MIB
+    header_timeout_s: float = 10.0
+    body_timeout_s: float = 60.0
+    keep_alive_s: float = 75.0
+    connect_timeout_s: float = 5.0
+    first_byte_timeout_s: float = 120.0
+    idle_timeout_s: float = 60.0
+    total_timeout_s: float | None = 900.0
+    max_streams: int | None = 1000
+    key_requests_per_minute: int | None = None
+    key_tokens_per_minute: int | None = None
+    key_budget_usd: Decimal | None = None
+    key_budget_window: str = "day"
+    limits_url: str | None = None
+    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    allowed_models: frozenset[str] = frozenset()
+    migrate_retired: bool = False
+    prices_file: str | None = None
+    ledger_url: str | None = None
+    cors_origins: tuple[str, ...] = ()
+    log_content: bool = False
+    shutdown_s: float = 25.0
+    docs: bool = True
+
+    def __post_init__(self) -> None:
+        """Read what was given, and check it."""
+        problems: list[str] = []
+        for one in VARIABLES:
+            if one.name in _PARTS:
+                continue
+            given = getattr(self, one.field)
+            if given is None and one.default is None:
+                continue
+            try:
+                value = one.rule.read(given)
+            except (ValueError, TypeError):
+                problems.append(one.broken(given, one.field))
+                continue
+            if one.field == "fallbacks" and not all(
+                isinstance(row, Upstream) for row in value
+            ):
+                problems.append("fallbacks=... must be objects of the class Upstream.")
+            object.__setattr__(
+                self, one.field, frozenset(value) if one.field in _SETS else value
+            )
+        problems = problems or _conflicts(self)
+        if problems:
+            raise _wrong(problems)
+
+    @classmethod
+    def load(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        file: str | os.PathLike[str] | None = None,
+        **given: Any,
+    ) -> Self:
+        """Read settings from the environment, and from a file beneath it.
+
+        Args:
+            environ: In place of the process's environment.
+            file: A TOML file; by default the one that `APE_CONFIG` names.
+            **given: Values by field; they go first. `None` is not given.
+
+        Raises:
+            CerebrasConfigurationError: Values break rules, files cannot be read, keys
+                are missing; all are told at once.
+        """
+        environ = os.environ if environ is None else environ
+        problems: list[str] = []
+        path = os.fspath(file) if file is not None else environ.get(CONFIG, "").strip()
+        sources = [
+            _from_code(given),
+            _from_environment(environ, problems),
+            _from_file(path, problems) if path else {},
+        ]
+        values: dict[str, Any] = {}
+        for one in VARIABLES:
+            found = next((s[one.name] for s in sources if one.name in s), None)
+            if found is None:
+                continue
+            try:
+                values[one.field] = one.rule.read(found.value)
+            except (ValueError, TypeError):
+                problems.append(one.broken(found.value, found.said))
+        _gather_upstreams(values, environ, problems)
+        if problems:
+            # Those that are right may still not go together, or lack a key.
+            for name in set(values) - {one.name for one in fields(cls)}:
+                del values[name]
+            raise _wrong(problems + _conflicts_of(cls, values))
+        return cls(**values)
+
+    def notices(self) -> tuple[str, ...]:
+        """Return what somebody should be told at the start; no secret is in it."""
+        told = [
+            hint
+            for one in (self.upstream, *self.fallbacks[:0])
+            if one.api_key is not None
+            and is_public_service(one.base_url)
+            and (hint := foreign_key_hint(one.api_key))
+        ]
+        if self.is_open:
+            whom = "anybody who reaches it" if self.allow_open else "this machine"
+            told.append(
+                f"NO KEY IS ASKED FOR: {whom} can spend the upstream's money. This is "
+                "for development; set APE_API_KEY or APE_KEYS_FILE."
+            )
+        elif self.api_key is not None and len(self.api_key) < _SHORT_KEY:
+            told.append(
+                f"APE_API_KEY has fewer than {_SHORT_KEY} characters and can be "
+                "guessed. Make one with: python -c 'import secrets; "
+                "print(secrets.token_urlsafe())'"
+            )
+        return tuple(told)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no key is asked for."""
+        return self.api_key is None and self.keys_file is None
+
+
+# ------------------------------------------------------------------------- the table
+
+
+class Variable(NamedTuple):
+    """A setting, as the environment has it.
+
+    Attributes:
+        name: The variable's.
+        field: Of `Settings`.
+        rule: How it is read.
+        about: What it does.
+        unit: Of its value, where there is one.
+        default: As a user would write it; `None` is unset.
+        others: More names that are read if the first is unset.
+        is_secret: Whether nobody may see it.
+        is_path: Whether it names a file itself, so that there is no `..._FILE`.
+    """
+
+    name: str
+    field: str
+    rule: Rule
+    about: str
+    unit: str = ""
+    default: str | None = None
+    others: tuple[str, ...] = ()
+    is_secret: bool = False
+    is_path: bool = False
+
+    @property
+    def file_name(self) -> str | None:
+        """The variable that names a file with the value, if there is one."""
+        return None if self.is_path else f"{self.name}_FILE"
+
+    @property
+    def key(self) -> str:
+        """The name in a TOML file."""
+        return self.name.lower().removeprefix("ape_")
+
+    def broken(self, value: Any, said: str) -> str:
+        """Say which rule a value breaks.
+
+        Args:
+            value: What was given; not shown if it is secret.
+            said: The name under which it was given.
+        """
+        shown = "..." if self.is_secret else _show(value)
+        return f"{said}={shown} must be {self.rule.says}."
+
+
+def _row(name: str, rule: Rule, about: str, **more: Any) -> Variable:
+    return Variable(
+        name=name,
+        field=name.lower().removeprefix("ape_"),
+        rule=rule,
+        about=about,
+        **more,
+    )
+
+
+VARIABLES: Final = (
+    _row(
+        _KEY,
+        rules.SECRET,
+        "Key of the upstream; required unless the upstream is on this machine.",
+        is_secret=True,
+    ),
+    _row(
+        "CEREBRAS_BASE_URL",
+        rules.ANY_TEXT,
+        "The upstream, with or without `/v1`.",
+        default=DEFAULT_BASE_URL,
+        others=_URLS,
+    ),
+    _row(
+        "APE_API_KEY",
+        rules.SECRET,
+        "What clients must show as `Authorization: Bearer`; its id in logs and metrics "
+        "is `default`.",
+        is_secret=True,
+    ),
+    _row(
+        "APE_KEYS_FILE",
+        rules.ANY_TEXT,
+        "File of lines `id: sha256` for several clients, read again on SIGHUP.",
+        is_path=True,
+    ),
+    _row(
+        "APE_ALLOW_OPEN",
+        rules.FLAG,
+        "Lets other machines in without any key.",
+        default="0",
+    ),
+    _row(
+        "HOST",
+        rules.ANY_TEXT,
+        "Address to listen at; `0.0.0.0` in the container.",
+        default="127.0.0.1",
+    ),
+    _row("PORT", rules.PORT, "Port to listen at; 0 takes a free one.", default="8000"),
+    _row(
+        "APE_METRICS_PORT",
+        rules.OPTIONAL_PORT,
+        "Serves `/metrics` on a port of its own, and no more on `PORT`.",
+    ),
+    _row(
+        "APE_WORKERS", rules.WORKERS, "Processes that share the port.", default="1"
+    ),
+    _row(
+        "LOG_LEVEL",
+        rules.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        "What is logged; `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.",
+        default="INFO",
+    ),
+    _row(
+        "APE_LOG_CONTENT",
+        rules.FLAG,
+        "Logs prompts and answers too, at `DEBUG`.",
+        default="0",
+    ),
+    _row(
+        "APE_MAX_BODY_BYTES",
+        rules.SIZE,
+        "Largest request, as it comes and unpacked.",
+        unit="bytes",
+        default=str(32 * _MIB),
+    ),
+    _row(
+        "APE_MAX_STREAMS",
+        rules.LIMIT,
+        "Exchanges under way at once in a worker; more are answered 429.",
+        default="1000",
+    ),
+    _row(
+        "APE_HEADER_TIMEOUT_S",
+        rules.SECONDS,
+        "Until the headers of a request are there.",
+        unit="s",
+        default="10",
+    ),
+    _row(
+        "APE_BODY_TIMEOUT_S",
+        rules.SECONDS,
+        "From there until its body is there.",
+        unit="s",
+        default="60",
+    ),
+    _row(
+        "APE_KEEP_ALIVE_S",
+        rules.SECONDS,
+        "For how long an idle connection is kept.",
+        unit="s",
+        default="75",
+    ),
+    _row(
+        "APE_CONNECT_TIMEOUT_S",
+        rules.SECONDS,
+        "To connect to the upstream.",
+        unit="s",
+        default="5",
+    ),
+    _row(
+        "APE_FIRST_BYTE_TIMEOUT_S",
+        rules.SECONDS,
+        "Until the upstream's answer begins.",
+        unit="s",
+        default="120",
+    ),
+    _row(
+        "APE_IDLE_TIMEOUT_S",
+        rules.SECONDS,
+        "Without a byte from the upstream within an answer.",
+        unit="s",
+        default="60",
+    ),
+    _row(
+        "APE_TOTAL_TIMEOUT_S",
+        rules.SECONDS_OR_NONE,
+        "For a whole exchange.",
+        unit="s",
+        default="900",
+    ),
+    _row(
+        "APE_SHUTDOWN_S",
+        rules.SECONDS,
+        "How long streams may go on after SIGTERM.",
+        unit="s",
+        default="25",
+    ),
+    _row(
+        "APE_KEY_REQUESTS_PER_MINUTE",
+        rules.LIMIT,
+        "Requests of each key.",
+        unit="1/min",
+    ),
+    _row(
+        "APE_KEY_TOKENS_PER_MINUTE",
+        rules.LIMIT,
+        "Tokens of each key, of prompts and answers.",
+        unit="1/min",
+    ),
+    _row(
+        "APE_KEY_BUDGET_USD",
+        rules.USD,
+        "What each key may spend in a window.",
+        unit="USD",
+    ),
+    _row(
+        "APE_KEY_BUDGET_WINDOW",
+        rules.one_of("minute", "hour", "day", "week", "month", "total"),
+        "The window of that budget: `minute`, `hour`, `day`, `week`, `month` (of the "
+        "calendar, UTC) or `total`.",
+        default="day",
+    ),
+    _row(
+        "APE_LIMITS_URL",
+        rules.REDIS,
+        "Redis, which replicas and workers share for the limits of keys.",
+        is_secret=True,
+    ),
+    _row(
+        "APE_ALIASES",
+        rules.PAIRS,
+        "Names of models and what they stand for: `fast=gpt-oss-120b,...`.",
+    ),
+    _row(
+        "APE_ALLOWED_MODELS",
+        rules.NAMES,
+        "All models that clients may ask for; unset allows any.",
+    ),
+    _row(
+        "APE_MIGRATE_RETIRED",
+        rules.FLAG,
+        "Sends requests for retired models to the successor.",
+        default="0",
+    ),
+    _row(
+        "APE_FALLBACKS",
+        rules.TABLES,
+        "More upstreams, tried in turn before the first byte: a JSON list of objects "
+        "with `base_url`, `name`, `model` and `api_key`, `api_key_file` or "
+        "`api_key_env`.",
+        is_secret=True,
+    ),
+    _row(
+        "APE_PRICES_FILE",
+        rules.ANY_TEXT,
+        "Prices of your own (JSON or TOML), before the catalog's.",
+        is_path=True,
+    ),
+    _row(
+        "APE_LEDGER_URL",
+        rules.URL,
+        "Database of all calls, as `postgresql://...` or `sqlite:///costs.db`; the "
+        "dashboard reads it.",
+        is_secret=True,
+    ),
+    _row(
+        "APE_CORS_ORIGINS",
+        rules.ORIGINS,
+        "Web pages that browsers may call from; unset is none.",
+    ),
+    _row(
+        "APE_DOCS", rules.FLAG, "Serves `/docs` and `/openapi.json`.", default="1"
+    ),
+)
+"""Every setting. Each but those that name a file is also read from the file that the
+variable with `_FILE` behind its name names, as container secrets are given."""
+
+# Two variables are parts of one field.
+_PARTS: Final = frozenset({_KEY, "CEREBRAS_BASE_URL"})
+_SETS: Final = frozenset({"allowed_models"})
+
+
+def markdown_table() -> str:
+    """Return all variables as a table in Markdown, for the documentation."""
+    lines = ["| Variable | Default | Unit | What it does |", "|---|---|---|---|"]
+    for one in VARIABLES:
+        default = "" if one.default is None else f"`{one.default}`"
+        about = one.about.replace("|", "\\|")
+        lines.append(f"| `{one.name}` | {default} | {one.unit} | {about} |")
+    return "\n".join(lines) + "\n"
+
+
+# ----------------------------------------------------------------- where values are
+
+
+class _Found(NamedTuple):
+    """A value, and how messages name it."""
+
+    value: Any
+    said: str
+
+
+def _from_code(given: Mapping[str, Any]) -> dict[str, _Found]:
+    known = {one.field: one.name for one in VARIABLES}
+    return {
+        known[name]: _Found(value, name)
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _from_environment(
+    environ: Mapping[str, str], problems: list[str]
+) -> dict[str, _Found]:
+    found: dict[str, _Found] = {}
+    for one in VARIABLES:
+        name = next((n for n in (one.name, *one.others) if _given(environ, n)), None)
+        file_name = one.file_name
+        if file_name is None or not _given(environ, file_name):
+            if name is not None:
+                found[one.name] = _Found(environ[name].strip(), name)
+            continue
+        if name is not None:
+            problems.append(f"{name} and {file_name} are both set: give one of them.")
+            continue
+        text = _read_file(environ[file_name].strip(), file_name, problems)
+        if text is not None:
+            found[one.name] = _Found(text, file_name)
+    problems.extend(_misspelt(environ))
+    return found
+
+
+def _given(environ: Mapping[str, str], name: str) -> bool:
+    # Compose sets a variable to nothing where its own is not set.
+    return bool(environ.get(name, "").strip())
+
+
+def _misspelt(environ: Mapping[str, str]) -> list[str]:
+    """Say which variables are likely ours, and are none of ours.
+
+    What looks like none of ours is somebody else's: Kubernetes makes variables for
+    each service, whatever it is called.
+    """
+    known = {CONFIG}
+    for one in VARIABLES:
+        known.update((one.name, *one.others, one.file_name or one.name))
+    told: list[str] = []
+    for name in sorted(environ):
+        if name.startswith("APE_") and name not in known:
+            alike = difflib.get_close_matches(name, known, n=1, cutoff=_ALIKE)
+            if alike:
+                told.append(f"{name} is no setting. Did you mean {alike[0]}?")
+    return told
+
+
+def _read_file(path: str, said: str, problems: list[str]) -> str | None:
+    """Return a secret's file, without the line break at its end."""
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST_FILE + 1)
+        if len(data) > _LARGEST_FILE:
+            problems.append(f"{said}={path!r} is larger than {_LARGEST_FILE} bytes.")
+            return None
+        text = data.decode("utf-8-sig").strip()
+    except OSError as error:
+        problems.append(f"{said}={path!r} cannot be read: {error.strerror or error}.")
+        return None
+    except UnicodeDecodeError:
+        problems.append(f"{said}={path!r} is no UTF-8 text.")
+        return None
+    if not text:
+        problems.append(f"{said}={path!r} is empty.")
+        return None
+    return text
+
+
+def _from_file(path: str, problems: list[str]) -> dict[str, _Found]:
+    """Return what a TOML file has, whose keys are the names in lower case."""
+    import tomllib
+
+    text = _read_file(path, CONFIG, problems)
+    if text is None:
+        return {}
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problems.append(f"{CONFIG}={path!r} is no TOML: {mask_secrets(str(error))}.")
+        return {}
+    # The whole name is taken too, in either case.
+    by_key = {one.key: one for one in VARIABLES}
+    by_key |= {one.name.lower(): one for one in VARIABLES}
+    files = {f"{key}_file": one for key, one in by_key.items() if one.file_name}
+    found: dict[str, _Found] = {}
+    for key, value in table.items():
+        said = f"{key} in {path}"
+        name = key.lower()
+        if name in by_key:
+            found[by_key[name].name] = _Found(value, said)
+        elif name in files:
+            inner = _read_file(str(value), said, problems)
+            if inner is not None:
+                found[files[name].name] = _Found(inner, said)
+        else:
+            alike = difflib.get_close_matches(name, by_key, n=1)
+            hint = f" Did you mean {alike[0]}?" if alike else ""
+            problems.append(f"{said} is no setting.{hint}")
+    return found
+
+
+# ----------------------------------------------------------------------- upstreams
+
+
+def _gather_upstreams(
+    values: dict[str, Any], environ: Mapping[str, str], problems: list[str]
+) -> None:
+    """Make upstreams of the values that describe them."""
+    key = values.pop("cerebras_api_key", None)
+    url = values.pop("cerebras_base_url", DEFAULT_BASE_URL)
+    try:
+        values["upstream"] = Upstream(base_url=url, api_key=key)
+    except CerebrasConfigurationError as error:
+        problems.append(f"CEREBRAS_BASE_URL: {error}")
+    rows = values.pop("fallbacks", ())
+    made = [
+        _fallback(at, row, environ, problems) for at, row in enumerate(rows, start=1)
+    ]
+    values["fallbacks"] = tuple(one for one in made if one is not None)
+
+
+def _fallback(
+    at: int, row: Any, environ: Mapping[str, str], problems: list[str]
+) -> Upstream | None:
+    """Return an upstream of the list; `None` if it is none, which is told."""
+    if isinstance(row, Upstream):
+        return row
+    said = f"APE_FALLBACKS, entry {at}"
+    known = {*_MEMBERS, *_KEY_PLACES}
+    if not isinstance(row, Mapping) or not isinstance(row.get("base_url"), str):
+        problems.append(f"{said} must be an object with base_url.")
+        return None
+    if not all(isinstance(value, str) for value in row.values()) or set(row) - known:
+        problems.append(f"{said} must have text for {', '.join(sorted(known))} only.")
+        return None
+    try:
+        return Upstream(
+            name=row.get("name") or f"fallback-{at}",
+            base_url=row["base_url"],
+            api_key=_key_of(row, said, environ, problems),
+            model=row.get("model") or None,
+        )
+    except CerebrasConfigurationError as error:
+        problems.append(f"{said}: {error}")
+        return None
+
+
+def _key_of(
+    row: Mapping[str, str], said: str, environ: Mapping[str, str], problems: list[str]
+) -> str | None:
+    places = [name for name in _KEY_PLACES if row.get(name)]
+    if len(places) > 1:
+        problems.append(f"{said} has {' and '.join(places)}: give one of them.")
+        return None
+    if not places:
+        return None
+    place, value = places[0], row[places[0]]
+    if place == "api_key_file":
+        return _read_file(value, f"{said}, {place}", problems)
+    if place == "api_key_env":
+        if not _given(environ, value):
+            problems.append(f"{said}: the variable {value} is not set.")
+        return environ.get(value)
+    return value
+
+
+# ---------------------------------------------------------------- what goes together
+
+
+def _conflicts(settings: Settings) -> list[str]:
+    """Say what does not go together."""
+    told: list[str] = []
+    names = [one.name for one in (settings.upstream, *settings.fallbacks)]
+    if len(set(names)) != len(names):
+        told.append(f"Upstreams must have names of their own, not {', '.join(names)}.")
+    if settings.upstream.api_key is None and not settings.upstream.is_local:
+        told.append(
+            f"{_KEY} (or {_KEY}_FILE) is not set: {settings.upstream.base_url} asks "
+            "for a key. Get one at https://cloud.cerebras.ai."
+        )
+    if settings.is_open and not settings.allow_open and not _is_own(settings.host):
+        told.append(
+            f"HOST={settings.host!r} lets other machines in, and no key is asked for. "
+            "Set APE_API_KEY or APE_KEYS_FILE; or APE_ALLOW_OPEN=1 if everybody there "
+            "may spend the upstream's money."
+        )
+    if settings.metrics_port and settings.metrics_port == settings.port:
+        told.append(
+            f"APE_METRICS_PORT={settings.metrics_port} is PORT: leave it out to serve "
+            "metrics there."
+        )
+    if settings.workers > 1 and settings.limits_url is None:
+        told.extend(_unshared(settings))
+    return told
+
+
+def _unshared(settings: Settings) -> list[str]:
+    """Say which limits each worker would count for itself."""
+    limits = {
+        "APE_KEY_REQUESTS_PER_MINUTE": settings.key_requests_per_minute,
+        "APE_KEY_TOKENS_PER_MINUTE": settings.key_tokens_per_minute,
+        # A ledger's database can be shared as well.
+        "APE_KEY_BUDGET_USD": settings.key_budget_usd
+        if settings.ledger_url is None
+        else None,
+    }
+    return [
+        f"{name} with APE_WORKERS={settings.workers} needs APE_LIMITS_URL: each worker "
+        "would count for itself."
+        for name, value in limits.items()
+        if value is not None
+    ]
+
+
+def _conflicts_of(cls: type[Settings], values: Mapping[str, Any]) -> list[str]:
+    """Return what does not go together of values that are right by themselves."""
+    if "upstream" not in values:
+        return []
+    try:
+        cls(**values)
+    except CerebrasConfigurationError as error:
+        return [str(error)]
+    return []
+
+
+def _is_own(host: str) -> bool:
+    name = host.strip("[]")
+    return is_loopback(f"//[{name}]" if ":" in name else f"//{name}")
+
+
+def _wrong(problems: list[str]) -> CerebrasConfigurationError:
+    if len(problems) == 1:
+        return CerebrasConfigurationError(problems[0])
+    lines = "\n".join(f"- {one}" for one in problems)
+    msg = f"{len(problems)} settings of the proxy are wrong:\n{lines}"
+    return CerebrasConfigurationError(msg)
+
+
+def _show(value: Any) -> str:
+    """Return a value as messages show it: short, and without what looks secret."""
+    text = mask_secrets(repr(value))
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
