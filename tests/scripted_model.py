@@ -37,7 +37,11 @@ class Step:
     fails: BaseException | None = None
     after: int = 0
     waits: threading.Event | None = None
-    reached: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event | None = None
+
+    def arrive(self) -> None:
+        if self.reached is not None:
+            self.reached.set()
 
     def chunks(self) -> list[AIMessageChunk]:
         if self.tool:
@@ -116,7 +120,7 @@ class ScriptedModel(BaseChatModel):
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
         step = self._next(messages, stop, kwargs)
         if step.waits is not None:
-            step.reached.set()
+            step.arrive()
             assert step.waits.wait(20)
         if step.fails is not None:
             raise step.fails
@@ -141,7 +145,7 @@ class ScriptedModel(BaseChatModel):
             for number, chunk in enumerate(step.chunks()):
                 if number == step.after:
                     if step.waits is not None:
-                        step.reached.set()
+                        step.arrive()
                         assert step.waits.wait(20)
                     if step.fails is not None:
                         raise step.fails
@@ -170,7 +174,7 @@ class ScriptedModel(BaseChatModel):
 
 
 async def _wait(step: Step) -> None:
-    step.reached.set()
+    step.arrive()
     # An event of threads: the same script serves sync and async calls.
     while step.waits is not None and not step.waits.is_set():  # noqa: ASYNC110
         await asyncio.sleep(0.002)

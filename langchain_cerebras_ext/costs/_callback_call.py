@@ -208,7 +208,8 @@ class CallbackCall:
         tokens = Tokens.estimated(self._input_tokens(), 0)
         if self._info.is_ours:
             tokens = Tokens.none()
-        self._write(trackers, "aborted", tokens, duration_s=None)
+        outcome, error_type = end_of_left(router_call(self._info.metadata), None)
+        self._write(trackers, outcome, tokens, error_type=error_type, duration_s=None)
 
     def unread(self, trackers: Sequence[CostTracker], error: Exception) -> None:
         """Record a call whose end cannot be read: all that is known is that it was."""

@@ -521,7 +521,7 @@ def _end_of(record: CallRecord, call: RouterCall | None) -> tuple[Outcome, str |
 
 
 def end_of_left(
-    call: RouterCall | None, error: BaseException
+    call: RouterCall | None, error: BaseException | None
 ) -> tuple[Outcome, str | None]:
     """Return how a call ended that its caller left, as `_end_of` does.
 
@@ -529,7 +529,7 @@ def end_of_left(
     """
     if call is not None and call.is_overdue:
         return "failed", CerebrasTimeoutError.__name__
-    return "aborted", type(error).__name__
+    return "aborted", None if error is None else type(error).__name__
 
 
 def count_output(message: AIMessage | None, model: str) -> int:

@@ -20,6 +20,7 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_cerebras_ext import _metering
+from langchain_cerebras_ext._metering import router_call
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._callback_call import CallbackCall, is_ours
 from langchain_cerebras_ext.costs._context import Scope
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-    from langchain_cerebras_ext._metering import Announcement
+    from langchain_cerebras_ext._metering import Announcement, RouterCall
     from langchain_cerebras_ext.costs.budget import Budget
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.costs.prices import PriceBook
@@ -404,6 +405,16 @@ class CostTracker(BaseCallbackHandler):
         for info in infos:
             self._abandon(info)
         return len(infos)
+
+    def settle_tries(self, call: RouterCall) -> None:
+        """Record the tries that a router has cancelled and LangChain did not tell of.
+
+        Args:
+            call: The router's call; none of its tries is under way any more.
+        """
+        for info in list(self._open.values()):
+            if router_call(info.metadata) is call:
+                self._abandon(info)
 
     def wrap(self, function: Callable[P, T]) -> Callable[P, T]:
         """Return a function whose calls of models are tracked, in whatever thread.

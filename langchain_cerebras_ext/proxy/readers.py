@@ -11,9 +11,9 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal, InvalidOperation
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from langchain_cerebras_ext._config import clean_key
 from langchain_cerebras_ext.errors import SecretText
 
 __all__ = [
@@ -21,8 +21,8 @@ __all__ = [
     "FLAG",
     "LIMIT",
     "NAMES",
-    "ORIGINS",
     "OPTIONAL_PORT",
+    "ORIGINS",
     "PAIRS",
     "PORT",
     "REDIS",
@@ -31,6 +31,7 @@ __all__ = [
     "SECRET",
     "SIZE",
     "TABLES",
+    "URL",
     "USD",
     "WORKERS",
     "Rule",
@@ -69,9 +70,8 @@ def _secret(value: Any) -> SecretText:
 
 
 def _header_secret(value: Any) -> SecretText:
-    text = _text(value)
-    # It has to stand in a header.
-    if not text.isascii() or not text.isprintable() or " " in text:
+    text = clean_key(_text(value))
+    if text is None or not text.isascii() or not text.isprintable() or " " in text:
         raise ValueError
     return SecretText(text)
 
@@ -115,7 +115,7 @@ def _seconds(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError  # noqa: TRY004 - one kind of failure for the caller
     seconds = float(value)
-    if not 0 < seconds <= _DAY_S or math.isnan(seconds):
+    if not 0 < seconds <= _DAY_S:
         raise ValueError
     return seconds
 
@@ -167,7 +167,7 @@ def _pairs(value: Any) -> Mapping[str, str]:
     found = {_text(name): _text(target) for name, target in items}
     if len(found) != len(items):
         raise ValueError
-    return MappingProxyType(found)
+    return found
 
 
 def _tables(value: Any) -> tuple[Any, ...]:

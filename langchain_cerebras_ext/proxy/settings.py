@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from decimal import Decimal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from langchain_cerebras_ext._config import (
     DEFAULT_BASE_URL,
-    clean_key,
     foreign_key_hint,
     is_loopback,
     is_public_service,
@@ -25,7 +22,11 @@ from langchain_cerebras_ext._config import (
 )
 from langchain_cerebras_ext.errors import CerebrasConfigurationError, mask_secrets
 from langchain_cerebras_ext.proxy import readers as rules
-from langchain_cerebras_ext.proxy.readers import Rule
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from langchain_cerebras_ext.proxy.readers import Rule
 
 __all__ = ["CONFIG", "VARIABLES", "Settings", "Upstream", "Variable", "markdown_table"]
 
@@ -39,7 +40,6 @@ _LARGEST_FILE: Final = 1024 * 1024
 _SHORT_KEY: Final = 16
 _SHOWN: Final = 60
 _ALIKE: Final = 0.8
-_MEMBERS: Final = ("name", "base_url", "api_key", "model")
 _KEY_PLACES: Final = ("api_key", "api_key_file", "api_key_env")
 
 
@@ -67,10 +67,10 @@ class Upstream:
 
     def __post_init__(self) -> None:
         """Put the URL and the key into their one form."""
-        key = clean_key(self.api_key)
+        key = self.api_key
         if key is not None:
             try:
-                rules.SECRET.read(key)
+                key = rules.SECRET.read(key)
             except ValueError:
                 msg = f"api_key of upstream {self.name!r} must be {rules.SECRET.says}."
                 raise CerebrasConfigurationError(msg) from None
@@ -156,7 +156,7 @@ class Settings:
     key_budget_usd: Decimal | None = None
     key_budget_window: str = "day"
     limits_url: str | None = None
-    aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    aliases: Mapping[str, str] = field(default_factory=dict[str, str])
     allowed_models: frozenset[str] = frozenset()
     migrate_retired: bool = False
     prices_file: str | None = None
@@ -168,28 +168,19 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Read what was given, and check it."""
-        problems: list[str] = []
+        problems = _Problems()
         for one in VARIABLES:
             if one.name in _PARTS:
                 continue
             given = getattr(self, one.field)
-            if given is None and one.default is None:
-                continue
-            try:
-                value = one.rule.read(given)
-            except (ValueError, TypeError):
-                problems.append(one.broken(given, one.field))
-                continue
-            if one.field == "fallbacks" and not all(
-                isinstance(row, Upstream) for row in value
-            ):
-                problems.append("fallbacks=... must be objects of the class Upstream.")
-            object.__setattr__(
-                self, one.field, frozenset(value) if one.field in _SETS else value
-            )
-        problems = problems or _conflicts(self)
-        if problems:
-            raise _wrong(problems)
+            if given is not None or one.default is not None:
+                value = problems.read(one, _Found(given, one.field))
+                object.__setattr__(self, one.field, value)
+        if not all(isinstance(one, Upstream) for one in self.fallbacks or ()):
+            problems.add("fallbacks=... must have objects of the class Upstream.")
+        if not problems.messages:
+            _look_for_conflicts(_as_values(self), problems)
+        problems.raise_if_any()
 
     @classmethod
     def load(
@@ -210,7 +201,7 @@ class Settings:
                 are missing; all are told at once.
         """
         environ = os.environ if environ is None else environ
-        problems: list[str] = []
+        problems = _Problems()
         path = os.fspath(file) if file is not None else environ.get(CONFIG, "").strip()
         sources = [
             _from_code(given),
@@ -220,29 +211,20 @@ class Settings:
         values: dict[str, Any] = {}
         for one in VARIABLES:
             found = next((s[one.name] for s in sources if one.name in s), None)
-            if found is None:
-                continue
-            try:
-                values[one.field] = one.rule.read(found.value)
-            except (ValueError, TypeError):
-                problems.append(one.broken(found.value, found.said))
+            if found is not None:
+                values[one.field] = problems.read(one, found)
         _gather_upstreams(values, environ, problems)
-        if problems:
-            # Those that are right may still not go together, or lack a key.
-            for name in set(values) - {one.name for one in fields(cls)}:
-                del values[name]
-            raise _wrong(problems + _conflicts_of(cls, values))
+        _look_for_conflicts({**_defaults(cls), **values}, problems)
+        problems.raise_if_any()
         return cls(**values)
 
     def notices(self) -> tuple[str, ...]:
         """Return what somebody should be told at the start; no secret is in it."""
-        told = [
-            hint
-            for one in (self.upstream, *self.fallbacks[:0])
-            if one.api_key is not None
-            and is_public_service(one.base_url)
-            and (hint := foreign_key_hint(one.api_key))
-        ]
+        told: list[str] = []
+        main = self.upstream
+        if main.api_key is not None and is_public_service(main.base_url):
+            hint = foreign_key_hint(main.api_key)
+            told += [hint] if hint else []
         if self.is_open:
             whom = "anybody who reaches it" if self.allow_open else "this machine"
             told.append(
@@ -301,16 +283,6 @@ class Variable(NamedTuple):
         """The name in a TOML file."""
         return self.name.lower().removeprefix("ape_")
 
-    def broken(self, value: Any, said: str) -> str:
-        """Say which rule a value breaks.
-
-        Args:
-            value: What was given; not shown if it is secret.
-            said: The name under which it was given.
-        """
-        shown = "..." if self.is_secret else _show(value)
-        return f"{said}={shown} must be {self.rule.says}."
-
 
 def _row(name: str, rule: Rule, about: str, **more: Any) -> Variable:
     return Variable(
@@ -367,9 +339,7 @@ VARIABLES: Final = (
         rules.OPTIONAL_PORT,
         "Serves `/metrics` on a port of its own, and no more on `PORT`.",
     ),
-    _row(
-        "APE_WORKERS", rules.WORKERS, "Processes that share the port.", default="1"
-    ),
+    _row("APE_WORKERS", rules.WORKERS, "Processes that share the port.", default="1"),
     _row(
         "LOG_LEVEL",
         rules.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
@@ -524,9 +494,7 @@ VARIABLES: Final = (
         rules.ORIGINS,
         "Web pages that browsers may call from; unset is none.",
     ),
-    _row(
-        "APE_DOCS", rules.FLAG, "Serves `/docs` and `/openapi.json`.", default="1"
-    ),
+    _row("APE_DOCS", rules.FLAG, "Serves `/docs` and `/openapi.json`.", default="1"),
 )
 """Every setting. Each but those that name a file is also read from the file that the
 variable with `_FILE` behind its name names, as container secrets are given."""
@@ -534,6 +502,7 @@ variable with `_FILE` behind its name names, as container secrets are given."""
 # Two variables are parts of one field.
 _PARTS: Final = frozenset({_KEY, "CEREBRAS_BASE_URL"})
 _SETS: Final = frozenset({"allowed_models"})
+_EVERY_FIELD: Final = frozenset(one.field for one in VARIABLES) | {"upstream"}
 
 
 def markdown_table() -> str:
@@ -556,6 +525,58 @@ class _Found(NamedTuple):
     said: str
 
 
+class _Problems:
+    """What is wrong so far.
+
+    Attributes:
+        messages: What to say.
+        fields: Those whose values are not known for that.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.fields: set[str] = set()
+
+    def add(self, message: str, *names: str) -> None:
+        """Note a problem, and the fields that lack a value for it."""
+        self.messages.append(message)
+        self.fields.update(names)
+
+    def read(self, one: Variable, found: _Found) -> Any:
+        """Return a value as its rule reads it; `None` if it breaks the rule."""
+        try:
+            value = one.rule.read(found.value)
+        except (ValueError, TypeError):
+            shown = "..." if one.is_secret else _show(found.value)
+            self.add(f"{found.said}={shown} must be {one.rule.says}.", one.field)
+            return None
+        return frozenset(value) if one.field in _SETS else value
+
+    def raise_if_any(self) -> None:
+        """Raise one error for all.
+
+        Raises:
+            CerebrasConfigurationError: There are some.
+        """
+        if not self.messages:
+            return
+        if len(self.messages) == 1:
+            raise CerebrasConfigurationError(self.messages[0])
+        lines = "\n".join(f"- {one}" for one in self.messages)
+        msg = f"{len(self.messages)} settings of the proxy are wrong:\n{lines}"
+        raise CerebrasConfigurationError(msg)
+
+
+def _as_values(settings: Settings) -> dict[str, Any]:
+    return {one.name: getattr(settings, one.name) for one in fields(settings)}
+
+
+def _defaults(cls: type[Settings]) -> dict[str, Any]:
+    return {
+        one.name: None if one.default is MISSING else one.default for one in fields(cls)
+    }
+
+
 def _from_code(given: Mapping[str, Any]) -> dict[str, _Found]:
     known = {one.field: one.name for one in VARIABLES}
     return {
@@ -566,7 +587,7 @@ def _from_code(given: Mapping[str, Any]) -> dict[str, _Found]:
 
 
 def _from_environment(
-    environ: Mapping[str, str], problems: list[str]
+    environ: Mapping[str, str], problems: _Problems
 ) -> dict[str, _Found]:
     found: dict[str, _Found] = {}
     for one in VARIABLES:
@@ -577,12 +598,14 @@ def _from_environment(
                 found[one.name] = _Found(environ[name].strip(), name)
             continue
         if name is not None:
-            problems.append(f"{name} and {file_name} are both set: give one of them.")
+            msg = f"{name} and {file_name} are both set: give one of them."
+            problems.add(msg, one.field)
             continue
-        text = _read_file(environ[file_name].strip(), file_name, problems)
+        text = _read_file(environ[file_name].strip(), file_name, problems, one.field)
         if text is not None:
             found[one.name] = _Found(text, file_name)
-    problems.extend(_misspelt(environ))
+    for told in _misspelt(environ):
+        problems.add(told)
     return found
 
 
@@ -609,57 +632,62 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
     return told
 
 
-def _read_file(path: str, said: str, problems: list[str]) -> str | None:
-    """Return a secret's file, without the line break at its end."""
+def _read_file(path: str, said: str, problems: _Problems, *names: str) -> str | None:
+    """Return a file's text without blanks around it; `None` if that is told.
+
+    Args:
+        path: The file's.
+        said: How messages name the setting.
+        problems: Where what is wrong is noted.
+        *names: The fields whose values come from it.
+    """
     try:
         with Path(path).open("rb") as file:
             data = file.read(_LARGEST_FILE + 1)
-        if len(data) > _LARGEST_FILE:
-            problems.append(f"{said}={path!r} is larger than {_LARGEST_FILE} bytes.")
-            return None
         text = data.decode("utf-8-sig").strip()
     except OSError as error:
-        problems.append(f"{said}={path!r} cannot be read: {error.strerror or error}.")
-        return None
+        reason = f"cannot be read: {error.strerror or error}"
     except UnicodeDecodeError:
-        problems.append(f"{said}={path!r} is no UTF-8 text.")
-        return None
-    if not text:
-        problems.append(f"{said}={path!r} is empty.")
-        return None
-    return text
+        reason = "is no UTF-8 text"
+    else:
+        if text and len(data) <= _LARGEST_FILE:
+            return text
+        reason = f"is larger than {_LARGEST_FILE} bytes" if text else "is empty"
+    problems.add(f"{said}={path!r} {reason}.", *names)
+    return None
 
 
-def _from_file(path: str, problems: list[str]) -> dict[str, _Found]:
+def _from_file(path: str, problems: _Problems) -> dict[str, _Found]:
     """Return what a TOML file has, whose keys are the names in lower case."""
     import tomllib
 
-    text = _read_file(path, CONFIG, problems)
+    text = _read_file(path, CONFIG, problems, *_EVERY_FIELD)
     if text is None:
         return {}
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        problems.append(f"{CONFIG}={path!r} is no TOML: {mask_secrets(str(error))}.")
+        msg = f"{CONFIG}={path!r} is no TOML: {mask_secrets(str(error))}."
+        problems.add(msg, *_EVERY_FIELD)
         return {}
-    # The whole name is taken too, in either case.
-    by_key = {one.key: one for one in VARIABLES}
-    by_key |= {one.name.lower(): one for one in VARIABLES}
+    # The whole name is taken too.
+    by_key = {one.name.lower(): one for one in VARIABLES}
+    by_key |= {one.key: one for one in VARIABLES}
     files = {f"{key}_file": one for key, one in by_key.items() if one.file_name}
     found: dict[str, _Found] = {}
     for key, value in table.items():
         said = f"{key} in {path}"
-        name = key.lower()
-        if name in by_key:
-            found[by_key[name].name] = _Found(value, said)
-        elif name in files:
-            inner = _read_file(str(value), said, problems)
+        if key in by_key:
+            found[by_key[key].name] = _Found(value, said)
+        elif key in files:
+            one = files[key]
+            inner = _read_file(str(value), said, problems, one.field)
             if inner is not None:
-                found[files[name].name] = _Found(inner, said)
+                found[one.name] = _Found(inner, said)
         else:
-            alike = difflib.get_close_matches(name, by_key, n=1)
+            alike = difflib.get_close_matches(key, by_key, n=1)
             hint = f" Did you mean {alike[0]}?" if alike else ""
-            problems.append(f"{said} is no setting.{hint}")
+            problems.add(f"{said} is no setting.{hint}")
     return found
 
 
@@ -667,16 +695,18 @@ def _from_file(path: str, problems: list[str]) -> dict[str, _Found]:
 
 
 def _gather_upstreams(
-    values: dict[str, Any], environ: Mapping[str, str], problems: list[str]
+    values: dict[str, Any], environ: Mapping[str, str], problems: _Problems
 ) -> None:
     """Make upstreams of the values that describe them."""
     key = values.pop("cerebras_api_key", None)
-    url = values.pop("cerebras_base_url", DEFAULT_BASE_URL)
+    url = values.pop("cerebras_base_url", None) or DEFAULT_BASE_URL
     try:
         values["upstream"] = Upstream(base_url=url, api_key=key)
     except CerebrasConfigurationError as error:
-        problems.append(f"CEREBRAS_BASE_URL: {error}")
-    rows = values.pop("fallbacks", ())
+        problems.add(f"CEREBRAS_BASE_URL: {error}", "upstream")
+    if "cerebras_api_key" in problems.fields:  # not that it is missing
+        problems.fields.add("upstream")
+    rows = values.pop("fallbacks", None) or ()
     made = [
         _fallback(at, row, environ, problems) for at, row in enumerate(rows, start=1)
     ]
@@ -684,18 +714,18 @@ def _gather_upstreams(
 
 
 def _fallback(
-    at: int, row: Any, environ: Mapping[str, str], problems: list[str]
+    at: int, row: Any, environ: Mapping[str, str], problems: _Problems
 ) -> Upstream | None:
     """Return an upstream of the list; `None` if it is none, which is told."""
     if isinstance(row, Upstream):
         return row
     said = f"APE_FALLBACKS, entry {at}"
-    known = {*_MEMBERS, *_KEY_PLACES}
+    known = ("base_url", "name", "model", *_KEY_PLACES)
     if not isinstance(row, Mapping) or not isinstance(row.get("base_url"), str):
-        problems.append(f"{said} must be an object with base_url.")
+        problems.add(f"{said} must be an object with base_url.")
         return None
-    if not all(isinstance(value, str) for value in row.values()) or set(row) - known:
-        problems.append(f"{said} must have text for {', '.join(sorted(known))} only.")
+    if not all(isinstance(value, str) for value in row.values()) or {*row} - {*known}:
+        problems.add(f"{said} must have nothing but {', '.join(known)}, all text.")
         return None
     try:
         return Upstream(
@@ -705,86 +735,94 @@ def _fallback(
             model=row.get("model") or None,
         )
     except CerebrasConfigurationError as error:
-        problems.append(f"{said}: {error}")
+        problems.add(f"{said}: {error}")
         return None
 
 
 def _key_of(
-    row: Mapping[str, str], said: str, environ: Mapping[str, str], problems: list[str]
+    row: Mapping[str, str], said: str, environ: Mapping[str, str], problems: _Problems
 ) -> str | None:
     places = [name for name in _KEY_PLACES if row.get(name)]
     if len(places) > 1:
-        problems.append(f"{said} has {' and '.join(places)}: give one of them.")
-        return None
-    if not places:
+        problems.add(f"{said} has {' and '.join(places)}: give one of them.")
+    if len(places) != 1:
         return None
     place, value = places[0], row[places[0]]
     if place == "api_key_file":
         return _read_file(value, f"{said}, {place}", problems)
     if place == "api_key_env":
         if not _given(environ, value):
-            problems.append(f"{said}: the variable {value} is not set.")
-        return environ.get(value)
+            problems.add(f"{said}: the variable {value} is not set.")
+        return environ.get(value) or None
     return value
 
 
 # ---------------------------------------------------------------- what goes together
 
 
-def _conflicts(settings: Settings) -> list[str]:
-    """Say what does not go together."""
-    told: list[str] = []
-    names = [one.name for one in (settings.upstream, *settings.fallbacks)]
+def _look_for_conflicts(values: Mapping[str, Any], problems: _Problems) -> None:
+    """Note what does not go together, as far as the values are known."""
+    for names, check in _CHECKS:
+        if problems.fields.isdisjoint(names):
+            for told in check(*(values[name] for name in names)):
+                problems.add(told)
+
+
+def _check_names(main: Upstream, fallbacks: tuple[Upstream, ...]) -> Iterator[str]:
+    names = [one.name for one in (main, *fallbacks)]
     if len(set(names)) != len(names):
-        told.append(f"Upstreams must have names of their own, not {', '.join(names)}.")
-    if settings.upstream.api_key is None and not settings.upstream.is_local:
-        told.append(
-            f"{_KEY} (or {_KEY}_FILE) is not set: {settings.upstream.base_url} asks "
-            "for a key. Get one at https://cloud.cerebras.ai."
-        )
-    if settings.is_open and not settings.allow_open and not _is_own(settings.host):
-        told.append(
-            f"HOST={settings.host!r} lets other machines in, and no key is asked for. "
-            "Set APE_API_KEY or APE_KEYS_FILE; or APE_ALLOW_OPEN=1 if everybody there "
-            "may spend the upstream's money."
-        )
-    if settings.metrics_port and settings.metrics_port == settings.port:
-        told.append(
-            f"APE_METRICS_PORT={settings.metrics_port} is PORT: leave it out to serve "
-            "metrics there."
-        )
-    if settings.workers > 1 and settings.limits_url is None:
-        told.extend(_unshared(settings))
-    return told
+        yield f"Upstreams must have names of their own, not {', '.join(names)}."
 
 
-def _unshared(settings: Settings) -> list[str]:
+def _check_key(main: Upstream) -> Iterator[str]:
+    if main.api_key is None and not main.is_local:
+        yield (
+            f"{_KEY} (or {_KEY}_FILE) is not set: {main.base_url} asks for a key. Get "
+            "one at https://cloud.cerebras.ai."
+        )
+
+
+def _check_open(
+    host: str, api_key: str | None, keys_file: str | None, allow_open: bool
+) -> Iterator[str]:
+    if api_key is None and keys_file is None and not allow_open and not _is_own(host):
+        yield (
+            f"HOST={host!r} lets other machines in, and no key is asked for. Set "
+            "APE_API_KEY or APE_KEYS_FILE; or APE_ALLOW_OPEN=1 if everybody there may "
+            "spend the upstream's money."
+        )
+
+
+def _check_ports(port: int, metrics_port: int | None) -> Iterator[str]:
+    if metrics_port and metrics_port == port:
+        yield (
+            f"APE_METRICS_PORT={metrics_port} is PORT: leave it out to serve metrics "
+            "there."
+        )
+
+
+def _check_shared(
+    workers: int,
+    limits_url: str | None,
+    ledger_url: str | None,
+    requests: int | None,
+    tokens: int | None,
+    budget: Decimal | None,
+) -> Iterator[str]:
     """Say which limits each worker would count for itself."""
-    limits = {
-        "APE_KEY_REQUESTS_PER_MINUTE": settings.key_requests_per_minute,
-        "APE_KEY_TOKENS_PER_MINUTE": settings.key_tokens_per_minute,
-        # A ledger's database can be shared as well.
-        "APE_KEY_BUDGET_USD": settings.key_budget_usd
-        if settings.ledger_url is None
-        else None,
-    }
-    return [
-        f"{name} with APE_WORKERS={settings.workers} needs APE_LIMITS_URL: each worker "
-        "would count for itself."
-        for name, value in limits.items()
-        if value is not None
-    ]
-
-
-def _conflicts_of(cls: type[Settings], values: Mapping[str, Any]) -> list[str]:
-    """Return what does not go together of values that are right by themselves."""
-    if "upstream" not in values:
-        return []
-    try:
-        cls(**values)
-    except CerebrasConfigurationError as error:
-        return [str(error)]
-    return []
+    if workers == 1 or limits_url is not None:
+        return
+    # A ledger's database is shared by them as well, but keeps budgets only.
+    for name, value, place in (
+        ("APE_KEY_REQUESTS_PER_MINUTE", requests, ""),
+        ("APE_KEY_TOKENS_PER_MINUTE", tokens, ""),
+        ("APE_KEY_BUDGET_USD", budget if ledger_url is None else None, " or a ledger"),
+    ):
+        if value is not None:
+            yield (
+                f"{name} with APE_WORKERS={workers} needs APE_LIMITS_URL{place}: each "
+                "worker would count for itself."
+            )
 
 
 def _is_own(host: str) -> bool:
@@ -792,12 +830,23 @@ def _is_own(host: str) -> bool:
     return is_loopback(f"//[{name}]" if ":" in name else f"//{name}")
 
 
-def _wrong(problems: list[str]) -> CerebrasConfigurationError:
-    if len(problems) == 1:
-        return CerebrasConfigurationError(problems[0])
-    lines = "\n".join(f"- {one}" for one in problems)
-    msg = f"{len(problems)} settings of the proxy are wrong:\n{lines}"
-    return CerebrasConfigurationError(msg)
+_CHECKS: Final[tuple[tuple[tuple[str, ...], Callable[..., Iterator[str]]], ...]] = (
+    (("upstream", "fallbacks"), _check_names),
+    (("upstream",), _check_key),
+    (("host", "api_key", "keys_file", "allow_open"), _check_open),
+    (("port", "metrics_port"), _check_ports),
+    (
+        (
+            "workers",
+            "limits_url",
+            "ledger_url",
+            "key_requests_per_minute",
+            "key_tokens_per_minute",
+            "key_budget_usd",
+        ),
+        _check_shared,
+    ),
+)
 
 
 def _show(value: Any) -> str:

@@ -294,12 +294,15 @@ async def arace(trip: Trip, method: str) -> AsyncGenerator[Any, None]:
                 for item in out:
                     yield item
     finally:
-        await _end_tasks([one for one in tries.values() if not one.done()])
+        left = [one for one in tries.values() if not one.done()]
+        if left:
+            await _end_tasks(left)
+        if left or len(tries) > 1:
+            trip.settle()
 
 
 async def _end_tasks(tasks: list[asyncio.Task[None]]) -> None:
     """Cancel tasks, and let them close what they have open."""
     for one in tasks:
         one.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=_LEAVE_S)
+    await asyncio.wait(tasks, timeout=_LEAVE_S)

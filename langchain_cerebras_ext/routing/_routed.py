@@ -328,6 +328,7 @@ async def _atold(
         raise
     except BaseException as error:
         trip.leave()
+        trip.settle()
         if trip.run is not None:
             await trip.run.on_chain_error(error)
         raise

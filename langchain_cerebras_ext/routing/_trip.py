@@ -447,6 +447,15 @@ class Trip:
             else:
                 ticket.release()
 
+    def settle(self) -> None:
+        """Let cancelled tries be recorded: of an `ainvoke` LangChain tells nobody."""
+        if self._call is None or self._run is None:
+            return
+        for handler in self._run.handlers:
+            settle = getattr(handler, "settle_tries", None)
+            if settle is not None:
+                settle(self._call)
+
     def error_of(self, step: Fail) -> BaseException:
         """Return what to raise at the end, with what the tries were."""
         error = step.error

@@ -45,6 +45,9 @@ class QuickServer(uvicorn.Server):
             ws="none",
             timeout_keep_alive=_KEEP_ALIVE_S,
             server_header=False,
+            # Whatever else is installed: the bytes of an answer stay the same.
+            http="h11",
+            loop="asyncio",
         )
         super().__init__(config)
         self.ready = threading.Event()

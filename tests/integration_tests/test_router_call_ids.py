@@ -136,10 +136,11 @@ def test_a_call_that_every_leg_fails_has_failed_once(sims, way):
     assert (totals.failed, totals.whole_calls, totals.whole_failed) == (2, 1, 1)
 
 
+@each_kind
 @pytest.mark.parametrize("way", ["ainvoke", "stream", "astream"])
-def test_a_hedge_that_loses_is_no_call_left_by_its_caller(sims, way):
+def test_a_hedge_that_loses_is_no_call_left_by_its_caller(sims, kind, way):
     sims[0].reply("Slow.", delay_s=1.0)
-    router = router_of(sims, hedge_after_s=0.02)
+    router = router_of(sims, kind, hedge_after_s=0.02)
     with track_costs() as costs:
         message = call(way, router)
         if way == "stream":
@@ -157,7 +158,7 @@ def _wait_for_threads():
             thread.join(20)
 
 
-@pytest.mark.parametrize("kind", [ours, foreign], ids=["ours", "foreign"])
+@each_kind
 @pytest.mark.parametrize("way", ["ainvoke", "astream"])
 def test_a_leg_that_the_router_gave_up_has_failed(sims, kind, way):
     """Its caller has not left: an arm that is too slow must not look as if it had."""
@@ -166,10 +167,25 @@ def test_a_leg_that_the_router_gave_up_has_failed(sims, kind, way):
     tracker = CostTracker()
     with pytest.raises(CerebrasTimeoutError):
         call(way, router, config={"callbacks": [tracker]})
-    tracker.settle_open_calls()
     (record,) = tracker.records
     assert (record.outcome, record.error_type) == ("failed", "CerebrasTimeoutError")
     assert tracker.totals.whole_failed == 1
+
+
+@each_kind
+def test_a_call_that_its_caller_cancels_is_recorded(sims, kind):
+    """LangChain itself tells nobody of a cancelled `ainvoke`."""
+    sims[0].reply("Too late.", delay_s=1.0)
+
+    async def run():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await router_of(sims, kind).ainvoke("hi")
+
+    with track_costs() as costs:
+        asyncio.run(run())
+    assert told(costs) == [("aborted", None)]
+    assert (costs.open_calls, costs.totals.whole_aborted) == (0, 1)
 
 
 def test_a_caller_who_leaves_after_a_failure_has_left(sims):

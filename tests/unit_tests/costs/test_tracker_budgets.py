@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -221,15 +222,20 @@ def test_a_model_without_a_price_is_refused_unless_allowed(sim: Simulator) -> No
 
 
 async def test_a_hold_is_seen_while_a_call_is_under_way(sim: Simulator) -> None:
-    sim.reply("Hello", delay_s=0.3)
+    asked, seen = threading.Event(), threading.Event()
+
+    def late(_: Any) -> str:
+        asked.set()
+        assert seen.wait(60)
+        return "Hello"
+
+    sim.reply(late)
     budget = Budget(5)
     with track_costs(budget=budget):
         task = asyncio.create_task(acall("ainvoke", chat(sim, max_tokens=1000)))
-        for _ in range(200):
-            await asyncio.sleep(0.005)
-            if sim.requests:
-                break
+        assert await asyncio.to_thread(asked.wait, 60)
         held = budget.status()[0].reserved
+        seen.set()
         await task
     assert held >= Decimal("0.75") * 1000 / 1_000_000
     assert nothing_is_held(budget)

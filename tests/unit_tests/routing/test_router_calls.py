@@ -23,6 +23,7 @@ from langchain_cerebras_ext.errors import (
 )
 from langchain_cerebras_ext.routing import _race, _routed, _trip
 from langchain_cerebras_ext.routing._leg import Order, Refusal
+from langchain_cerebras_ext.routing._plan import Give
 from langchain_cerebras_ext.routing.router import ChatRouter
 
 pytestmark = BETA
@@ -547,15 +548,14 @@ def test_nothing_hangs_past_the_total_deadline(way):
 def test_a_stream_that_stops_speaking_ends_at_the_deadline_with_what_came(
     way, monkeypatch
 ):
-    never, begun = threading.Event(), threading.Event()
-    silent = Step(waits=never, after=2)
-    router = ChatRouter(legs=legs([silent]), total_timeout=0.02)
-    when_over(router, begun, silent.reached)
-    handed_on = []
+    never, begun, silent = (threading.Event() for _ in range(3))
+    models = legs([Step(waits=never, after=2, reached=silent)])
+    router = ChatRouter(legs=models, total_timeout=0.02)
+    when_over(router, begun, silent)
 
     def flows(told):
-        handed_on.extend(told[0])
-        return len(handed_on) >= 2
+        handed_on, step = told
+        return handed_on and not isinstance(step, Give)
 
     tells_when_called(monkeypatch, _race, "_hear", begun, flows)
     try:
