@@ -38,7 +38,7 @@ from langchain_cerebras_ext.simulator import RANDOM_FAULTS
 
 FAULTY = 0.1
 """The share of requests that fail, of which:"""
-SLOW = 0.005
+SLOW = 0.008
 """stall or drip, until a time limit of the client's ends it."""
 
 QUICK_FAULTS = (*RANDOM_FAULTS, "cut_in_character")

@@ -102,13 +102,13 @@ def run_compare(options: CompareOptions) -> int:
         MissingExtraError: Something that is asked for is not installed.
     """
     from langchain_cerebras_ext.routing._compare.session import run_blocking
-    from langchain_cerebras_ext.routing.comparison import Comparison
+    from langchain_cerebras_ext.routing.comparison import finish
 
     places = _places(options)
     _check(options)
     with _open_session(options, places.journal) as session:
         run_blocking(session)
-        found = Comparison(session)
+        found = finish(session)
     _write(found, places, options.chart)
     _print(found, options.form)
     if found.stopped == "interrupted":

@@ -173,6 +173,9 @@ def groups_sheets(
         rows.append((names, totals, "bold"))
     titles = list(by) or [""]
     whole = totals.cost
+    is_of_arms = "arm" in by and _OF_CALLS.issuperset(by)
+    forms = _FORMS_OF_ARMS if is_of_arms else _FORMS
+    figures = _figures_of_arm if is_of_arms else _figures
     return tuple(
         Sheet(
             [
@@ -180,11 +183,11 @@ def groups_sheets(
                 *(Column(title, is_figure=True) for title in wanted),
             ],
             [
-                ([*names, *_figures(part, wanted, whole)], style)
+                ([*names, *map(figures(part, whole).get, wanted)], style)
                 for names, part, style in rows
             ],
         )
-        for wanted in _FORMS
+        for wanted in forms
     )
 
 
@@ -194,12 +197,20 @@ _FORMS: Final = (
     ("cost", "calls", "tokens in", "out"),
     ("cost", "calls"),
 )
+_FORMS_OF_ARMS: Final = (
+    ("cost", "share", "calls", "success", "tries", "failed tries", "tokens in", "out"),
+    ("cost", "calls", "success", "tries", "tokens in", "out"),
+    ("cost", "calls", "success", "tries"),
+    ("cost", "calls"),
+)
+_OF_CALLS: Final = {"arm", "user", "session", "tag"}
+"""All tries of a router's call have the same of these."""
 _WIDE: Final = 6
 
 
-def _figures(totals: Totals, wanted: Sequence[str], whole: Decimal) -> list[str | None]:
+def _figures(totals: Totals, whole: Decimal) -> Mapping[str, str | None]:
     saved = totals.cache_savings
-    known: Mapping[str, str | None] = {
+    return {
         "cost": format_total(totals),
         "share": f"{totals.cost / whole:.0%}" if whole and totals.cost else None,
         "calls": f"{totals.calls:,}",
@@ -209,7 +220,22 @@ def _figures(totals: Totals, wanted: Sequence[str], whole: Decimal) -> list[str 
         "out": f"{totals.output_tokens:,}",
         "saved": format_usd(saved) if saved else None,
     }
-    return [known[name] for name in wanted]
+
+
+def _figures_of_arm(totals: Totals, whole: Decimal) -> Mapping[str, str | None]:
+    """As `_figures`, with all tries of a router's call as one call.
+
+    A call that its caller left is neither a success nor a failure.
+    """
+    judged = totals.whole_calls - totals.whole_aborted
+    answered = judged - totals.whole_failed
+    return {
+        **_figures(totals, whole),
+        "calls": f"{totals.whole_calls:,}",
+        "success": f"{answered / judged:.1%}" if judged > 0 else None,
+        "tries": f"{totals.calls:,}",
+        "failed tries": f"{totals.failed:,}",
+    }
 
 
 def calls_sheets(records: Sequence[UsageRecord]) -> tuple[Sheet, ...]:

@@ -8,7 +8,13 @@ from typing import Annotated
 import typer
 
 from langchain_cerebras_ext._version import __version__
-from langchain_cerebras_ext.cli import compare_app, config, costs_app, models_app
+from langchain_cerebras_ext.cli import (
+    compare_app,
+    config,
+    costs_app,
+    models_app,
+    proxy,
+)
 from langchain_cerebras_ext.cli.failures import guard
 
 __all__ = ["app", "run"]
@@ -34,6 +40,7 @@ app.add_typer(models_app.app, name="models")
 app.add_typer(costs_app.app, name="costs")
 app.command("config", help=config.HELP)(config.config)
 app.command("compare", help=compare_app.HELP)(compare_app.compare)
+app.command("proxy", cls=proxy.ProxyCommand, help=proxy.HELP)(proxy.proxy)
 
 CHAT_HELP = (
     "Answer a prompt; without one, talk.\n\n"

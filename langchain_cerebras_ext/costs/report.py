@@ -47,7 +47,7 @@ DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 _ZERO = Decimal(0)
 
 
-class Totals(msgspec.Struct, kw_only=True):
+class Totals(msgspec.Struct, kw_only=True, gc=False):
     """What several calls used and cost, with what is uncertain of it beside.
 
     A total whose `unpriced_calls` or `calls_without_usage` are not 0 is a lower bound;

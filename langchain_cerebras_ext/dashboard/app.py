@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from langchain_cerebras_ext.dashboard.comparisons import COLUMNS as COMPARED
 from langchain_cerebras_ext.dashboard.csv_text import make_csv
 from langchain_cerebras_ext.dashboard.data import ARM_TIMINGS, TIMINGS, Reader
 from langchain_cerebras_ext.dashboard.extras import require_dashboard_extra
@@ -101,10 +102,12 @@ TABLES: Final[Mapping[str, Table]] = {
             "high",
             "failed_low",
             "failed_high",
+            "tries",
             *_TOTALS,
             *_parts(ARM_TIMINGS),
         ),
     ),
+    "comparisons": Table(Reader.comparisons, ("limit",), COMPARED, limit=5),
     "whatif": Table(Reader.whatif, ("on",), ("model", "cost", "note", "source")),
     "budgets": Table(
         lambda reader, _: reader.budgets(),

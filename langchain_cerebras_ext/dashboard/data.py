@@ -22,6 +22,7 @@ from langchain_cerebras_ext.dashboard.arms import (
     compare_costs,
     compare_shares,
 )
+from langchain_cerebras_ext.dashboard.comparisons import find_comparisons
 from langchain_cerebras_ext.dashboard.query import OFFSET_MAX, RANGES, View
 
 if TYPE_CHECKING:
@@ -294,6 +295,10 @@ class Reader:
         rows = group.totals.calls + group.totals.retries
         return Mean.of(self._slice(view).newest_costs(group.keys[0], SAMPLE, rows))
 
+    def comparisons(self, view: View) -> dict[str, Any]:
+        """What `compare` has found, model by model; the newest first."""
+        return find_comparisons(self.ledger, view.filter, view.options.limit)
+
     # -------------------------------------------------------------------- records
 
     def records(self, view: View) -> dict[str, Any]:
@@ -551,11 +556,16 @@ def _arm_json(
 ) -> dict[str, Any]:
     totals = group.totals
     between = mean.interval
-    failed = Share(totals.failed, totals.calls).interval
+    failed = _failures(totals).interval
     timed = timings or dict.fromkeys(ARM_TIMINGS, _UNTIMED)
     return {
         "arm": group.keys[0],
         **totals_json(totals),
+        # All tries of a router's call are one call here.
+        "calls": totals.whole_calls,
+        "failed": totals.whole_failed,
+        "aborted": totals.whole_aborted,
+        "tries": totals.calls,
         "mean": None if mean.mean is None else money(mean.mean),
         "mean_of": mean.calls,
         "low": None if between is None else money(between[0]),
@@ -566,17 +576,25 @@ def _arm_json(
     }
 
 
+def _failures(totals: Totals) -> Share:
+    """Return how many calls failed of those that their caller has not left."""
+    return Share(totals.whole_failed, totals.whole_calls)
+
+
 def _arm_words(shown: list[Group], means: list[Mean], found: int) -> list[str]:
-    """Compare each arm with the one that has the most calls, in words."""
+    """Compare each arm with that of its experiment which has the most calls."""
     if not shown:
         return []
     names = [_arm_name(group.keys[0] or "") for group in shown]
-    shares = [Share(group.totals.failed, group.totals.calls) for group in shown]
+    shares = [_failures(group.totals) for group in shown]
     enough = [at for at, mean in enumerate(means) if mean.calls >= ENOUGH]
     few = [at for at in range(len(shown)) if at not in enough]
     words: list[str] = []
-    for at in enough[1:]:
-        base = enough[0]
+    bases: dict[str, int] = {}
+    for at in enough:
+        base = bases.setdefault(_experiment_of(shown[at]), at)
+        if base == at:
+            continue
         words += [
             compare_costs(names[at], means[at], names[base], means[base]),
             compare_shares(names[at], shares[at], names[base], shares[base]),
@@ -596,6 +614,15 @@ def _arm_words(shown: list[Group], means: list[Mean], found: int) -> list[str]:
     if found > len(shown):
         words.append(f"{found - len(shown)} arms with fewer calls are not shown.")
     return words
+
+
+def _experiment_of(group: Group) -> str:
+    """Return what an arm's name begins with; the same for all that have no such part.
+
+    Models of comparisons are arms, too, and may have a `/` themselves.
+    """
+    name, slash, _ = (group.keys[0] or "").partition("/")
+    return name if slash and "::" not in name else ""
 
 
 def _arm_name(name: str) -> str:

@@ -10,15 +10,23 @@ import asyncio
 import codecs
 import json
 import re
+import types
 import zlib
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
 from langchain_cerebras_ext.proxy.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Coroutine,
+        Generator,
+        Mapping,
+        MutableMapping,
+    )
 
 __all__ = ["DEFAULT_LIMIT", "Asked", "ClientGone", "parse", "read_body"]
 
@@ -80,14 +88,38 @@ async def read_body(
         # A text of digits may be longer than Python likes to read.
         if len(said) > 18 or int(said) > limit:  # noqa: PLR2004
             raise _too_large(limit)
+    reading = _read(receive, limit)
+    try:
+        waited = reading.send(None)
+    except StopIteration as whole:  # most have arrived by now, and need no timer
+        return cast("bytes", whole.value)
     try:
         async with asyncio.timeout(timeout_s):
-            return await _read(receive, limit)
+            return await _go_on(reading, waited)
     except TimeoutError as error:
         msg = f"The request's body was not complete within {timeout_s:g} seconds."
         raise Refusal(
             408, msg, code="request_timeout", category="client_timeout", headers=_CLOSE
         ) from error
+
+
+@types.coroutine
+def _go_on(
+    reading: Coroutine[Any, Any, bytes], waited: Any
+) -> Generator[Any, Any, bytes]:
+    """Await a coroutine that was begun by hand and gave what it waits for."""
+    try:
+        while True:
+            try:
+                sent = yield waited
+            except BaseException as error:  # noqa: BLE001 - it goes in, not away
+                waited = reading.throw(error)
+            else:
+                waited = reading.send(sent)
+    except StopIteration as whole:
+        return cast("bytes", whole.value)
+    finally:
+        reading.close()
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -145,15 +177,18 @@ class _Loose(msgspec.Struct, gc=False):
     n: msgspec.Raw = msgspec.Raw()
 
 
-_DECODE: Final = {
+_DECODE: Final[dict[bool, Callable[[bytes], _Fields]]] = {
     False: msgspec.json.Decoder(_Fields).decode,
     True: msgspec.msgpack.Decoder(_Fields).decode,
 }
-_DECODE_LOOSE: Final = {
+_DECODE_LOOSE: Final[dict[bool, Callable[[bytes], _Loose]]] = {
     False: msgspec.json.Decoder(_Loose).decode,
     True: msgspec.msgpack.Decoder(_Loose).decode,
 }
-_DECODE_ANY: Final = {False: msgspec.json.decode, True: msgspec.msgpack.decode}
+_DECODE_ANY: Final[dict[bool, Callable[[bytes], Any]]] = {
+    False: msgspec.json.decode,
+    True: msgspec.msgpack.decode,
+}
 
 
 class Asked:
@@ -298,6 +333,9 @@ def _is_gzip(encoding: bytes) -> bool:
     )
 
 
+_PADDING: Final = re.compile(rb"\0*+")
+
+
 def _decompress(raw: bytes, limit: int) -> bytes:
     """Undo gzip, of one member or several, within a bound."""
     whole = bytearray()
@@ -308,8 +346,8 @@ def _decompress(raw: bytes, limit: int) -> bytes:
             why = f"it has more than {MAX_GZIP_MEMBERS} members"
             raise _not_gzip(why)
         start = _inflate(raw, start, whole, limit)
-        while raw[start : start + 1] == b"\0":  # padding is allowed
-            start += 1
+        padding = _PADDING.match(raw, start)
+        start = padding.end() if padding else start
     if not members:
         why = "it is empty"
         raise _not_gzip(why)
@@ -349,15 +387,23 @@ def _read_fields(plain: bytes, *, is_msgpack: bool) -> _Fields:
             _check_count(plain)
         elif not plain.isascii():
             _check_utf8(plain)
+        return _decode(plain, is_msgpack=is_msgpack)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        is_json = not is_msgpack and isinstance(error, msgspec.DecodeError)
+        healed = _without_halves(plain) if is_json else None
+        if healed is None:
+            raise _unreadable(plain, error, is_msgpack=is_msgpack) from error
+    try:
+        return _decode(healed, is_msgpack=False)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise _unreadable(plain, error, is_msgpack=False) from error
+
+
+def _decode(plain: bytes, *, is_msgpack: bool) -> _Fields:
+    try:
         fields = _DECODE[is_msgpack](plain)
     except msgspec.ValidationError:
         return _read_odd(plain, is_msgpack=is_msgpack)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        is_odd = is_msgpack or isinstance(error, RecursionError)
-        healed = None if is_odd else _without_halves(plain)
-        if healed is not None:
-            return _read_fields(healed, is_msgpack=False)
-        raise _unreadable(plain, error, is_msgpack=is_msgpack) from error
     if len(fields.model) > MAX_MODEL_CHARS or not fields.model:
         raise _odd_model(fields.model)
     return fields
@@ -379,9 +425,9 @@ def _check_count(plain: bytes) -> None:
 
 
 _HALF: Final = re.compile(
-    rb"(?<!\\)((?:\\\\)*+)(?:"
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
-    rb"(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"\\u[dD](?:"
+    rb"[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|"
+    rb"[c-fC-F](?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD].)[0-9a-fA-F]{2})"
 )
 
 
@@ -393,7 +439,7 @@ def _without_halves(plain: bytes) -> bytes | None:
     """
     if b"\\ud" not in plain and b"\\uD" not in plain:
         return None
-    healed, count = _HALF.subn(rb"\1\\u003f", plain, MAX_HALVES)
+    healed, count = _HALF.subn(rb"\\u003f", plain, MAX_HALVES)
     return healed if count else None
 
 
@@ -405,8 +451,6 @@ def _read_odd(plain: bytes, *, is_msgpack: bool) -> _Fields:
     except msgspec.ValidationError as error:
         msg = f"The request's body must be one {name} object with text as keys."
         raise _bad(msg, "invalid_type") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _unreadable(plain, error, is_msgpack=is_msgpack) from error
     told = {
         field: _value(bytes(getattr(loose, field)), is_msgpack=is_msgpack)
         for field in _Loose.__struct_fields__
@@ -531,16 +575,31 @@ def _splice(plain: bytes, spans: list[Span], value: bytes) -> bytes:
     return b"".join(parts)
 
 
-_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _SPACE = rb"[ \t\r\n]*+"
-_KEY: Final = re.compile(
-    _SPACE + rb",?" + _SPACE + rb"(" + _STRING + rb")" + _SPACE + rb":" + _SPACE,
-    re.DOTALL,
-)
-_SCALAR: Final = re.compile(_STRING + rb"|[^][{},\s\"]++", re.DOTALL)
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_SCALAR = rb"[^][{}\",\s]++"
+_FILL = rb'[^"{}\[\]]*+'
+
+
+def _nested(levels: int) -> bytes:
+    """Return a pattern of arrays and objects of so many levels."""
+    inner = _STRING
+    for _ in range(levels):
+        inner = rb"[\[{]%b(?:(?:%b)%b)*+[\]}]|%b" % (_FILL, inner, _FILL, _STRING)
+    return inner
+
+
+# All of this is for valid JSON only: what is skipped is not looked at.
+_VALUE: Final = re.compile(rb"%b|%b" % (_SCALAR, _nested(12)), re.DOTALL)
 # All up to the next bracket that is not within a string.
 _BRACKET: Final = re.compile(
-    rb'[^"{}\[\]]*+(?:' + _STRING + rb'[^"{}\[\]]*+)*+([{}\[\]])', re.DOTALL
+    rb"%b(?:%b%b)*+([{}\[\]])" % (_FILL, _STRING, _FILL), re.DOTALL
+)
+_COLON = _SPACE + rb":" + _SPACE
+_COMMA = _SPACE + rb",?" + _SPACE
+_OTHER = rb'%b"(?!model")[^"\\]*+"%b(?:%b)' % (_COMMA, _COLON, _VALUE.pattern)
+_KEY: Final = re.compile(
+    rb"(?:%b)*+%b(%b)%b" % (_OTHER, _COMMA, _STRING, _COLON), re.DOTALL
 )
 
 
@@ -549,37 +608,33 @@ def _json_spans(plain: bytes) -> list[Span]:
     first = plain.find(b'"model"')
     # The only one is the key; its letters may be written as escapes, too.
     if b"\\u006" not in plain and plain.find(b'"model"', first + 1) < 0:
-        key = _KEY.match(plain, first)
-        if key is not None:
-            return [(key.end(), _value_end(plain, key.end()))]
-    return list(_scan(plain))
+        return _scan(plain, first, most=1)
+    return _scan(plain, plain.index(b"{") + 1)
 
 
-def _scan(plain: bytes) -> list[Span]:
+def _scan(plain: bytes, start: int, *, most: int | None = None) -> list[Span]:
     spans: list[Span] = []
-    key = _KEY.match(plain, plain.index(b"{") + 1)
-    while key is not None:
-        start = key.end()
-        end = _value_end(plain, start)
+    while len(spans) != most and (key := _KEY.match(plain, start)):
+        start = _value_end(plain, key.end())
         name = key[1]
         if name == b'"model"' or (b"\\" in name and json.loads(name) == "model"):
-            spans.append((start, end))
-        key = _KEY.match(plain, end)
+            spans.append((key.end(), start))
     return spans
 
 
 def _value_end(plain: bytes, start: int) -> int:
     """Return where a value ends that begins at a position."""
-    scalar = _SCALAR.match(plain, start)
-    if scalar is not None:
-        return scalar.end()
-    depth, end = 0, start
-    while bracket := _BRACKET.match(plain, end):
-        end = bracket.end()
-        depth += 1 if bracket[1] in b"{[" else -1
+    depth = 0
+    while True:
+        value = _VALUE.match(plain, start)
+        if value is None:  # an end, or nested more deeply than the pattern
+            value = _BRACKET.match(plain, start)
+            if value is None:
+                return start
+            depth += 1 if value[1] in b"{[" else -1
+        start = value.end()
         if depth == 0:
-            break
-    return end
+            return start
 
 
 def _msgpack_spans(plain: bytes) -> list[Span]:

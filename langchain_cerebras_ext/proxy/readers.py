@@ -19,6 +19,7 @@ from langchain_cerebras_ext.errors import SecretText
 __all__ = [
     "ANY_TEXT",
     "FLAG",
+    "LEVEL",
     "LIMIT",
     "NAMES",
     "OPTIONAL_PORT",
@@ -184,13 +185,14 @@ def _redis(value: Any) -> SecretText:
     return SecretText(text)
 
 
-def one_of(*names: str) -> Rule:
+def one_of(*names: str, also: Mapping[str, str] | None = None) -> Rule:
     """Return the rule for one of some words, written in any case.
 
     Args:
         *names: The words, as they are returned.
+        also: What other words, in lower case, stand for.
     """
-    known = {name.lower(): name for name in names}
+    known = {name.lower(): name for name in names} | dict(also or {})
 
     def read(value: Any) -> str:
         name = known.get(_text(value).lower())
@@ -239,5 +241,13 @@ TABLES: Final = Rule(
     'a JSON list of objects, as [{"base_url": "https://...", "api_key": "...", '
     '"model": "..."}]',
     _tables,
+)
+LEVEL: Final = one_of(
+    "DEBUG",
+    "INFO",
+    "WARNING",
+    "ERROR",
+    "CRITICAL",
+    also={"trace": "DEBUG", "warn": "WARNING", "fatal": "CRITICAL"},
 )
 REDIS: Final = Rule("a URL as redis://host:6379/0, rediss:// or unix://", _redis)

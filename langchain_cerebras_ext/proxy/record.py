@@ -55,6 +55,7 @@ _MARGIN: Final = 1.08  # as of `_token_estimate`: too few is the worse mistake
 _SHORTEST_SPAN_S: Final = 0.02  # shorter ones tell the network's speed
 _ERROR_STATUS: Final = 400
 _MAX_KEPT: Final = 4096
+_COUNTED: Final = frozenset({"chat", "text_completion"})
 _NO_TOKENS: Final = Counts()
 _NOT_YET: Final[Any] = object()
 
@@ -170,23 +171,23 @@ _PLAIN_OUTPUT: Final = frozenset({"reasoning_tokens", *_PREDICTED})
 
 def _estimate(exchange: Exchange) -> Counts:
     """Return about what an exchange used whose answer has not told it."""
-    asked = min(_tokens(exchange.prompt_bytes), _window(exchange.model))
     answered = _tokens(exchange.answer_chars)
     most = exchange.max_output_tokens
     if most is not None and most > 0:
         answered = min(answered, most)
-    return Counts(asked, output=answered)
+    return Counts(_estimate_prompt(exchange), output=answered)
+
+
+def _estimate_prompt(exchange: Exchange) -> int:
+    """Return about how long a prompt was; one with images is a long body."""
+    tokens = _tokens(exchange.prompt_bytes)
+    card = registry.table().by_name.get(exchange.model)
+    window = card and (card.context_tokens_paid or card.context_tokens_free)
+    return min(tokens, window) if window else tokens
 
 
 def _tokens(size: int) -> int:
     return math.ceil(max(size, 0) / _CHARS_PER_TOKEN * _MARGIN)
-
-
-def _window(model: str) -> float:
-    """Return how long a prompt can be: one with images is a long body."""
-    card = registry.table().by_name.get(model)
-    known = card and (card.context_tokens_paid or card.context_tokens_free)
-    return known or math.inf
 
 
 def _was_served(exchange: Exchange) -> bool:
@@ -266,8 +267,8 @@ class Priced:
         self._kept: dict[tuple[Any, ...], Rates | None] = {}
 
     def __call__(self, exchange: Exchange) -> None:
-        """Set tokens, cost and flags, if anything was sent."""
-        if exchange.upstream_began is None:
+        """Set tokens, cost and flags, if anything was sent to a model."""
+        if exchange.upstream_began is None or exchange.operation not in _COUNTED:
             return
         counts = _read(exchange.usage)
         estimated = False
@@ -276,13 +277,22 @@ class Priced:
             estimated = _was_served(exchange)
             counts = _estimate(exchange) if estimated else _NO_TOKENS
         exchange.detail[COUNTS] = counts
-        exchange.cost = cost = self._cost(exchange, counts)
+        exchange.cost = cost = self.price(exchange, counts)
         if cost is None:
             exchange.flags = _ESTIMATED_UNPRICED if estimated else _UNPRICED
         elif estimated:
             exchange.flags = _ESTIMATED
 
-    def _cost(self, exchange: Exchange, counts: Counts) -> Cost | None:
+    def price(self, exchange: Exchange, counts: Counts) -> Cost | None:
+        """Return what counts cost on an exchange's model and day.
+
+        Args:
+            exchange: Sent already, or not yet: then its upstream is the main one.
+            counts: What it used, or may use at most.
+
+        Returns:
+            `None` where no price is known.
+        """
         if not (counts.input or counts.output):
             return Cost()  # nothing costs nothing
         try:
@@ -299,7 +309,7 @@ class Priced:
         when = exchange.started_at
         model, served, tier = exchange.model, exchange.model_served, counts.service_tier
         key = (exchange.upstream, model, served, tier, when.toordinal())
-        found = self._kept.get(key, _NOT_YET)
+        found: Rates | None = self._kept.get(key, _NOT_YET)
         if found is _NOT_YET:
             provider = self._providers.of(exchange.upstream)
             found = self._prices.rates_of_call(
@@ -307,7 +317,7 @@ class Priced:
             )
             if found is None or not found.by_time:
                 self._kept[key] = found
-        return cast("Rates | None", found)
+        return found
 
 
 # ----------------------------------------------------------------------------- records
@@ -388,7 +398,6 @@ def to_records(exchange: Exchange, providers: Providers) -> list[UsageRecord]:
     found: list[UsageRecord] = []
     for number, (upstream, category) in enumerate(exchange.failed_upstreams, 1):
         if category in _MAYBE_SERVED:
-            asked = min(_tokens(exchange.prompt_bytes), _window(exchange.model))
             found.append(
                 UsageRecord(
                     started_at=exchange.started_at,
@@ -403,7 +412,7 @@ def to_records(exchange: Exchange, providers: Providers) -> list[UsageRecord]:
                     outcome="retried",
                     error_type=category,
                     attempts=number,
-                    input_tokens=asked,
+                    input_tokens=_estimate_prompt(exchange),
                     output_tokens=0,
                     flags=_ESTIMATED_UNPRICED,
                 )
@@ -413,7 +422,7 @@ def to_records(exchange: Exchange, providers: Providers) -> list[UsageRecord]:
 
 
 class LedgerObserver:
-    """Puts what was sent upstream into a ledger; what was refused here costs nothing.
+    """Puts what was sent to a model into a ledger; what was refused costs nothing.
 
     Args:
         ledger: Where to.
@@ -428,16 +437,13 @@ class LedgerObserver:
 
     def __call__(self, exchange: Exchange) -> None:
         """Add the rows of an exchange; another thread writes them."""
-        if exchange.upstream_began is None or exchange.operation not in _COUNTED:
+        if counts_of(exchange) is None:
             return
         if not exchange.failed_upstreams:
             self._ledger.add(to_record(exchange, self._providers.of(exchange.upstream)))
             return
         for row in to_records(exchange, self._providers):
             self._ledger.add(row)
-
-
-_COUNTED: Final = frozenset({"chat", "text_completion"})
 
 
 def open_ledger(settings: Settings) -> Ledger | None:

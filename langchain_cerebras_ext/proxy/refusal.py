@@ -61,6 +61,11 @@ def envelope(
     param: str | None = None,
     **more: Any,
 ) -> bytes:
-    """Return an error as OpenAI's clients read it."""
-    error = {"message": message, "type": type, "param": param, "code": code, **more}
-    return msgspec.json.encode({"error": error})
+    """Return an error as OpenAI's clients read it, and Cerebras's.
+
+    The service's own errors are flat, and there are clients that read no others; they
+    want text in each field.
+    """
+    said = {"message": message, "type": type, "param": param, "code": code}
+    flat = {name: value or "" for name, value in said.items()}
+    return msgspec.json.encode({"error": {**said, **more}, **flat})

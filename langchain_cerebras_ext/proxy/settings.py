@@ -120,7 +120,9 @@ class Settings:
         ledger_url: Database of all calls.
         cors_origins: Web pages that browsers may call from.
         log_content: Log prompts and answers.
-        shutdown_s: How long streams may go on when the proxy is told to end.
+        drain_s: How long the port stays open when the proxy is told to end, and says
+            that it is not ready.
+        shutdown_s: How long streams may go on after that.
         docs: Whether `/docs` and `/openapi.json` are served.
 
     Raises:
@@ -163,6 +165,7 @@ class Settings:
     ledger_url: str | None = None
     cors_origins: tuple[str, ...] = ()
     log_content: bool = False
+    drain_s: float | None = 1.0
     shutdown_s: float = 25.0
     docs: bool = True
 
@@ -342,7 +345,7 @@ VARIABLES: Final = (
     _row("APE_WORKERS", rules.WORKERS, "Processes that share the port.", default="1"),
     _row(
         "LOG_LEVEL",
-        rules.one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+        rules.LEVEL,
         "What is logged; `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`.",
         default="INFO",
     ),
@@ -415,9 +418,17 @@ VARIABLES: Final = (
         default="900",
     ),
     _row(
+        "APE_DRAIN_S",
+        rules.SECONDS_OR_NONE,
+        "After SIGTERM: how long the port stays open while `/health/ready` answers "
+        "503, so that load balancers turn away; `none` closes it at once.",
+        unit="s",
+        default="1",
+    ),
+    _row(
         "APE_SHUTDOWN_S",
         rules.SECONDS,
-        "How long streams may go on after SIGTERM.",
+        "After that: how long streams may go on.",
         unit="s",
         default="25",
     ),

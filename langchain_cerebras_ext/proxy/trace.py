@@ -7,7 +7,7 @@ logs then have that id, and the upstream gets one of W3C's beside it.
 
 from __future__ import annotations
 
-import os
+import random
 import re
 import time
 from datetime import UTC, datetime
@@ -57,8 +57,8 @@ def begin(
     operation = _OPERATIONS.get(path)
     if operation is None:
         operation = "models" if path.startswith(_MODELS) else "other"
-    # One call of the system for all ids; a copied generator would repeat itself.
-    chance = os.urandom(40).hex()
+    # Unique is enough; Python seeds its generator anew in a process that was forked.
+    chance = f"{random.getrandbits(320):080x}"
     parent: str | None = None
     more: dict[str, Any] = {}
     given = headers.get(b"traceparent")

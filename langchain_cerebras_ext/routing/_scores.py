@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from langchain_cerebras_ext.errors import LedgerError
+from langchain_cerebras_ext.routing._side_table import SideTable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from sqlalchemy import Engine, Table
+    from sqlalchemy import Table
 
     from langchain_cerebras_ext.costs.ledger import Ledger
 
 __all__ = ["Score", "Scores"]
-
-T = TypeVar("T")
 
 _MOST: Final = 100_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,7 +49,7 @@ class Scores:
     def __init__(self, experiment: str, ledger: Ledger | None) -> None:
         self._experiment = experiment
         self._ledger = ledger
-        self._table: _Table | None = None
+        self._rows_there: _Rows | None = None
         self._lock = threading.Lock()
         # Without a ledger all of them; with one, those that it has not taken yet.
         self._here: dict[tuple[str, str], Score] = {}
@@ -91,103 +89,45 @@ class Scores:
             found.update(self._here)
         return list(found.values())
 
-    def _rows(self, ledger: Ledger) -> _Table:
-        if self._table is None:
-            self._table = _Table(ledger, self._experiment)
-        return self._table
+    def _rows(self, ledger: Ledger) -> _Rows:
+        if self._rows_there is None:
+            self._rows_there = _Rows(ledger, self._experiment)
+        return self._rows_there
 
 
-class _Table:
-    """The rows in a ledger's database."""
+class _Rows:
+    """Those of one experiment in a ledger's database."""
 
     def __init__(self, ledger: Ledger, experiment: str) -> None:
-        self._ledger = ledger
         self._experiment = experiment
         self._table = _make_table()
-        self._is_there = False
+        what = f"The scores of experiment {experiment!r}"
+        self._rows = SideTable(ledger, self._table, at="scored_at_us", what=what)
 
     def write(self, scores: Sequence[Score]) -> None:
-        rows = [
-            {
-                "experiment": self._experiment,
-                "run_id": score.run_id,
-                "name": score.name,
-                "value": score.value,
-                "scored_at_us": (score.at - _EPOCH) // _MICRO,
-            }
-            for score in scores
-        ]
-        self._ask(lambda engine: self._insert(engine, rows))
+        self._rows.write(
+            [
+                {
+                    "experiment": self._experiment,
+                    "run_id": score.run_id,
+                    "name": score.name,
+                    "value": score.value,
+                    "scored_at_us": (score.at - _EPOCH) // _MICRO,
+                }
+                for score in scores
+            ]
+        )
 
     def read(self) -> list[Score]:
-        return self._ask(self._select)
+        from sqlalchemy import select
 
-    def _insert(self, engine: Engine, rows: list[dict[str, Any]]) -> None:
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        if not self._is_there:
-            self._create(engine)
-        table = self._table
-        make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
-        statement = make(table)
-        statement = statement.on_conflict_do_update(
-            index_elements=list(table.primary_key.columns),
-            set_={
-                "value": statement.excluded.value,
-                "scored_at_us": statement.excluded.scored_at_us,
-            },
-            # Of two processes, the one that was told later is right.
-            where=table.c.scored_at_us <= statement.excluded.scored_at_us,
-        )
-        with engine.begin() as connection:
-            connection.execute(statement, rows)
-
-    def _create(self, engine: Engine) -> None:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            self._table.create(engine, checkfirst=True)
-        except SQLAlchemyError:
-            # Another process may have been quicker; if not, this says so.
-            self._table.create(engine, checkfirst=True)
-        self._is_there = True
-
-    def _select(self, engine: Engine) -> list[Score]:
-        from sqlalchemy import inspect, select
-
-        from langchain_cerebras_ext.costs._ledger.engine import READ
-
-        table = self._table
-        reader = engine.execution_options(**{READ: True})
-        with reader.connect() as connection:
-            if not inspect(connection).has_table(table.name):
-                return []
-            columns = (
-                table.c.run_id,
-                table.c.name,
-                table.c.value,
-                table.c.scored_at_us,
-            )
-            wanted = select(*columns).where(table.c.experiment == self._experiment)
-            return [
-                Score(run_id, name, value, _EPOCH + at * _MICRO)
-                for run_id, name, value, at in connection.execute(wanted)
-            ]
-
-    def _ask(self, question: Callable[[Engine], T]) -> T:
-        from sqlalchemy.exc import SQLAlchemyError
-
-        try:
-            return question(self._ledger.engine)
-        except SQLAlchemyError as error:
-            self._is_there = False
-            cause = type(getattr(error, "orig", None) or error).__name__
-            msg = (
-                f"The scores of experiment {self._experiment!r} cannot be kept in or "
-                f"read from {self._ledger.url}: {cause}. Check that the database is "
-                "there and may be written."
-            )
-            raise LedgerError(msg) from error
+        of = self._table.c
+        query = select(of.run_id, of.name, of.value, of.scored_at_us)
+        found = self._rows.read(query.where(of.experiment == self._experiment))
+        return [
+            Score(run_id, name, value, _EPOCH + at * _MICRO)
+            for run_id, name, value, at in found
+        ]
 
 
 def _make_table() -> Table:

@@ -18,6 +18,8 @@ from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext.catalog import find_model
 from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.routing._blocks import countable, has_images, is_image
+from langchain_cerebras_ext.routing._history.media import is_media
 from langchain_cerebras_ext.routing._leg import Need
 
 if TYPE_CHECKING:
@@ -46,7 +48,6 @@ CEREBRAS: Final = "cerebras"
 
 # ----------------------------------------------------------------- what a request needs
 
-_IMAGE_TYPES: Final = frozenset({"image", "image_url", "input_image"})
 _OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _TOOL_KEYS: Final = ("tools", "functions")
 
@@ -81,18 +82,6 @@ def need_of(
         stream=stream,
         response_format=shape,
     )
-
-
-def has_images(messages: Iterable[BaseMessage]) -> bool:
-    """Tell whether a message has an image."""
-    for message in messages:
-        content = message.content
-        if isinstance(content, str):
-            continue
-        for block in content:
-            if isinstance(block, dict) and block.get("type") in _IMAGE_TYPES:
-                return True
-    return False
 
 
 def _response_format(asked: Any) -> str | None:
@@ -151,7 +140,8 @@ class Size:
         if found is None:
             from langchain_cerebras_ext._tokens import count_message_tokens
 
-            found = count_message_tokens(self._messages, model, self._tools or None)
+            messages = [countable(one) for one in self._messages]
+            found = count_message_tokens(messages, model, self._tools or None)
             self._counts[model] = found
         return found
 
@@ -187,7 +177,7 @@ def _bytes(text: str) -> int:
 def _block_bound(block: Any) -> int:
     if isinstance(block, str):
         return _bytes(block)
-    if block.get("type") in _IMAGE_TYPES:
+    if is_media(block) or is_image(block):
         return _IMAGE_TOKENS
     return _bytes(str(block))
 

@@ -8,9 +8,11 @@ what is there is not asked for again.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -18,7 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.runnables import Runnable
 
-from langchain_cerebras_ext.errors import CerebrasConfigurationError, mask_secrets
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    LedgerError,
+    mask_secrets,
+)
 from langchain_cerebras_ext.routing._compare.call import Contestant
 from langchain_cerebras_ext.routing._compare.figures import Figure
 from langchain_cerebras_ext.routing._compare.judging import Score, make_judge
@@ -287,7 +293,7 @@ def compare(
         on_result=on_result,
     )
     run_blocking(session)
-    return Comparison(session)
+    return finish(session)
 
 
 async def acompare(
@@ -305,7 +311,21 @@ async def acompare(
     """
     session = make_session(models, prompts, **options)
     await session.run()
-    return Comparison(session)
+    return await asyncio.to_thread(finish, session)
+
+
+def finish(session: Session) -> Comparison:
+    """Return what a session has found, kept in its ledger if it has one."""
+    found = Comparison(session)
+    if session.ledger is not None and found.results:
+        from langchain_cerebras_ext.routing._compare.kept import keep_comparison
+
+        try:
+            now = datetime.now(UTC)
+            keep_comparison(session.ledger, found.run_id, found.to_dict(), now)
+        except LedgerError as error:
+            found.notes = (*found.notes, str(error))
+    return found
 
 
 def make_session(

@@ -144,8 +144,8 @@ class Kernel:
         )
 
 
-@pytest.fixture
-def kernel() -> Iterator[Kernel]:
+@contextlib.contextmanager
+def running_kernel() -> Iterator[Kernel]:
     """A running kernel with a slow simulator and a model on it."""
     manager = KernelManager(kernel_name="python3")
     manager.start_kernel()
@@ -168,6 +168,22 @@ def kernel() -> Iterator[Kernel]:
         with contextlib.suppress(RuntimeError):
             manager.shutdown_kernel(now=True)
         manager.cleanup_resources()
+
+
+@pytest.fixture(scope="module")
+def kernels() -> Iterator[tuple[list[Kernel], contextlib.ExitStack]]:
+    """Room for the one kernel that all cells run in."""
+    with contextlib.ExitStack() as stack:
+        yield [], stack
+
+
+@pytest.fixture
+def kernel(kernels: tuple[list[Kernel], contextlib.ExitStack]) -> Kernel:
+    """The kernel, started in the clean environment of the first test that asks."""
+    started, stack = kernels
+    if not started:
+        started.append(stack.enter_context(running_kernel()))
+    return started[0]
 
 
 @pytest.mark.timeout(180)

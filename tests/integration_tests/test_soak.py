@@ -17,8 +17,8 @@ from stages import open_sockets, wait_for
 
 from langchain_cerebras_ext._observe import observers
 
-CALLS = int(os.environ.get("SOAK_CALLS", "10_000"))
-"""Each kind of failure comes often; `SOAK_CALLS=1_000` is a short one."""
+CALLS = int(os.environ.get("SOAK_CALLS", "5_000"))
+"""Each kind of failure comes often; `SOAK_CALLS=100_000` is a long one."""
 ROUNDS = 4
 KEY = "csk-soak-" + "k1" * 20
 FEW = 10

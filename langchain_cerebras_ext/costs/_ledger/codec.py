@@ -42,7 +42,7 @@ _LARGEST: Final = 2**63 - 1
 MOST: Final = 10**12
 """So many tokens of one call; sums of them stay within 64 bits."""
 _DIGITS: Final = 8  # of a dollar amount that may fit, less one
-_ONE: Final = Decimal(1)
+_USD: Final = 10**12
 # Exact, whatever the precision is that the caller computes with.
 _EXACT: Final = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
@@ -191,11 +191,9 @@ def to_pico(amount: Decimal) -> int:
 
 def from_pico(amount: int) -> Decimal:
     """Return an amount in USD."""
-    short = Decimal(amount).scaleb(-12, _EXACT).normalize(_EXACT)
-    exponent = short.as_tuple().exponent
-    # 500, not 5E+2.
-    is_round = isinstance(exponent, int) and exponent > 0
-    return short.quantize(_ONE, context=_EXACT) if is_round else short
+    if amount % _USD == 0:
+        return Decimal(amount // _USD)  # 500, not 5E+2
+    return Decimal(amount).scaleb(-12, _EXACT).normalize(_EXACT)
 
 
 _encoder: Final = msgspec.json.Encoder()

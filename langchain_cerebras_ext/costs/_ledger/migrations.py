@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import inspect, null, select, text
+from sqlalchemy import func, inspect, null, select, text
 
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.codec import COLUMNS, read_state
@@ -132,10 +132,25 @@ def _add_router_calls(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE cerebras_records ADD COLUMN {name} TEXT"))
 
 
+def _add_nodes(connection: Connection) -> None:
+    """3 to 4: totals by tags and nodes."""
+    table = schema.daily_nodes
+    if inspect(connection).has_table(table.name):
+        return  # a ledger of version 1 has got it among the others
+    table.create(connection)
+    finest = schema.hourly
+    days = (finest.c.hour // 24).label("day")
+    keys = [days if k.name == "day" else finest.c[k.name] for k in table.primary_key]
+    sums = [func.sum(finest.c[name]) for name in schema.MEASURES]
+    found = select(*keys, *sums).group_by(*keys)
+    connection.execute(table.insert().from_select([*table.c.keys()], found))
+
+
 _NEW_IN_3: Final = ("router_call_id",)
 _STEPS: Final[dict[int, Callable[[Connection], None]]] = {
     1: _add_rollups,
     2: _add_router_calls,
+    3: _add_nodes,
 }
 
 

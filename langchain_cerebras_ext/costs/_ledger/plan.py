@@ -14,13 +14,20 @@ from langchain_cerebras_ext.costs._ledger.rollup import FIRST_DAY, HOUR, NEVER
 __all__ = ["Span", "choose"]
 
 Source = Literal[
-    "rows", "hourly", "hourly_core", "daily_core", "daily_tags", "daily_users"
+    "rows",
+    "hourly",
+    "hourly_core",
+    "daily_core",
+    "daily_tags",
+    "daily_nodes",
+    "daily_users",
 ]
 
 _DAY: Final = 24
 _EPOCH: Final = FIRST_DAY * _DAY
-_DAILY: Final = ("daily_core", "daily_tags", "daily_users")
+_DAILY: Final = ("daily_core", "daily_tags", "daily_nodes", "daily_users")
 _OF_USERS: Final = {"user", "outcome", "day", "month"}
+_OF_NODES: Final = {"tag", "node", "error_type", "outcome", "day", "month"}
 _OF_TAGS: Final = {"tag", "model", "provider", "arm", "outcome", "day", "month"}
 
 
@@ -95,6 +102,8 @@ def _table(needed: set[str]) -> Source:
         return "hourly_core" if "hour" in needed else "daily_core"
     if needed <= _OF_USERS:
         return "daily_users"
+    if needed <= _OF_NODES:
+        return "daily_nodes"
     return "daily_tags" if needed <= _OF_TAGS else "hourly"
 
 

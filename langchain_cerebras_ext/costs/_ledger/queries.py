@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -27,6 +28,7 @@ from langchain_cerebras_ext.costs._ledger.sources import (
     STATE,
     Question,
     conditions,
+    dearest_query,
     key_column,
     latencies_query,
     totals_query,
@@ -81,6 +83,9 @@ _IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
 """Splits that follow the order of rows on disk."""
 
 _FEW_STATES: Final = 8
+_MANIFOLD: Final = {"user", "tag", "session"}
+_MARGIN: Final = 200
+_MOST_DEAREST: Final = 2_000
 _COST: Final = len(schema.SUMS)
 BY_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
 _COUNTED: Final = schema.MEASURES[: len(schema.SUMS) + 4]  # tokens, cost and savings
@@ -115,11 +120,59 @@ class Asked:
         with self._store.reading() as connection:
             states = self._states(connection)
             question = self._question(connection, states)
+            few = self._few(connection, question, limit)
+            among = None
+            if few is not None:
+                among = self._tagged(connection, few, states)
+                question = question.only_keys(self._by, few)
             sums, counts = self._sums_and_states(connection, question, states)
             if limit is not None and self._is_one_to_one(question):
                 _keep_dearest(sums, limit)
             names = self._decoder(connection, sums, states)
-        return _groups(sums, counts, names, states)[:limit]
+        groups = _groups(sums, counts, names, states)
+        if among is not None:
+            groups = [group for group in groups if group.keys in among]
+        return groups[:limit]
+
+    def _few(
+        self, connection: Connection, question: Question, limit: int | None
+    ) -> list[Numbers] | None:
+        """Return the numbers of what may be dearest; `None` if that is no help.
+
+        Where nearly each row is a combination of its own the database can find those
+        much more quickly than it can add all of them up, and hand them over.
+        """
+        if limit is None or not 0 < limit <= _MOST_DEAREST or not self._is_wide():
+            return None
+        most = limit + _MARGIN
+        query = dearest_query(self._spans(connection), list(self._by), question, most)
+        rows = connection.execute(query).all()
+        # Whether those that were left out are all cheaper, by more than is rounded off.
+        if len(rows) == most and rows[-1][-1] + 2 > rows[limit - 1][-1]:
+            return None
+        return [tuple(row[:-1]) for row in rows]
+
+    def _is_wide(self) -> bool:
+        """Whether there may be as many combinations as rows."""
+        by = set(self._by)
+        if not by.isdisjoint({"outcome", "month"}):
+            return False
+        return len(by & _MANIFOLD) > 1 or ("session" in by and len(by) > 1)
+
+    def _tagged(
+        self,
+        connection: Connection,
+        few: list[Numbers],
+        states: dict[int, State],
+    ) -> set[Keys]:
+        """Return the texts of numbers, those of tags being tags'."""
+        columns = list(zip(*few, strict=True)) or [()] * len(self._by)
+        readers = [
+            _words(connection, "node" if name == "tag" else name, set(some), states)
+            for name, some in zip(self._by, columns, strict=True)
+        ]
+        names = _Decoder(readers)
+        return {keys for numbers in few for keys in names(numbers)}
 
     def groups_of(self, cube: Cube, limit: int | None) -> list[Group]:
         """Return totals from a cube that has all these dimensions."""
@@ -173,7 +226,9 @@ class Asked:
             return _by_keys(kept, self._decoder(connection, kept, states))
 
     def timed(self, limit: int, count: int) -> list[tuple[Any, ...]]:
-        """Return rows, newest first: dimensions, outcome, cost, `codec.SECONDS`.
+        """Return rows, newest first.
+
+        They are dimensions, outcome, cost, `codec.SECONDS`, and the router's call.
 
         Args:
             limit: How many at most.
@@ -183,12 +238,13 @@ class Asked:
             states = self._states(connection)
             question = self._question(connection, states)
             keys = [key_column("rows", name, question) for name in self._by]
-            values = [schema.records.c[name] for name in ("state_id", "cost", *SECONDS)]
+            names = ("state_id", "cost", *SECONDS, "router_call_id")
+            values = [schema.records.c[name] for name in names]
             rows = self._newest(connection, question, [*keys, *values], limit, count)
             width = len(keys)
             numbers = {tuple(row[:width]) for row in rows}
-            names = self._decoder(connection, numbers, states)
-            texts = {one: names(one)[0] for one in numbers}
+            decoder = self._decoder(connection, numbers, states)
+            texts = {one: decoder(one)[0] for one in numbers}
         return [
             (*texts[tuple(row[:width])], states[row[width]].outcome, *row[width + 1 :])
             for row in rows
@@ -424,12 +480,15 @@ class Asked:
         found: dict[Numbers, list[int]] = {}
         keys = list(self._by if by is None else by)
         width = len(keys)
+        whole = self._store.place.is_sqlite  # a server's sums are decimals
         for span in self._spans(connection):
             query = totals_query(span, keys, list(measures), question)
             for row in connection.execute(query).all():
                 if row[width] is None:  # nothing was added up
                     continue
-                numbers, values = tuple(row[:width]), [int(v) for v in row[width:]]
+                numbers, values = tuple(row[:width]), list(row[width:])
+                if not whole:
+                    values = [int(value) for value in values]
                 have = found.get(numbers)
                 found[numbers] = values if have is None else _added(have, values)
         return found
@@ -539,15 +598,24 @@ def _groups(
 ) -> list[Group]:
     """Return totals, dearest first."""
     found: dict[Keys, Totals] = {}
-    for numbers, values in sums.items():
+    # Whole numbers are put in order much more quickly than amounts are.
+    for numbers, values in sorted(sums.items(), key=_pico, reverse=True):
         special = counts.get(numbers, {})
         for keys in names(numbers):
             totals = found.get(keys)
             if totals is None:
-                totals = found[keys] = Totals()
-            _add_sums(totals, values)
+                totals = found[keys] = _sums_of(values)
+            else:
+                _add_sums(totals, values)
             _add_states(totals, values[0], special, states)
-    return sorted(map(Group, found, found.values()), key=_order)
+    groups = list(map(Group, found, found.values()))
+    return _untie(groups) if len(groups) == len(sums) else _dearest_first(groups)
+
+
+def _pico(one: tuple[Numbers, list[int]]) -> int:
+    """Return what it costs, in 1e-12 USD."""
+    _, values = one
+    return values[_COST] * 1_000_000 + values[_COST + 1]
 
 
 def _special(states: dict[int, State]) -> list[int]:
@@ -562,9 +630,9 @@ def _without_columns(
     counts: dict[Numbers, dict[int, int]] = {}
     width = len(_COUNTED)
     for key, values in rows.items():
-        some = {s: n for s, n in zip(special, values[width:], strict=True) if n}
-        if some:
-            counts[key] = some
+        if any(values[width:]):
+            some = zip(special, values[width:], strict=True)
+            counts[key] = {state: count for state, count in some if count}
         del values[width:]
     return rows, counts
 
@@ -624,11 +692,8 @@ def _keep_dearest(sums: dict[Numbers, list[int]], limit: int) -> None:
     if not 0 < limit < len(sums):
         return
 
-    def cost(values: list[int]) -> int:
-        return values[_COST] * 1_000_000 + values[_COST + 1]
-
-    last = sorted(map(cost, sums.values()), reverse=True)[limit - 1]
-    for numbers in [one for one, values in sums.items() if cost(values) < last]:
+    last = sorted(map(_pico, sums.items()), reverse=True)[limit - 1]
+    for numbers in [one[0] for one in sums.items() if _pico(one) < last]:
         del sums[numbers]
 
 
@@ -648,14 +713,9 @@ class _Decoder:
         self._readers = readers
 
     def __call__(self, numbers: Numbers) -> list[Keys]:
-        keys: list[Keys] = [()]
-        for reader, number in zip(self._readers, numbers, strict=True):
-            values = reader[number]
-            if len(values) == 1:
-                keys = [(*key, values[0]) for key in keys]
-            else:
-                keys = [(*key, value) for key in keys for value in values]
-        return keys
+        # A loop here would take as long as the rest: there may be 100,000 groups.
+        values = map(dict.__getitem__, self._readers, numbers)
+        return list(itertools.product(*values))
 
 
 def _words(
@@ -742,6 +802,18 @@ def _added(have: list[int], more: list[int]) -> list[int]:
     return [a + b for a, b in zip(have, more, strict=True)]
 
 
+def _sums_of(values: list[int]) -> Totals:
+    _, inputs, cached, outputs, reasoning, cost, rest, saved, saved_rest = values
+    return Totals(
+        input_tokens=inputs,
+        cached_input_tokens=cached,
+        output_tokens=outputs,
+        reasoning_tokens=reasoning,
+        cost=_usd(cost, rest),
+        cache_savings=_usd(saved, saved_rest),
+    )
+
+
 def _add_sums(totals: Totals, values: list[int]) -> None:
     _, inputs, cached, outputs, reasoning, *amounts = values
     totals.input_tokens += inputs
@@ -785,5 +857,26 @@ def _sortable(keys: Keys) -> tuple[tuple[bool, str], ...]:
     return tuple((part is not None, part or "") for part in keys)
 
 
-def _order(group: Group) -> tuple[Any, ...]:
-    return (-group.totals.cost, -group.totals.calls, _sortable(group.keys))
+def _dearest_first(groups: Iterable[Group]) -> list[Group]:
+    return _untie(sorted(groups, key=_cost, reverse=True))
+
+
+def _untie(groups: list[Group]) -> list[Group]:
+    """Put those of equal cost, which lie together, in the order of calls and names."""
+    found: list[Group] = []
+    start = 0
+    for at in range(1, len(groups) + 1):
+        if at == len(groups) or groups[at][1].cost != groups[start][1].cost:
+            # Few are equal, and names are compared of those alone.
+            some = groups[start:at]
+            found += some if len(some) == 1 else sorted(some, key=_order)
+            start = at
+    return found
+
+
+def _cost(group: Group) -> Decimal:
+    return group.totals.cost
+
+
+def _order(group: Group) -> tuple[int, tuple[tuple[bool, str], ...]]:
+    return (-group.totals.calls, _sortable(group.keys))

@@ -68,6 +68,7 @@ class Additions(NamedTuple):
     hourly_core: list[tuple[int, ...]]
     daily_core: list[tuple[int, ...]]
     daily_tags: list[tuple[int, ...]]
+    daily_nodes: list[tuple[int, ...]]
     daily_users: list[tuple[int, ...]]
     latencies: list[tuple[int, ...]]
 
@@ -129,20 +130,23 @@ def roll_up(rows: Iterable[Sequence[Any]], free_states: Collection[int]) -> Addi
     hourly_core: Sums = {}
     daily_core: Sums = {}
     daily_tags: Sums = {}
+    daily_nodes: Sums = {}
     daily_users: Sums = {}
     for (user, model, hour, tagset, *rest), values in finest.items():
-        provider, _, arm, state, _ = rest
+        provider, node, arm, state, error = rest
         core = (model, *rest)
         day = hour // 24
         _add(hourly_core, (hour, *core), values)
         _add(daily_core, (day, *core), values)
         _add(daily_tags, (tagset, day, model, provider, arm, state), values)
+        _add(daily_nodes, (tagset, day, node, state, error), values)
         _add(daily_users, (user, day, state), values)
     return Additions(
         _flat(finest),
         _flat(hourly_core),
         _flat(daily_core),
         _flat(daily_tags),
+        _flat(daily_nodes),
         _flat(daily_users),
         [(*key, n) for key, n in sorted(bins.items())],
     )

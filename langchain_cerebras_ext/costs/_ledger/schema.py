@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 __all__ = ["VERSION", "metadata", "records"]
 
-VERSION: Final = 3
+VERSION: Final = 4
 metadata = MetaData()
 
 # SQLite numbers rows by itself only where the type is spelt INTEGER.
@@ -201,6 +201,9 @@ daily_tags = _totals(
     "arm_id",
     "state_id",
 )
+daily_nodes = _totals(
+    "cerebras_daily_nodes", "tagset_id", "day", "node_id", "state_id", "error_id"
+)
 daily_users = _totals("cerebras_daily_users", "user_id", "day", "state_id")
 """Tags and users may be many: kept apart by less, or they would be as many as rows."""
 
@@ -221,6 +224,7 @@ ROLLUPS: Final = (
     hourly_core,
     daily_core,
     daily_tags,
+    daily_nodes,
     daily_users,
     latencies,
 )

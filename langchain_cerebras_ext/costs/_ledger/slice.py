@@ -93,9 +93,11 @@ class Slice:
     def newest_costs(self, arm: str | None, limit: int, rows: int) -> list[Decimal]:
         """Return what an arm's newest calls have cost, as far as it is known.
 
+        All tries of a router's call are one call.
+
         Args:
             arm: The arm.
-            limit: How many calls to look at.
+            limit: How many tries to look at.
             rows: How many rows the arm has here.
         """
         newest, is_all = self._once("rows", self._newest)
@@ -103,11 +105,12 @@ class Slice:
         if not is_all and len(found) < limit:
             asked = self._asked(_TIMED, arm=arm)
             found = self._ask(lambda: asked.timed(limit, rows))
-        return [
-            from_pico(row[_COST])
-            for row in found
-            if row[_COST] is not None and row[_OUTCOME] != "retried"
-        ]
+        costs: dict[Any, int] = {}
+        for place, row in enumerate(found):
+            if row[_COST] is not None and row[_OUTCOME] != "retried":
+                call = row[-1] or place
+                costs[call] = costs.get(call, 0) + row[_COST]
+        return [from_pico(cost) for cost in costs.values()]
 
     def percentiles(
         self, field: str, by: str, at: Sequence[float]

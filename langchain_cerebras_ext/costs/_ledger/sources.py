@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection  # noqa: TC003
+from collections.abc import Collection, Sequence  # noqa: TC003
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import ColumnElement, Select, case, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    case,
+    func,
+    literal,
+    select,
+    union_all,
+)
 
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.rollup import FIRST_DAY, HOUR
@@ -22,6 +31,7 @@ __all__ = [
     "STATE",
     "Question",
     "conditions",
+    "dearest_query",
     "key_column",
     "latencies_query",
     "totals_query",
@@ -46,6 +56,7 @@ _TABLES: Final[dict[str, Table]] = {
     "hourly_core": schema.hourly_core,
     "daily_core": schema.daily_core,
     "daily_tags": schema.daily_tags,
+    "daily_nodes": schema.daily_nodes,
     "daily_users": schema.daily_users,
 }
 _MICRO: Final = 1_000_000
@@ -82,6 +93,20 @@ class Question:
         self.free = free
         self.months = months
 
+    def only_keys(self, keys: Sequence[str], rows: Sequence[Sequence[int]]) -> Question:
+        """Return the same question of what has one of some numbers in each dimension.
+
+        Args:
+            keys: Dimensions.
+            rows: Their numbers; those of tags, not of tag sets.
+        """
+        wanted = dict(self.wanted)
+        for at, name in enumerate(keys):
+            # One tag of those and one of these: a list cannot say that.
+            if name in COLUMNS and not (name == "tag" and name in wanted):
+                wanted[name] = sorted({row[at] for row in rows})
+        return Question(wanted, self.free, self.months)
+
     def only_states(self, states: Collection[int]) -> Question:
         """Return the same question of some states only."""
         asked = self.wanted.get("outcome")
@@ -112,6 +137,49 @@ def totals_query(
         select(*columns, *sums).select_from(table).where(*conditions(span, question))
     )
     return query.group_by(*columns) if columns else query
+
+
+def dearest_query(
+    spans: Sequence[Span], keys: list[str], question: Question, limit: int
+) -> Select[Any]:
+    """Return the query for the dearest combinations, and their whole millionths.
+
+    What is less than a millionth may stand in another order. Each tag counts, as its
+    own number, with all that a call has cost.
+
+    Args:
+        spans: The tables and times.
+        keys: Dimensions to split by.
+        question: What to look at.
+        limit: How many.
+    """
+    rows = union_all(*(_costs_query(span, keys, question) for span in spans))
+    *groups, whole, rest = rows.subquery().c
+    cost = (func.sum(whole) + func.sum(rest) // _MICRO).label("cost")
+    query = select(*groups, cost).group_by(*groups)
+    return query.order_by(cost.desc()).limit(limit)
+
+
+def _costs_query(span: Span, keys: list[str], question: Question) -> Select[Any]:
+    """Return the query for the cost of each row, once for each of its tags."""
+    source = span.source
+    table: FromClause = _TABLES[source]
+    if "tag" in keys:
+        of = schema.tags.c
+        table = table.outerjoin(schema.tags, of.tagset_id == _column(source, "tag"))
+    columns = [
+        func.coalesce(schema.tags.c.tag_id, 0)
+        if name == "tag"
+        else key_column(source, name, question)
+        for name in keys
+    ]
+    named = [one.label(f"k_{at}") for at, one in enumerate(columns)]
+    parts = [
+        _measure(source, f"cost_{part}", question).label(f"cost_{part}")
+        for part in "up"
+    ]
+    query = select(*named, *parts).select_from(table)
+    return query.where(*conditions(span, question))
 
 
 def latencies_query(
@@ -180,7 +248,9 @@ def key_column(source: str, name: str, question: Question) -> Number:
     if name == "state":
         return _TABLES[source].c.state_id
     if name not in _TIMES:
-        return _column(source, name)
+        column = _column(source, name)
+        # SQLite: all rows in their order on disk, not one by one by this index.
+        return column + 0 if name == "session" else column
     at = _time(source)
     if source.startswith("daily"):
         return _calendar(name, at, at, question)

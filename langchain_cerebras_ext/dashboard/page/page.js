@@ -20,6 +20,7 @@ const sources = {
   records: () => address("records", { limit: PAGE_ROWS, offset: view.offset }),
   latency: () => address("latency", { by: "model" }),
   arms: () => address("arms"),
+  comparisons: () => address("comparisons"),
 };
 
 const failures = {}; // source -> what went wrong
@@ -157,6 +158,11 @@ const panels = {
     csv: () => ["whatif", view.on.length ? { on: view.on } : {}, "what-if prices"],
   },
   arms: { needs: ["arms"], draw: drawArms, csv: () => ["arms", {}, "the comparison of arms"] },
+  comparisons: {
+    needs: ["comparisons"],
+    draw: drawComparisons,
+    csv: () => ["comparisons", {}, "the comparisons of models"],
+  },
   budgets: { needs: ["budgets"], draw: drawBudgets, csv: () => ["budgets", {}, "budgets"] },
   records: {
     needs: ["records"],

@@ -559,7 +559,14 @@ const drawArms = () => {
       chosen: (row) => isChosen("arm", row.arm),
       columns: [
         { label: "Arm", cell: (row) => [pick("arm", row.arm), doubtNote(row)] },
-        { label: "Calls", num: true, cell: (row) => count(row.calls) },
+        {
+          label: "Calls",
+          num: true,
+          cell: (row) => [
+            count(row.calls),
+            row.tries > row.calls && el("small", {}, plural(row.tries, "try", "tries")),
+          ],
+        },
         {
           label: "Cost per call",
           num: true,
@@ -584,6 +591,96 @@ const drawArms = () => {
       ],
     }),
     words.map((line) => el("p", { class: "hint", "data-key": line }, line)),
+  ];
+};
+
+/** A figure, and below it the interval that holds it 95 times of 100. */
+const figure = (row, name, tell) => {
+  const [value, low, high] = ["value", "low", "high"].map((end) => row[`${name}_${end}`]);
+  if (value === null) return "–";
+  const end = (one) => (one === null ? "?" : tell(one));
+  return [tell(value), el("small", {}, `${end(low)} to ${end(high)}`)];
+};
+
+const share = (value) => `${(100 * value).toFixed(1)} %`;
+
+const comparedRows = (run, rows) =>
+  table({
+    caption: `Comparison of ${run.made_at}`,
+    rows: rows.filter((row) => row.run_id === run.run_id),
+    key: (row) => keyText(row.model),
+    chosen: (row) => isChosen("arm", row.model),
+    columns: [
+      { label: "Model", cell: (row) => pick("arm", row.model) },
+      { label: "Calls", num: true, cell: (row) => count(row.calls) },
+      ...[
+        ["First token p50", "ttft_s_p50", seconds],
+        ["p95", "ttft_s_p95", seconds],
+        ["Latency p50", "latency_s_p50", seconds],
+        ["p95", "latency_s_p95", seconds],
+        ["Tokens/s p50", "output_tokens_per_s_p50", rate],
+      ].map(([label, name, tell]) => ({
+        label,
+        num: true,
+        cell: (row) => figure(row, name, tell),
+      })),
+      {
+        label: "1,000 calls",
+        num: true,
+        cell: (row) => [
+          row.cost_per_1000_usd === null
+            ? "unknown"
+            : `${row.unpriced_calls || row.calls_without_usage > row.estimated_calls ? "≥ " : ""}${usd(row.cost_per_1000_usd)}`,
+          row.estimated_calls > 0 &&
+            el("small", { class: "doubt" }, `${count(row.estimated_calls)} estimated`),
+        ],
+        exact: (row) => row.cost_per_1000_usd && exactUsd(row.cost_per_1000_usd),
+      },
+      { label: "Failed", num: true, cell: (row) => percent(row.failed, row.calls) },
+      run.judge !== null && {
+        label: "Agreement",
+        num: true,
+        cell: (row) => figure(row, "agreement", share),
+      },
+    ].filter(Boolean),
+  });
+
+const drawComparisons = () => {
+  const { runs, rows, more } = data.comparisons;
+  if (!runs.length)
+    return empty("No comparison in this time. Make one: cerebras-ext compare --ledger ...");
+  return [
+    runs.map((run) =>
+      el(
+        "section",
+        { class: "card", "data-key": run.run_id },
+        el(
+          "header",
+          {},
+          el("h3", {}, `${time(run.made_at, 16)} UTC`),
+          el(
+            "span",
+            { class: "count" },
+            [
+              `${plural(run.prompts, "prompt")} × ${count(run.repeat)}`,
+              run.judge && `judged by ${readable(run.judge)}`,
+              !run.complete && "not complete",
+            ]
+              .filter(Boolean)
+              .join(", "),
+          ),
+          pick("session", run.session),
+        ),
+        comparedRows(run, rows),
+        run.notes.map((note) => el("p", { class: "hint", "data-key": note }, spelt(note))),
+      ),
+    ),
+    el(
+      "p",
+      { class: "hint", "data-key": "how" },
+      "Below a figure is its 95 % interval. Of the filters, time, arm and session hold here.",
+      more ? " Older comparisons are not shown." : "",
+    ),
   ];
 };
 

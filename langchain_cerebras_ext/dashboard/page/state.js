@@ -26,15 +26,16 @@ const UNKNOWN = { outcome: "none", error_type: "no error" };
 
 const NAME_MAX = 90;
 
-/**
- * A name as it can be read: what has no form of its own, or turns the line around, is
- * written out, and a very long one is cut in its middle.
- */
-const readable = (text) => {
-  const plain = text.replace(
+/** A text with what has no form of its own, or turns the line around, written out. */
+const spelt = (text) =>
+  text.replace(
     /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu,
     (one) => `\\u${one.codePointAt(0).toString(16).padStart(4, "0")}`,
   );
+
+/** A name as it can be read; a very long one is cut in its middle. */
+const readable = (text) => {
+  const plain = spelt(text);
   const letters = [...plain];
   return letters.length <= NAME_MAX
     ? plain

@@ -194,7 +194,8 @@ async def ask(
     contestant, prompt, repeat = job
     began = datetime.now(UTC)
     said: dict[str, Any] = {}
-    with track_costs(arm=contestant.name) as costs:
+    arm = None if repeat < 0 else contestant.name
+    with track_costs(arm=arm) as costs:
         answer = _Answer(clock)
         try:
             async with asyncio.timeout(timeout_s):
@@ -229,7 +230,8 @@ async def _read(job: Job, run: str, answer: _Answer) -> None:
         "run_name": TAG,
         "tags": [WARM_UP] if job.repeat < 0 else [],
         "metadata": {
-            "experiment_arm": job.contestant.name,
+            # What is not measured is of no arm.
+            **({} if job.repeat < 0 else {"experiment_arm": job.contestant.name}),
             "compare_run": run,
             "compare_prompt": job.prompt.id,
             "compare_repeat": job.repeat,

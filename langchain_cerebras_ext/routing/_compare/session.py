@@ -76,6 +76,7 @@ class Session:
         results: By key, those of earlier runs included.
         stopped: Why it ended early: `interrupted` or `budget`.
         notes: What there is to say beside.
+        ledger: The ledger, once it is open.
         planned: How many calls there are in all.
     """
 
@@ -107,6 +108,7 @@ class Session:
         self.stopped: str | None = None
         self.notes: list[str] = []
         self.elapsed_s = 0.0
+        self.ledger: Ledger | None = None
         self._warmup = warmup
         self._timeout_s = timeout_s
         self._path = path
@@ -206,6 +208,7 @@ class Session:
             self._journal = Journal(self._path, self._kept, self._settings)
         try:
             with track_costs(**self._scope) as costs:
+                self.ledger = costs.ledger
                 try:
                     await self._warm_up()
                     await self._together(self._work() for _ in range(self.concurrency))

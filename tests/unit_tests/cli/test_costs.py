@@ -303,6 +303,7 @@ def test_csv_of_nothing_still_has_a_head(run: Run) -> None:
     assert text.splitlines() == [
         (
             "user,cost_usd,certainty,calls,retries,failed,aborted,cache_hits,"
+            "router_tries,router_failures,router_aborts,"
             "unpriced_calls,calls_without_usage,estimated_calls,input_tokens,"
             "cached_input_tokens,output_tokens,reasoning_tokens,cache_savings_usd"
         )
@@ -327,6 +328,9 @@ def test_json_is_one_object(run: Run, url: str) -> None:
         "failed": 0,
         "aborted": 1,
         "cache_hits": 1,
+        "router_tries": 0,
+        "router_failures": 0,
+        "router_aborts": 0,
         "unpriced_calls": 1,
         "calls_without_usage": 1,
         "estimated_calls": 1,

@@ -451,7 +451,9 @@ def sources(needed, since, until, pruned=NEVER):
         ({"user"}, ["rows", "rows", "daily_users", "rows", "rows"]),
         ({"user", "model"}, ["rows", "rows", "hourly"]),
         ({"tag", "model"}, ["rows", "rows", "daily_tags", "rows", "rows"]),
-        ({"tag", "node"}, ["rows", "rows", "hourly"]),
+        ({"tag", "arm"}, ["rows", "rows", "daily_tags", "rows", "rows"]),
+        ({"tag", "node"}, ["rows", "rows", "daily_nodes", "rows", "rows"]),
+        ({"tag", "node", "model"}, ["rows", "rows", "hourly"]),
         ({"user", "session"}, ["rows"]),
     ],
     ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else "",
@@ -472,6 +474,6 @@ def test_whole_days_need_one_table_and_less_than_an_hour_only_rows():
 def test_where_rows_are_pruned_hours_stand_in():
     pruned = micros(days=2)
     found = choose({"tag"}, since=micros(hours=5, minutes=1), until=None, pruned=pruned)
-    assert [span.source for span in found] == ["daily_tags", "hourly"]
+    assert [span.source for span in found] == ["daily_nodes", "hourly"]
     assert found[1].since == micros(hours=6) // HOUR + 719_162 * 24
     assert sources({"session"}, None, None, pruned) == ["hourly", "rows"]

@@ -1,0 +1,234 @@
+"""`serve`: the proxy in the foreground, by uvicorn, until it is told to end.
+
+SIGTERM and SIGINT end it in good order: it says that it is not ready, then closes the
+port, lets streams finish until a deadline, and cuts what is left. SIGHUP reads the file
+of keys again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.config
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from langchain_cerebras_ext.errors import MissingExtraError
+from langchain_cerebras_ext.proxy.place import address, listen
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Generator
+
+    from langchain_cerebras_ext.proxy.settings import Settings
+
+    Render = Callable[[str], tuple[str, bytes]]
+
+__all__ = ["require_proxy_extra", "serve"]
+
+_log = logging.getLogger("langchain_cerebras_ext.proxy")
+
+_NEEDED: Final = ("uvicorn", "prometheus_client")
+_SHARED: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def require_proxy_extra() -> None:
+    """Check that the extra `proxy` is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        msg = (
+            f"The proxy needs {', '.join(missing)}. "
+            "Run: pip install 'langchain-cerebras-ext[proxy]'"
+        )
+        raise MissingExtraError(msg)
+
+
+def serve(settings: Settings, *, reload: bool = False) -> None:
+    """Serve the proxy until SIGTERM or Ctrl-C.
+
+    All that it says are lines of its log, on standard output.
+
+    Args:
+        settings: Where, and how.
+        reload: For development: start anew whenever a file of Python changes beneath
+            the current directory. There is one worker then.
+
+    Raises:
+        CerebrasConfigurationError: The address is taken or not of this machine; keys,
+            prices or models are wrong; a worker could not start.
+        MissingExtraError: The extra `proxy` is not installed.
+    """
+    require_proxy_extra()
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(listen(settings.host, settings.port))
+        metrics_sock = None
+        if settings.metrics_port is not None:
+            metrics_sock = stack.enter_context(
+                listen(settings.host, settings.metrics_port, named="APE_METRICS_PORT")
+            )
+        if reload:
+            _run_reloading(settings, sock)
+        elif settings.workers == 1:
+            _run_alone(settings, sock, metrics_sock)
+        else:
+            stack.enter_context(_metrics_folder())
+            _run_workers(settings, sock, metrics_sock)
+    _log.info("The proxy has ended.")
+
+
+def _run_alone(
+    settings: Settings, sock: socket.socket, metrics_sock: socket.socket | None
+) -> None:
+    from langchain_cerebras_ext.proxy.uvicorn_server import ProxyServer, make_config
+
+    server = ProxyServer(make_config(settings), settings)
+
+    def render(accept: str) -> tuple[str, bytes]:
+        if server.app is None:
+            return "text/plain; charset=utf-8", b""
+        return server.app.metrics.render(accept)
+
+    with _metrics_server(metrics_sock, render), _deaf_to_hangups():
+        server.run(sockets=[sock])
+
+
+@contextlib.contextmanager
+def _deaf_to_hangups() -> Generator[None]:
+    """Let nobody end a service who means to have it read its keys again.
+
+    At a terminal SIGHUP says that this was closed, and ends whom it tells, as ever.
+    """
+    is_ours = threading.current_thread() is threading.main_thread()
+    if not is_ours or not hasattr(signal, "SIGHUP") or _is_at_terminal():
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _is_at_terminal() -> bool:
+    try:
+        return sys.stdin.isatty()
+    except (AttributeError, ValueError):  # there is none, or it was closed
+        return False
+
+
+def _run_workers(
+    settings: Settings, sock: socket.socket, metrics_sock: socket.socket | None
+) -> None:
+    from langchain_cerebras_ext.proxy.app import create_app
+    from langchain_cerebras_ext.proxy.log import uvicorn_config
+    from langchain_cerebras_ext.proxy.workers import Workers
+
+    logging.config.dictConfig(uvicorn_config(settings))
+    # What is wrong with keys, prices or models is told here, once.
+    app = create_app(settings)
+    with _metrics_server(metrics_sock, app.metrics.render):
+        Workers(settings, sock).run()
+
+
+def _run_reloading(settings: Settings, sock: socket.socket) -> None:
+    from uvicorn.supervisors import ChangeReload
+
+    from langchain_cerebras_ext.proxy.uvicorn_server import ProxyServer, make_config
+
+    config = make_config(settings, reload=True)
+    server = ProxyServer(config, settings)
+    ChangeReload(config, target=server.run, sockets=[sock]).run()
+
+
+# --------------------------------------------------------------------------- metrics
+
+
+@contextlib.contextmanager
+def _metrics_folder() -> Generator[None]:
+    """Let workers count together, in files; before their library is imported."""
+    if os.environ.get(_SHARED):
+        yield
+        return
+    folder = os.environ[_SHARED] = tempfile.mkdtemp(prefix="cerebras-proxy-")
+    try:
+        yield
+    finally:
+        del os.environ[_SHARED]
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _metrics_server(sock: socket.socket | None, render: Render) -> Generator[None]:
+    """Serve `/metrics` alone on a port of its own, in threads.
+
+    They answer however busy the event loop is.
+    """
+    if sock is None:
+        yield
+        return
+    server = _MetricsServer(sock, render)
+    thread = threading.Thread(
+        target=server.serve_forever, args=(0.1,), name="cerebras-metrics", daemon=True
+    )
+    thread.start()
+    _log.info("Metrics at %s/metrics.", address(sock))
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _MetricsServer(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, sock: socket.socket, render: Render) -> None:
+        super().__init__(sock.getsockname(), _MetricsPage, bind_and_activate=False)
+        self.socket.close()
+        self.socket = sock
+        self.render = render
+
+
+class _MetricsPage(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 10.0  # for who sends nothing
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        if self.path.partition("?")[0] != "/metrics":
+            kind, body, status = "text/plain", b"Metrics are at /metrics.\n", 404
+        else:
+            server = cast("_MetricsServer", self.server)
+            kind, body = server.render(self.headers.get("accept") or "")
+            status = 200
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """Say nothing of what serves."""
+        return "cerebras-proxy"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Log nothing: a scrape every few seconds is no news."""
