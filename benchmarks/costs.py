@@ -4,6 +4,10 @@ Each measure is taken of two models that differ only in their handlers: none, an
 `CostTracker` (or more, see `HANDLERS`). They take turns, so that what else the machine
 does meets both; each row tells the least CPU of all rounds. The server is a process of
 its own and does not count.
+
+`offline` is `invoke` with an answer that is there at once: the same difference as
+`invoke` has, with less noise. `read` is that with the adding up, which a tracker puts
+off until somebody asks, or until it has 512 new records.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import subprocess
 import sys
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext.costs.budget import Budget
@@ -29,6 +33,14 @@ if TYPE_CHECKING:
 
 EVENTS = 5_000
 CALLS = 100
+ANSWER = b"""{"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000,
+"model": "gpt-oss-120b", "system_fingerprint": "fp_1", "choices": [{"index": 0,
+"finish_reason": "stop", "message": {"role": "assistant", "content": "Hello."}}],
+"usage": {"prompt_tokens": 68, "completion_tokens": 30, "total_tokens": 98,
+"prompt_tokens_details": {"cached_tokens": 0},
+"completion_tokens_details": {"reasoning_tokens": 20}},
+"time_info": {"queue_time": 0.001, "prompt_time": 0.002, "completion_time": 0.01,
+"total_time": 0.02, "created": 1700000000}}"""
 TARGETS = {"event": 2.0, "call": 30.0}
 """Microseconds that a tracker may add, at most."""
 
@@ -38,6 +50,34 @@ HANDLERS: dict[str, Callable[[], list[Any]]] = {
     "two trackers": lambda: [CostTracker(), CostTracker()],
     "with a budget": lambda: [CostTracker(budgets=[Budget(Decimal(1000))])],
 }
+
+
+class Canned:
+    """A transport without a network, and each of its responses: always the same."""
+
+    status = 200
+    headers: ClassVar[dict[str, str]] = {"content-type": "application/json"}
+
+    def send(self, *_: Any, **__: Any) -> Canned:
+        """Answer a request."""
+        return self
+
+    def read(self) -> bytes:
+        """Return the answer."""
+        return ANSWER
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Offline(ChatCerebras):
+    """A model with such a transport."""
+
+    def _transport(self) -> Any:
+        return _canned
+
+
+_canned = Canned()
 
 
 class Bench:
@@ -50,9 +90,12 @@ class Bench:
         self.loop = asyncio.new_event_loop()
         self.long = self._model(f"burst/text/{self.events}")
         self.short = self._model("burst/text/20")
+        self.canned = self._model("", Offline)
 
-    def _model(self, path: str) -> ChatCerebras:
-        return ChatCerebras(
+    def _model(
+        self, path: str, model: type[ChatCerebras] = ChatCerebras
+    ) -> ChatCerebras:
+        return model(
             model="gpt-oss-120b",
             base_url=f"{self.url}/{path}",
             api_key="k",
@@ -94,6 +137,27 @@ class Bench:
             lambda: [list(self.short.stream("hi")) for _ in range(self.calls)],
         )
 
+    def offline(self) -> float:
+        """Microseconds of a plain call without a network."""
+        return self._call(self._offline)
+
+    def read(self) -> float:
+        """The same, with the adding up of what is tracked."""
+        self._add_up()  # what is left of another measure
+        return self._call(self._offline_read)
+
+    def _offline(self) -> None:
+        for _ in range(self.calls):
+            self.canned.invoke("hi")
+
+    def _offline_read(self) -> None:
+        self._offline()
+        self._add_up()
+
+    def _add_up(self) -> None:
+        for handler in self.handlers:
+            handler.get_total_cost()
+
     def _call(self, run: Callable[[], object]) -> float:
         return clocked(run) / self.calls * 1e6
 
@@ -122,6 +186,8 @@ MEASURES = {
     "short_stream": "call",
     "invoke": "call",
     "ainvoke": "call",
+    "offline": "call",
+    "read": "call",
 }
 
 

@@ -5,9 +5,9 @@ base URL: `/PACE/KIND/EVENTS`, before the `/v1/...` that a client adds.
 
 - PACE: `each` gives each event a write of its own, as fast as the sockets take it, a
   few events of each stream in turn; `burst` writes a stream at once; `paced` sends
-  `EVENTS_PER_S` a second.
-- KIND: `text`, `tool` (one call, its arguments in fragments) or `json` (a text that is
-  a JSON object).
+  2,000 a second, `fast` 3,000, and `slow` one a minute.
+- KIND: `text`, `tool` (one call, its arguments in fragments), `json` (a text that is
+  a JSON object) or `clock` (each text tells when it was sent).
 - EVENTS: how many events with content a stream has.
 
 Each event is an HTTP chunk of its own, as the service sends it.
@@ -18,21 +18,22 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import selectors
 import socket
 import sys
+import time
 from functools import cache
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-EVENTS_PER_S = 2_000
+EVENTS_PER_S = {b"paced": 2_000, b"fast": 3_000, b"slow": 1 / 60}
 EVENTS_A_TURN = 20
 MODEL = "gpt-oss-120b"
 
-_PATH = re.compile(rb"^\w+ /(burst|each|paced)/(text|tool|json)/(\d+)/(\S*)")
+_PATH = re.compile(
+    rb"^\w+ /(burst|each|paced|fast|slow)/(text|tool|json|clock)/(\d+)/(\S*)"
+)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _STREAM = re.compile(rb'"stream": ?true')
+_NO_TIME = b"@" + b"0" * 18  # where the nanoseconds of a monotonic clock are put
 _WORDS = (" the", " model", " answers", " with", " words", " of", " some", " length")
 _USAGE = {
     "prompt_tokens": 72,
@@ -111,6 +112,8 @@ def events(kind: str, count: int) -> list[bytes]:
     if kind == "tool":
         first = _tool_fragment("", id="call_1")
         content = [first, *(_tool_fragment(piece) for piece in json_pieces(count - 1))]
+    elif kind == "clock":
+        content = [_delta({"content": _NO_TIME.decode()})] * count
     elif kind == "json":
         content = [_delta({"content": piece}) for piece in json_pieces(count)]
     else:
@@ -203,23 +206,29 @@ class _Connection(asyncio.Protocol):
             self.transport.write(whole_stream(kind, count))
         else:
             self.transport.write(_STREAM_HEAD)
-            pace_it = self.paced if pace == b"paced" else self.each
-            work = pace_it(events(kind, count), self.transport.write)
+            chunks = events(kind, count)
+            per_s = EVENTS_PER_S.get(pace)
+            work = self.paced(chunks, per_s) if per_s else self.each(chunks)
             self.task = asyncio.get_running_loop().create_task(work)
 
-    async def each(self, chunks: list[bytes], write: Callable[[bytes], None]) -> None:
+    async def each(self, chunks: list[bytes]) -> None:
         for number, chunk in enumerate(chunks):
-            write(chunk)
+            self.write(chunk)
             if number % EVENTS_A_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def paced(self, chunks: list[bytes], write: Callable[[bytes], None]) -> None:
+    async def paced(self, chunks: list[bytes], per_s: float) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         for chunk in chunks:
-            write(chunk)
-            due += 1 / EVENTS_PER_S
+            self.write(chunk)
+            due += 1 / per_s
             await asyncio.sleep(max(0.0, due - loop.time()))
+
+    def write(self, chunk: bytes) -> None:
+        if _NO_TIME in chunk:
+            chunk = chunk.replace(_NO_TIME, b"@%018d" % time.monotonic_ns())
+        self.transport.write(chunk)
 
 
 async def _serve() -> None:
@@ -231,5 +240,12 @@ async def _serve() -> None:
     server.close()
 
 
+def _precise_loop() -> asyncio.AbstractEventLoop:
+    """Return a loop whose timers are not rounded to milliseconds."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    is_precise = "--precise" in sys.argv
+    with asyncio.Runner(loop_factory=_precise_loop if is_precise else None) as runner:
+        runner.run(_serve())

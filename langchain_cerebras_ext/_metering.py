@@ -12,7 +12,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
-from weakref import WeakValueDictionary, ref
+from weakref import ref
 
 from langchain_cerebras_ext._observe import Observer
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUTER_CALL",
-    "Announcement",
     "CallOutcome",
     "Meter",
+    "MeteredRun",
     "RouterCall",
-    "RunMeter",
     "add_try",
     "announce",
+    "announced",
     "calling_manager",
     "calling_managers",
-    "follow",
     "hush",
+    "is_alone",
     "open_meter",
     "router_call",
 ]
@@ -106,6 +106,11 @@ class Meter(Observer, Protocol):
     """
 
     @property
+    def is_alone(self) -> bool:
+        """Whether all handlers of the run meter it and do nothing else."""
+        ...
+
+    @property
     def cost_usd(self) -> str | None:
         """What the call has cost, as a decimal, once it has ended; else `None`."""
 
@@ -126,116 +131,102 @@ class Meter(Observer, Protocol):
         """
 
 
-class RunMeter(Protocol):
-    """A handler's interest in one run."""
+class MeteredRun(Protocol):
+    """A run that somebody wants to meter.
 
-    def open(self, run: Announcement) -> Meter:
-        """Return what meters a call of the run, for all its handlers."""
-        ...
-
-
-class Announcement:
-    """One run, for all handlers that meter it.
-
-    Attributes:
-        run_id: LangChain's id.
-        meters: Who wants to know, in the order of the handlers; they keep it alive.
-        taken: Whether the model has opened a meter, or the run has ended without.
-        metered: Whether somebody records the run: that meter, which has begun (its
-            model may have found an error before), or who was told of the run's end.
-        state: What the handlers share about the run; theirs to use.
+    A handler that knows some has `metered_run(run_id)`, which returns one or `None`.
     """
 
-    __slots__ = ("__weakref__", "metered", "meters", "run_id", "state", "taken")
+    @property
+    def run_id(self) -> UUID:
+        """LangChain's id."""
+        ...
 
-    def __init__(self, run_id: UUID) -> None:
-        self.run_id = run_id
-        self.meters: list[RunMeter] = []
-        self.taken = False
-        self.metered = False
-        self.state: Any = None
+    @property
+    def is_ours(self) -> bool:
+        """Whether the model is one of this package, which will open a meter."""
+        ...
+
+    def open(self, *, is_alone: bool) -> Meter | None:
+        """Return what meters the run's call; `None` if somebody has it already."""
 
 
-# All runs that a handler still remembers. Where LangChain tells the model which run it
-# is for, it is found here: its handlers may have been told in another context, since
-# `agenerate` of text completions starts each run in a task of its own.
-_runs: WeakValueDictionary[UUID, Announcement] = WeakValueDictionary()
-
-# The run that a stream in this context is for: of streams LangChain tells no run.
-_latest: ContextVar[ref[Announcement] | None] = ContextVar(
+# The run that began last in this context; its handlers keep it while it goes on.
+_latest: ContextVar[ref[MeteredRun] | None] = ContextVar(
     "langchain_cerebras_ext_announced", default=None
 )
 
 
-def announce(run_id: UUID, meter: RunMeter, *, is_ours: bool) -> Announcement:
-    """Tell the model, which is about to be called in this context, who meters it.
-
-    Args:
-        run_id: LangChain's id of the run.
-        meter: Is asked when the request is sent.
-        is_ours: Whether the model will ask; others share their runs' state only.
-
-    Returns:
-        What all handlers of the run share; it is forgotten when nobody keeps it.
-    """
-    run = _runs.get(run_id)
-    if run is None:
-        run = _runs[run_id] = Announcement(run_id)
-        if is_ours:
-            _latest.set(ref(run))
-    run.meters.append(meter)
-    return run
+def announce(run: MeteredRun) -> None:
+    """Tell the model, which is about to be called in this context, whose run it is."""
+    _latest.set(ref(run))
 
 
-def open_meter(run_id: UUID | None) -> Meter | None:
+def announced() -> MeteredRun | None:
+    """Return the run that was announced last in this context, if it is remembered."""
+    held = _latest.get()
+    return None if held is None else held()
+
+
+def open_meter(manager: Any) -> Meter | None:
     """Return what meters the call that is about to be sent, if anybody does.
 
     Args:
-        run_id: LangChain's id of the run; where it is not known, the run is taken that
-            was announced last in this context, unless it was taken before.
+        manager: The run's manager; where it is not known, the run is taken that was
+            announced last in this context, unless it was taken before.
     """
-    if run_id is not None:
-        run = _runs.get(run_id)
-    else:
-        held = _latest.get()
-        run = None if held is None else held()
-    if run is None or run.taken:
+    run = announced()
+    if manager is not None and (run is None or run.run_id is not manager.run_id):
+        run = _run_of(manager)
+    if run is None or not run.is_ours:
         return None
-    run.taken = True
-    return run.meters[0].open(run)
+    return run.open(is_alone=is_alone(manager))
 
 
-def follow(manager: Any) -> None:
-    """Let the stream that begins in this context belong to a manager's run alone.
+def _run_of(manager: Any) -> MeteredRun | None:
+    """Return a run whose handlers were told in another context, as they were.
 
-    Otherwise one whose handlers do not meter would be taken for the run that was
-    announced before it, if another handler has refused that one: it has no end.
+    `agenerate` of text completions starts each run in a task of its own.
+    """
+    for handler in manager.handlers:
+        find = getattr(handler, "metered_run", None)
+        run: MeteredRun | None = None if find is None else find(manager.run_id)
+        if run is not None:
+            return run
+    return None
+
+
+def is_alone(manager: Any) -> bool:
+    """Whether all handlers of a run meter its calls and do nothing else.
+
+    The meter of a call tells them of its end, and tokens mean nothing to them.
 
     Args:
         manager: The run's manager, if it is known.
     """
-    if manager is not None:
-        run = _runs.get(manager.run_id)
-        _latest.set(None if run is None else ref(run))
+    handlers = getattr(manager, "handlers", ())
+    for one in handlers:
+        if not getattr(one, "is_meter_only", False):
+            return False
+    return bool(handlers)
 
 
-def hush(manager: Any) -> None:
-    """Spare a run its loop over handlers, where all of them meter and nothing else.
+def hush(meter: Meter | None, manager: Any) -> None:
+    """Spare a run LangChain's loops over its handlers, where they only meter it.
 
-    The meter of the call tells them of its end, and tokens mean nothing to them. In an
-    event loop LangChain's own loop costs 4 to 6 us for each token, even if the one
-    handler does nothing with it.
+    In an event loop they cost 4 to 6 us for each token, even if the one handler does
+    nothing with it.
 
     Args:
-        manager: The run's manager; its meter is open.
+        meter: The call's meter; it has begun.
+        manager: The run's manager.
     """
-    handlers = getattr(manager, "handlers", None)
-    if handlers and all(getattr(one, "is_meter_only", False) for one in handlers):
+    if meter is not None and meter.is_alone:
         manager.handlers = []
 
 
 def calling_manager(frame: FrameType | None) -> Any:
-    """Return the run manager of LangChain's `stream`, which does not hand it over.
+    """Return the run manager of LangChain's streams, which it does not hand over.
 
     Args:
         frame: That of the caller of the model's `_stream` or `_astream`.
@@ -244,9 +235,13 @@ def calling_manager(frame: FrameType | None) -> Any:
         The manager; `None` where the caller is another one, or of another version: the
         handlers are then told of tokens, and nothing else is different.
     """
-    if frame is None or frame.f_code.co_name not in {"stream", "astream"}:
+    if frame is None or frame.f_code.co_name not in _STREAMS:
         return None
     return frame.f_locals.get("run_manager")
+
+
+# The last two are for `invoke` of a model that streams.
+_STREAMS = {"stream", "astream", "_generate_with_cache", "_agenerate_with_cache"}
 
 
 def calling_managers(frame: FrameType | None, first: Any, size: int) -> list[Any]:

@@ -11,9 +11,10 @@ import json
 import logging
 import os
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
+
+import msgspec
 
 from langchain_cerebras_ext._status import rate_limits, request_id_of
 from langchain_cerebras_ext.errors import CerebrasError, mask_secrets
@@ -43,8 +44,7 @@ _CONTENT_ENV = "CEREBRAS_LOG_CONTENT"
 _log = logging.getLogger("langchain_cerebras_ext.client")
 
 
-@dataclass(slots=True)
-class CallRecord:
+class CallRecord(msgspec.Struct):
     """One call of the API, all its tries together, as far as it is known.
 
     Attributes:
@@ -84,8 +84,8 @@ class CallRecord:
     url: str
     model: str | None
     stream: bool
-    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    payload: Mapping[str, Any] | None = field(default=None, repr=False)
+    params: Mapping[str, Any] = {}
+    payload: Mapping[str, Any] | None = None
     sent_bytes: int = 0
     status: int | None = None
     request_id: str | None = None
@@ -95,17 +95,24 @@ class CallRecord:
     usage: Mapping[str, Any] | None = None
     service_tier: str | None = None
     attempts: int = 0
-    failed: list[FailedAttempt] = field(default_factory=list["FailedAttempt"])
+    failed: list[FailedAttempt] = []
     first_token_s: float | None = None
     elapsed_s: float = 0.0
     time_info: Mapping[str, Any] | None = None
     limiter_wait_s: float = 0.0
-    rate_limits: Mapping[str, int | float | str] = field(
-        default_factory=dict[str, "int | float | str"]
-    )
+    rate_limits: Mapping[str, int | float | str] = {}
     error: BaseException | None = None
     abandoned: bool = False
-    message: Callable[[], AIMessage | None] | None = field(default=None, repr=False)
+    message: Callable[[], AIMessage | None] | None = None
+
+    def __repr__(self) -> str:
+        """Return all but the prompt and the answer."""
+        shown = ", ".join(
+            f"{name}={getattr(self, name)!r}"
+            for name in self.__struct_fields__
+            if name not in {"payload", "message"}
+        )
+        return f"CallRecord({shown})"
 
 
 class Observer(Protocol):
@@ -217,16 +224,18 @@ class Watch:
     ) -> None:
         """Take note of a plain answer."""
         record = self.record
-        choices = response.choices or ()
         record.status = _OK
         record.response_id = response.id
         record.response_model = response.model
         record.usage = response.usage
         record.time_info = response.time_info
         record.service_tier = response.service_tier_used or response.service_tier
-        record.finish_reasons = tuple(
-            choice.finish_reason for choice in choices if choice.finish_reason
-        )
+        if self._is_told_all:
+            record.finish_reasons = tuple(
+                choice.finish_reason
+                for choice in response.choices or ()
+                if choice.finish_reason
+            )
         record.message = lambda: _message_of(response)
         self._headers(headers)
         self._end(attempts, elapsed_s)
@@ -278,7 +287,7 @@ class Watch:
         self.record.elapsed_s = elapsed_s
         for observer, state in self._states:
             _told(observer.ended, state, self.record)
-        if _log.isEnabledFor(logging.DEBUG):
+        if self._is_told_all and _log.isEnabledFor(logging.DEBUG):
             _told(_write, self.record, self._call.api_key)
 
 

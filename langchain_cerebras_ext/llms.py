@@ -23,7 +23,7 @@ from langchain_cerebras_ext._metadata import (
     to_usage_metadata,
     tries,
 )
-from langchain_cerebras_ext._metering import calling_managers, open_meter
+from langchain_cerebras_ext._metering import calling_managers, hush, open_meter
 from langchain_cerebras_ext._params import COMPLETION_PARAMS
 from langchain_cerebras_ext._request import build_payload
 from langchain_cerebras_ext._status import rate_limits
@@ -203,7 +203,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
             headers=options.headers,
             heard=run_manager.on_retry if run_manager else None,
             input_tokens=lambda: count_text_tokens(prompt, payload["model"]),
-            meter=open_meter(run_manager.run_id) if run_manager else None,
+            meter=open_meter(run_manager) if run_manager else None,
         )
 
     def _generate(
@@ -226,11 +226,11 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         ]
         transport = self._transport()
         if len(calls) == 1:
-            return _joined([self._read(calls[0], send(transport, calls[0]))])
-        # LangChain hands over as many prompts as may be under way at once.
-        with ContextThreadPoolExecutor(min(len(calls), _MOST_THREADS)) as pool:
-            answers = list(pool.map(lambda call: send(transport, call), calls))
-        return _joined([self._read(*pair) for pair in zip(calls, answers, strict=True)])
+            answers = [send(transport, calls[0])]
+        else:  # LangChain hands over as many prompts as may be under way at once.
+            with ContextThreadPoolExecutor(min(len(calls), _MOST_THREADS)) as pool:
+                answers = list(pool.map(lambda call: send(transport, call), calls))
+        return self._result(calls, answers, runs)
 
     async def _agenerate(
         self,
@@ -255,10 +255,16 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         answers = await asyncio.gather(
             *(asend(self._atransport(), call) for call in calls)
         )
-        return _joined([self._read(*pair) for pair in zip(calls, answers, strict=True)])
+        return self._result(calls, answers, runs)
 
-    def _read(self, call: Call, answer: Answer) -> list[Generation]:
-        return self._priced(call, _read(answer))
+    def _result(
+        self, calls: list[Call], answers: list[Answer], runs: list[Any]
+    ) -> LLMResult:
+        """Return the completions of all prompts."""
+        for call, run in zip(calls, runs, strict=True):
+            hush(call.meter, run)
+        pairs = zip(calls, answers, strict=True)
+        return _joined([self._priced(call, _read(answer)) for call, answer in pairs])
 
     def _priced(self, call: Call, generations: list[_G]) -> list[_G]:
         """Say on the first completion what all of them cost, if that is tracked."""
@@ -294,6 +300,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         self._check_stream(kwargs)
         call = self._request(prompt, stop, kwargs, stream=True, run_manager=run_manager)
         stream = open_stream(self._transport(), call)
+        hush(call.meter, run_manager)
         with closing(stream.batches()) as batches:
             for deltas in batches:
                 for delta in deltas:
@@ -314,6 +321,7 @@ class CerebrasLLM(CerebrasConnection, BaseLLM):
         self._check_stream(kwargs)
         call = self._request(prompt, stop, kwargs, stream=True, run_manager=run_manager)
         stream = await aopen_stream(self._atransport(), call)
+        hush(call.meter, run_manager)
         async with aclosing(stream.batches()) as batches:
             async for deltas in batches:
                 for delta in deltas:

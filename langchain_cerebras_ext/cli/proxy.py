@@ -12,8 +12,6 @@ from typer.core import TyperCommand
 from langchain_cerebras_ext.cli.failures import WRONG_USE, CommandError, guard
 
 if TYPE_CHECKING:
-    import click
-
     from langchain_cerebras_ext.proxy.settings import Settings
 
 __all__ = ["HELP", "ProxyCommand", "proxy"]
@@ -33,7 +31,7 @@ _KEY_BYTES: Final = 32
 class ProxyCommand(TyperCommand):
     """Tells of all variables at the end of its help; they are read for that only."""
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
         self.epilog = _variables()
         super().format_help(ctx, formatter)
@@ -188,10 +186,11 @@ def _variables() -> str:
     """Return what the environment may say, one paragraph each."""
     from langchain_cerebras_ext.proxy.settings import VARIABLES
 
-    told = [
+    first = (
         "Environment; with _FILE behind a name, a file that has the value; in the TOML "
         "file in lower case and without APE_:"
-    ]
+    )
+    told = [first]
     for one in VARIABLES:
         unit = f" ({one.unit})" if one.unit else ""
         default = f" Default: {one.default}." if one.default is not None else ""

@@ -11,9 +11,6 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from langchain_cerebras_ext._metadata import PROVIDER
-from langchain_cerebras_ext._metering import router_call
-from langchain_cerebras_ext.costs._context import merge_context
 from langchain_cerebras_ext.costs._foreign import text_of, usage_of
 from langchain_cerebras_ext.costs._meter import (
     Tokens,
@@ -34,24 +31,12 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
+    from langchain_cerebras_ext.costs._run import Run
     from langchain_cerebras_ext.costs.budget import CallScope, Hold
     from langchain_cerebras_ext.costs.records import Outcome
-    from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
+    from langchain_cerebras_ext.costs.tracker import CostTracker
 
-__all__ = ["CallbackCall", "is_ours"]
-
-_PACKAGE = "langchain-cerebras-ext"
-
-
-def is_ours(metadata: Mapping[str, Any] | None) -> bool:
-    """Whether a run's model is one of this package, which meters itself.
-
-    A text completion's `generate` does not name its provider.
-    """
-    found = metadata or {}
-    if _PACKAGE not in (found.get("lc_versions") or ()):
-        return False
-    return found.get("ls_provider") in {PROVIDER, None}
+__all__ = ["CallbackCall"]
 
 
 class CallbackCall:
@@ -62,24 +47,23 @@ class CallbackCall:
         "_budgets",
         "_clock",
         "_holds",
-        "_info",
         "_messages",
         "_model",
         "_options",
         "_provider",
+        "_run",
     )
 
-    def __init__(self, info: RunInfo) -> None:
-        self._info = info
+    def __init__(self, run: Run) -> None:
+        self._run = run
         self._began = datetime.now(UTC)
         self._clock = time.monotonic()
         self._messages: Sequence[BaseMessage] | str = ()
         self._options: Mapping[str, Any] = {}
         self._budgets: list[Any] = []
         self._holds: list[Hold] = []
-        metadata = info.metadata or {}
-        self._provider = str(metadata.get("ls_provider") or "unknown")
-        self._model = str(metadata.get("ls_model_name") or "")
+        self._provider = str(run.metadata.get("ls_provider") or "unknown")
+        self._model = str(run.metadata.get("ls_model_name") or "")
 
     def started(
         self, messages: Sequence[BaseMessage] | str, more: Mapping[str, Any]
@@ -111,22 +95,19 @@ class CallbackCall:
     def _scope(self, trackers: Sequence[CostTracker]) -> CallScope:
         from langchain_cerebras_ext.costs.budget import CallScope
 
-        info = self._info
-        context = merge_context(
-            info.tags, info.metadata, [tracker.scope for tracker in trackers]
-        )
+        context = self._run.context(trackers)
         return CallScope(
             model=self._model,
             provider=self._provider,
             user=context.user,
             session=context.session,
             tags=context.tags,
-            run=info.trace,
+            run=self._run.trace,
         )
 
     def _highest(self, trackers: Sequence[CostTracker]) -> Any:
         most = (
-            (self._info.metadata or {}).get("ls_max_tokens")
+            self._run.metadata.get("ls_max_tokens")
             or self._options.get("max_completion_tokens")
             or self._options.get("max_tokens")
         )
@@ -154,7 +135,7 @@ class CallbackCall:
     def ended(self, trackers: Sequence[CostTracker], response: LLMResult) -> None:
         """Record an answer."""
         found = usage_of(response)
-        if found.cache_hit or (self._info.is_ours and not _was_sent(response)):
+        if found.cache_hit or (self._run.is_ours and not _was_sent(response)):
             self._write(trackers, "cache_hit", Tokens(found.usage), free=True)
             _say_free(response)
             return
@@ -182,11 +163,11 @@ class CallbackCall:
         outcome: Outcome = "failed"
         error_type: str | None = type(error).__name__
         if isinstance(error, _ABORTS):
-            outcome, error_type = end_of_left(router_call(self._info.metadata), error)
+            outcome, error_type = end_of_left(self._run.router_call, error)
         found = usage_of(response) if response is not None else None
         if found is not None and found.usage is not None:
             tokens = Tokens(found.usage)
-        elif self._info.is_ours or _was_refused(error):
+        elif self._run.is_ours or _was_refused(error):
             tokens = Tokens.none()
         else:
             arrived = text_of(response) if response is not None else ""
@@ -206,9 +187,9 @@ class CallbackCall:
     def abandoned(self, trackers: Sequence[CostTracker]) -> None:
         """Record a call whose end was never told."""
         tokens = Tokens.estimated(self._input_tokens(), 0)
-        if self._info.is_ours:
+        if self._run.is_ours:
             tokens = Tokens.none()
-        outcome, error_type = end_of_left(router_call(self._info.metadata), None)
+        outcome, error_type = end_of_left(self._run.router_call, None)
         self._write(trackers, outcome, tokens, error_type=error_type, duration_s=None)
 
     def unread(self, trackers: Sequence[CostTracker], error: Exception) -> None:
@@ -239,11 +220,8 @@ class CallbackCall:
         holds, self._holds = self._holds, []
         for hold in holds:
             hold.settle(None if cost is None else cost.total)
-        info = self._info
-        context = merge_context(
-            info.tags, info.metadata, [tracker.scope for tracker in trackers]
-        )
-        call = router_call(info.metadata)
+        run, call = self._run, self._run.router_call
+        context = run.context(trackers)
         fields: dict[str, Any] = {
             "duration_s": time.monotonic() - self._clock,
             **counts,
@@ -255,9 +233,7 @@ class CallbackCall:
             provider=self._provider,
             stream=bool(self._options.get("stream")),
             operation="text_completion" if isinstance(self._messages, str) else "chat",
-            run_id=info.run,
-            parent_run_id=info.parent,
-            trace_id=info.trace,
+            **run.ids(),
             router_call_id=context.router_call,
             router_so_far=None if call is None else call.end_try(outcome),
             tags=context.tags,

@@ -15,9 +15,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metadata
-from langchain_cerebras_ext._metering import router_call
 from langchain_cerebras_ext._observe import is_watched
-from langchain_cerebras_ext.costs._context import merge_context
+from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
 from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of, usd_text
@@ -38,11 +37,12 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._metering import CallOutcome, RouterCall
     from langchain_cerebras_ext._observe import CallRecord
     from langchain_cerebras_ext.costs._context import Context
+    from langchain_cerebras_ext.costs._run import Run
     from langchain_cerebras_ext.costs.budget import Budget, CallScope, Hold
     from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.pricing import PriceRow
     from langchain_cerebras_ext.costs.records import Flag, Outcome, Pending
-    from langchain_cerebras_ext.costs.tracker import CostTracker, RunInfo
+    from langchain_cerebras_ext.costs.tracker import CostTracker
     from langchain_cerebras_ext.errors import FailedAttempt
 
 __all__ = [
@@ -61,15 +61,26 @@ _ZERO = Decimal(0)
 _log = logging.getLogger("langchain_cerebras_ext.costs")
 
 
-def deliver(told: UsageRecord | Pending, trackers: Iterable[CostTracker]) -> None:
+def deliver(
+    told: UsageRecord | Pending,
+    trackers: Iterable[CostTracker],
+    *,
+    is_alone: bool = False,
+) -> None:
     """Hand a record to trackers, and once to each of their sinks.
 
-    A pending one only goes to trackers without sinks that need it now.
+    Args:
+        told: A pending one only goes to trackers without sinks: they need it now.
+        trackers: All of the run, and their parents.
+        is_alone: Whether the run has no other handlers, such as LangSmith's.
     """
     had: list[Callable[[UsageRecord], object]] = []  # a bound method has no identity
     for tracker in trackers:
         tracker.take(told)
-        for sink in tracker.sinks:
+        sinks = tracker.sinks
+        if tracker.langsmith and not is_alone:
+            sinks = (*sinks, _langsmith.note)
+        for sink in sinks:
             if sink in had:
                 continue
             had.append(sink)
@@ -175,51 +186,46 @@ class CallMeter:
     """One call's meter, for all trackers that want to know of it.
 
     It is a `Meter` of `_metering`: the client asks it before each request, and tells
-    it of each failed try and of the end.
+    it of each failed try and of the end. What was a whole answer and is wanted by
+    nobody yet is not made a record of before somebody reads it: that takes longer than
+    all else that a tracker does for a call. The meter is the `Pending` one then.
     """
 
-    __slots__ = (
-        "_began",
-        "_context",
-        "_count",
-        "_holds",
-        "_infos",
-        "_is_priced",
-        "_model",
-        "_owed",
-        "_resending",
-        "_row",
-        "_sent",
-        "_so_far",
-        "_spent",
-        "_trackers",
-    )
+    # Made for each call: only what is not as here is set.
+    _context: Context | None = None
+    _count: Callable[[], int] | None = None
+    _holds: Sequence[Hold] = ()
+    _so_far: CallOutcome | None = None
+    _costs: tuple[Cost, ...] = ()
+    _row: PriceRow | None = None
+    _is_priced = False
+    _sent = False
+    _resending = False
+    _owed = _ZERO
+    _told: CallRecord | None = None
+    _record: UsageRecord | None = None
+    _lock: threading.Lock
 
     def __init__(
-        self, infos: Sequence[RunInfo], trackers: Sequence[CostTracker]
+        self, run: Run, trackers: Sequence[CostTracker], *, is_alone: bool
     ) -> None:
-        self._infos = infos
+        self._run = run
         self._trackers = trackers
-        self._context: Context | None = None
-        self._count: Callable[[], int] | None = None
-        self._holds: list[Hold] = []
-        self._so_far: CallOutcome | None = None
-        self._spent: Decimal | None = None
-        self._row: PriceRow | None = None
-        self._is_priced = False
-        self._sent = False
-        self._resending = False
-        self._owed = _ZERO
+        self.is_alone = is_alone
 
     @property
     def run_id(self) -> str:
         """LangChain's id of the run."""
-        return self._infos[0].run
+        return str(self._run.run_id)
 
     @property
     def cost_usd(self) -> str | None:
         """What the call has cost, as a decimal, once it has ended and if known."""
-        return None if self._spent is None else usd_text(self._spent)
+        if self._told is not None:
+            self.get()
+        if not self._costs:
+            return None
+        return usd_text(add_usd(*(cost.total for cost in self._costs)))
 
     # -------------------------------------------------------------------- budgets
 
@@ -228,7 +234,9 @@ class CallMeter:
         self._count = call.count_input
         budgets: list[Budget] = []
         for tracker in self._trackers:
-            budgets += [held for held in tracker.budgets if held not in budgets]
+            for held in tracker.budgets:
+                if held not in budgets:
+                    budgets.append(held)
         if not budgets:
             return None
         from langchain_cerebras_ext.costs.budget import CallScope
@@ -241,7 +249,7 @@ class CallMeter:
             user=context.user,
             session=context.session,
             tags=context.tags,
-            run=self._infos[0].trace,
+            run=self._run.trace,
         )
         most = payload.get("max_completion_tokens") or payload.get("max_tokens")
         amount = highest_cost(
@@ -287,15 +295,15 @@ class CallMeter:
 
     def _hold(self, hold: Hold | None) -> None:
         if hold is not None:
-            self._holds.append(hold)
+            self._holds = (*self._holds, hold)
 
     def _release(self) -> None:
-        holds, self._holds = self._holds, []
+        holds, self._holds = self._holds, ()
         for hold in holds:
             hold.release()
 
     def _settle(self, cost: Cost | None) -> None:
-        holds, self._holds = self._holds, []
+        holds, self._holds = self._holds, ()
         owed, self._owed = self._owed, _ZERO
         for hold in holds:
             hold.settle(None if cost is None else add_usd(owed, cost.total))
@@ -310,9 +318,7 @@ class CallMeter:
         """Note when the call began and at which price."""
         self._began = datetime.now(UTC)
         self._model = record.model or ""
-        for info in self._infos:
-            if info.shared is not None:
-                info.shared.metered = True
+        self._run.is_metered = True
 
     def retried(self, state: object, record: CallRecord, failed: FailedAttempt) -> None:
         """Record a try that failed, if it may have been billed."""
@@ -337,7 +343,7 @@ class CallMeter:
             attempts=len(record.failed),
             duration_s=failed.elapsed_s,
         )
-        deliver(row, self._trackers)
+        deliver(row, self._trackers, is_alone=self.is_alone)
 
     def _price(self) -> PriceRow | None:
         """Return the rates of the call; looked up once."""
@@ -358,33 +364,41 @@ class CallMeter:
         usage = record.usage
         if not usage or not usage.get("prompt_tokens"):
             return False
-        return not any(tracker.is_eager for tracker in self._trackers)
+        return not any(tracker.sinks for tracker in self._trackers)
 
     def ended(self, state: object, record: CallRecord) -> None:
         """Record the call, whatever its end was."""
         del state
-        call = router_call(self._infos[0].metadata)
+        call = self._run.router_call
         if call is not None:
             # Now, and not when the record is made: tries are told apart by their order.
             self._so_far = call.end_try(_end_of(record, call)[0])
-        if self._can_wait(record):
-            # Neither the prompt nor the answer is kept for it.
-            record.payload = record.message = self._count = None
-            deliver(PendingRecord(self, record), self._trackers)
-            for info in self._infos:
-                info.tracker.forget(info)
-            return
         try:
-            deliver(self.make_record(record), self._trackers)
+            if self._can_wait(record):
+                # Neither the prompt nor the answer is kept for it.
+                record.payload = record.message = self._count = None
+                self._told, self._lock = record, threading.Lock()
+                told: UsageRecord | Pending = self
+            else:
+                told = self.make_record(record)
+            deliver(told, self._trackers, is_alone=self.is_alone)
         finally:
-            self._settle(None)  # where it was not done
-            for info in self._infos:
-                info.tracker.forget(info)
+            if self._holds:  # where it was not done
+                self._settle(None)
+            self._run.close()
+
+    def get(self) -> UsageRecord:
+        """Return the record of a whole answer, the same each time."""
+        with self._lock:
+            if self._told is not None:
+                self._record = self.make_record(self._told)
+                self._told = None
+            return cast("UsageRecord", self._record)
 
     def make_record(self, record: CallRecord) -> UsageRecord:
         """Return what is recorded of a call that has ended, and settle for it."""
         error = record.error
-        outcome, error_type = _end_of(record, router_call(self._infos[0].metadata))
+        outcome, error_type = _end_of(record, self._run.router_call)
         usage = to_usage_metadata(record.usage)
         if usage is None and isinstance(error, CerebrasError):
             usage = error.partial_usage
@@ -442,9 +456,7 @@ class CallMeter:
 
     def _who(self) -> Context:
         if self._context is None:
-            info = self._infos[0]
-            scopes = [tracker.scope for tracker in self._trackers]
-            self._context = merge_context(info.tags, info.metadata, scopes)
+            self._context = self._run.context(self._trackers)
         return self._context
 
     def _settled(
@@ -459,20 +471,18 @@ class CallMeter:
         """Return a record, and settle with the budgets what it costs."""
         counts, cost, flags = priced(tokens, self._price())
         if cost is not None:
-            self._spent = add_usd(self._spent or _ZERO, cost.total)
+            self._costs = (*self._costs, cost)
         if settle:
             self._settle(cost)
         elif cost is not None:
             self._owed = add_usd(self._owed, cost.total)
-        info, context = self._infos[0], self._who()
+        context = self._who()
         return UsageRecord(
             started_at=self._began,
             model=self._model,
             operation=record.operation,
             stream=record.stream,
-            run_id=info.run,
-            parent_run_id=info.parent,
-            trace_id=info.trace,
+            **self._run.ids(),
             router_call_id=context.router_call,
             tags=context.tags,
             user=context.user,
@@ -485,30 +495,6 @@ class CallMeter:
             **counts,
             **more,
         )
-
-
-class PendingRecord:
-    """A whole answer's record, which is made when somebody reads it.
-
-    It takes longer to make than all else that a tracker does for a call.
-    """
-
-    __slots__ = ("_lock", "_meter", "_record", "_told", "run_id")
-
-    def __init__(self, meter: CallMeter, told: CallRecord) -> None:
-        self._meter: CallMeter | None = meter
-        self._told: CallRecord | None = told
-        self._record: UsageRecord | None = None
-        self._lock = threading.Lock()
-        self.run_id: str | None = meter.run_id
-
-    def get(self) -> UsageRecord:
-        """Return the record, the same each time."""
-        with self._lock:
-            if self._record is None and self._meter is not None and self._told:
-                self._record = self._meter.make_record(self._told)
-                self._meter = self._told = None
-            return cast("UsageRecord", self._record)
 
 
 def _end_of(record: CallRecord, call: RouterCall | None) -> tuple[Outcome, str | None]:

@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_cerebras_ext import _metering
-from langchain_cerebras_ext._metering import router_call
+from langchain_cerebras_ext._metering import announce, announced
 from langchain_cerebras_ext.costs import _langsmith
-from langchain_cerebras_ext.costs._callback_call import CallbackCall, is_ours
 from langchain_cerebras_ext.costs._context import Scope
-from langchain_cerebras_ext.costs._meter import CallMeter
+from langchain_cerebras_ext.costs._run import Run, lineages
 from langchain_cerebras_ext.costs.records import record_of
 from langchain_cerebras_ext.costs.report import READERS, Totals
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
@@ -38,14 +36,15 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-    from langchain_cerebras_ext._metering import Announcement, RouterCall
+    from langchain_cerebras_ext._metering import RouterCall
+    from langchain_cerebras_ext.costs._callback_call import CallbackCall
     from langchain_cerebras_ext.costs.budget import Budget
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.records import Pending, UsageRecord
     from langchain_cerebras_ext.costs.report import Dimension
 
-__all__ = ["CostTracker", "RunInfo", "track_costs"]
+__all__ = ["CostTracker", "track_costs"]
 
 _log = logging.getLogger("langchain_cerebras_ext.costs")
 
@@ -62,54 +61,6 @@ _MOST_OPEN = 10_000
 
 _FOLD = 512
 """Records that are added up at once, when nobody has asked before."""
-
-
-class RunInfo:
-    """One run of a model, for one tracker, from its start to its end."""
-
-    __slots__ = (
-        "is_ours",
-        "metadata",
-        "parent",
-        "run",
-        "run_id",
-        "shared",
-        "tags",
-        "trace",
-        "tracker",
-    )
-
-    def __init__(
-        self,
-        tracker: CostTracker,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Sequence[str] | None,
-        metadata: Mapping[str, Any] | None,
-    ) -> None:
-        self.tracker = tracker
-        self.run_id = run_id
-        self.run = str(run_id)
-        self.parent = None if parent_run_id is None else str(parent_run_id)
-        root = tracker.root_of(run_id, parent_run_id)
-        self.trace = self.run if root == run_id else str(root)
-        self.tags = tags
-        self.metadata = metadata
-        self.is_ours = is_ours(metadata)
-        self.shared: Announcement | None = None
-
-    def open(self, run: Announcement) -> CallMeter:
-        """Meter the run's call, for the other trackers of the run as well."""
-        infos = [info for info in run.meters if isinstance(info, RunInfo)]
-        return CallMeter(infos, lineages(infos))
-
-
-def lineages(infos: Iterable[RunInfo]) -> list[CostTracker]:
-    """Return the trackers of a run and their parents, once each."""
-    found: list[CostTracker] = []
-    for info in infos:
-        found += [held for held in info.tracker.lineage if held not in found]
-    return found
 
 
 class CostTracker(BaseCallbackHandler):
@@ -159,6 +110,11 @@ class CostTracker(BaseCallbackHandler):
     raise_error = True
     is_meter_only = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take a subclass for one that listens to more, unless it says otherwise."""
+        super().__init_subclass__(**kwargs)
+        cls.is_meter_only = bool(cls.__dict__.get("is_meter_only"))
+
     def __init__(
         self,
         *,
@@ -192,7 +148,6 @@ class CostTracker(BaseCallbackHandler):
         self.langsmith = langsmith
         if langsmith:
             _langsmith.join(self)
-            self.sinks = (*self.sinks, _langsmith.note)
         self.of_model = of_model
         self.parent = parent
         self.lineage: tuple[CostTracker, ...] = (
@@ -204,7 +159,7 @@ class CostTracker(BaseCallbackHandler):
         self._records: deque[UsageRecord] = deque(maxlen=max_records)
         self._by: dict[tuple[Sequence[str | None], ...], Totals] = {}
         self._last: UsageRecord | Pending | None = None
-        self._open: dict[UUID, RunInfo] = {}
+        self._open: dict[UUID, Run] = {}
         self._roots: dict[UUID, UUID] = {}
 
     # ------------------------------------------------------------------- identity
@@ -363,18 +318,13 @@ class CostTracker(BaseCallbackHandler):
             record = record_of(told)
             self._records.append(record)
             # One sum for each combination: what is asked of it comes later.
-            key = tuple(READERS[name](record) for name in _BY)
+            key = tuple([read(record) for read in _READ])
             totals = self._by.get(key)
             if totals is None:
                 totals = self._by[key] = Totals()
             totals.add(record)
 
     # ---------------------------------------------------------------- what is told
-
-    @property
-    def is_eager(self) -> bool:
-        """Whether records are wanted as soon as a call has ended."""
-        return self.of_model or any(sink is not _langsmith.note for sink in self.sinks)
 
     def take(self, record: UsageRecord | Pending) -> None:
         """Take a record in, such as one that was made by hand."""
@@ -401,10 +351,10 @@ class CostTracker(BaseCallbackHandler):
         Returns:
             How many there were.
         """
-        infos = list(self._open.values())
-        for info in infos:
-            self._abandon(info)
-        return len(infos)
+        runs = list(self._open.values())
+        for run in runs:
+            self._abandon(run)
+        return len(runs)
 
     def settle_tries(self, call: RouterCall) -> None:
         """Record the tries that a router has cancelled and LangChain did not tell of.
@@ -412,9 +362,9 @@ class CostTracker(BaseCallbackHandler):
         Args:
             call: The router's call; none of its tries is under way any more.
         """
-        for info in list(self._open.values()):
-            if router_call(info.metadata) is call:
-                self._abandon(info)
+        for run in list(self._open.values()):
+            if run.router_call is call:
+                self._abandon(run)
 
     def wrap(self, function: Callable[P, T]) -> Callable[P, T]:
         """Return a function whose calls of models are tracked, in whatever thread.
@@ -453,10 +403,8 @@ class CostTracker(BaseCallbackHandler):
         """Of no interest here."""
         return True
 
-    def root_of(self, run_id: UUID, parent_run_id: UUID | None) -> UUID:
-        """Return the outermost run above a run, as far as it was told."""
-        if parent_run_id is None:
-            return run_id
+    def root_of(self, parent_run_id: UUID) -> UUID:
+        """Return the outermost run above the children of one, as far as was told."""
         for tracker in self.lineage:
             root = tracker._roots.get(parent_run_id)  # noqa: SLF001 - of this class
             if root is not None:
@@ -467,70 +415,52 @@ class CostTracker(BaseCallbackHandler):
         """Whether a run has begun and not been recorded."""
         return run_id in self._open
 
-    def forget(self, info: RunInfo) -> None:
+    def metered_run(self, run_id: UUID) -> Run | None:
+        """Return a run that has begun and not been recorded."""
+        return self._open.get(run_id)
+
+    def forget(self, run: Run) -> None:
         """Take note that a run has been recorded."""
-        self._open.pop(info.run_id, None)
+        self._open.pop(run.run_id, None)
 
-    def _enter(self, info: RunInfo) -> Announcement:
-        """Note a run's beginning, and return what its trackers share."""
-        shared = _metering.announce(info.run_id, info, is_ours=info.is_ours)
-        info.shared = shared
-        self._open[info.run_id] = info
-        if len(self._open) > _MOST_OPEN:
-            with suppress(StopIteration, KeyError, RuntimeError):
-                self._abandon(self._open[next(iter(self._open))])
-        return shared
-
-    def _abandon(self, info: RunInfo) -> None:
-        self._finish(info, lambda call, trackers: call.abandoned(trackers))
-
-    def _finish(
-        self,
-        info: RunInfo | None,
-        end: Callable[[CallbackCall, list[CostTracker]], None],
-    ) -> None:
-        """Let a run be recorded, by the first of its trackers that is told."""
-        if info is None or info.shared is None:
-            return
-        shared = info.shared
-        infos = [held for held in shared.meters if isinstance(held, RunInfo)]
-        for held in infos:
-            held.tracker.forget(held)
-        if shared.metered:
-            return
-        shared.taken = shared.metered = True
-        trackers = lineages(infos)
-        call = _call_of(shared, info)
-        try:
-            end(call, trackers)
-        except Exception as error:  # noqa: BLE001 - odd answers are recorded as well
-            _log.exception("a run cannot be recorded as it was told")
-            call.unread(trackers, error)
-
-    def _start(
+    def _enter(
         self,
         run_id: UUID,
         parent_run_id: UUID | None,
         tags: list[str] | None,
         metadata: dict[str, Any] | None,
-        messages: Sequence[BaseMessage] | str,
-        more: Mapping[str, Any],
-    ) -> None:
+    ) -> Run:
+        """Note a run's beginning; another tracker may have been told of it before."""
         if self.langsmith:
             _langsmith.hook()
-        info = RunInfo(self, run_id, parent_run_id, tags, metadata)
-        shared = self._enter(info)
-        if info.is_ours:
-            return  # metered where it is sent
-        call = _call_of(shared, info)
-        call.started(messages, more)
+        run = cast("Run | None", announced())
+        if run is None or run.is_over or run.run_id != run_id:
+            above = parent_run_id
+            root = run_id if above is None else self.root_of(above)
+            run = Run(run_id, above, root, tags, metadata)
+            announce(run)
+        run.trackers.append(self)
+        self._open[run_id] = run
+        if len(self._open) > _MOST_OPEN:
+            with suppress(StopIteration, KeyError, RuntimeError):
+                self._abandon(self._open[next(iter(self._open))])
+        return run
+
+    def _abandon(self, run: Run) -> None:
+        _finish(run, lambda call, trackers: call.abandoned(trackers))
+
+    def _start(
+        self, run: Run, messages: Sequence[BaseMessage] | str, more: Mapping[str, Any]
+    ) -> None:
+        """Begin to record a call of another provider's model, from what is told."""
+        run.call.started(messages, more)
         try:
-            call.reserve(info.tracker.lineage)
+            run.call.reserve(self.lineage)
         except Exception as error:
             # Over budget, no way to tell, or what a user's function has raised: the
             # call is stopped before it was sent.
             stopped = error
-            self._finish(info, lambda call, held: call.refused(held, stopped))
+            _finish(run, lambda call, held: call.refused(held, stopped))
             raise
 
     def on_chat_model_start(
@@ -550,8 +480,10 @@ class CostTracker(BaseCallbackHandler):
             BudgetExceeded: A budget does not allow the call (other providers' models;
                 this package's ask when they send).
         """
-        more = {**kwargs, "serialized": serialized}
-        self._start(run_id, parent_run_id, tags, metadata, messages[0], more)
+        del serialized
+        run = self._enter(run_id, parent_run_id, tags, metadata)
+        if not run.is_ours:  # ours is metered where it is sent
+            self._start(run, messages[0], kwargs)
 
     def on_llm_start(
         self,
@@ -569,28 +501,28 @@ class CostTracker(BaseCallbackHandler):
         Raises:
             BudgetExceeded: As for `on_chat_model_start`.
         """
-        more = {**kwargs, "serialized": serialized}
-        self._start(run_id, parent_run_id, tags, metadata, prompts[0], more)
+        del serialized
+        run = self._enter(run_id, parent_run_id, tags, metadata)
+        if not run.is_ours:
+            self._start(run, prompts[0], kwargs)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a run that has its answer, unless that was done where it was sent."""
         del kwargs
-        self._finish(
-            self._open.get(run_id), lambda call, held: call.ended(held, response)
-        )
+        if run := self._open.get(run_id):
+            _finish(run, lambda call, held: call.ended(held, response))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, **kwargs: Any
     ) -> None:
         """Record a run that has failed, unless that was done where it was sent."""
         response = kwargs.get("response")
-        self._finish(
-            self._open.get(run_id),
-            lambda call, held: call.failed(held, error, response),
-        )
+        if run := self._open.get(run_id):
+            _finish(run, lambda call, held: call.failed(held, error, response))
 
     def _above(self, run_id: UUID, parent_run_id: UUID | None) -> None:
-        self._roots[run_id] = self.root_of(run_id, parent_run_id)
+        above = parent_run_id
+        self._roots[run_id] = run_id if above is None else self.root_of(above)
         if len(self._roots) > _MOST_OPEN:
             with suppress(StopIteration, KeyError, RuntimeError):
                 del self._roots[next(iter(self._roots))]
@@ -646,13 +578,23 @@ class CostTracker(BaseCallbackHandler):
 
 # Sessions are too many to keep a sum of each for ever; a ledger has them.
 _BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
+_READ = [READERS[name] for name in _BY]
 
 
-def _call_of(shared: Announcement, info: RunInfo) -> CallbackCall:
-    """Return what reads the callbacks of a run, for all its trackers."""
-    if shared.state is None:
-        shared.state = CallbackCall(info)
-    return cast("CallbackCall", shared.state)
+def _finish(
+    run: Run, end: Callable[[CallbackCall, Sequence[CostTracker]], None]
+) -> None:
+    """Let a run be recorded, by the first of its trackers that is told of its end."""
+    run.close()
+    if run.is_metered:
+        return
+    run.is_metered = True
+    call, trackers = run.call, lineages(run.trackers)
+    try:
+        end(call, trackers)
+    except Exception as error:  # noqa: BLE001 - odd answers are recorded as well
+        _log.exception("a run cannot be recorded as it was told")
+        call.unread(trackers, error)
 
 
 def attach_tracker(model: Any) -> None:

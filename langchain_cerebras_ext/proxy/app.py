@@ -19,6 +19,7 @@ from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.proxy import log
 from langchain_cerebras_ext.proxy.body import ClientGone, parse, read_body
 from langchain_cerebras_ext.proxy.gate import Gate
+from langchain_cerebras_ext.proxy.headers import upward
 from langchain_cerebras_ext.proxy.keys import Keys
 from langchain_cerebras_ext.proxy.lifecycle import Lifecycle, Watch
 from langchain_cerebras_ext.proxy.metrics import Metrics
@@ -30,7 +31,7 @@ from langchain_cerebras_ext.proxy.relay import (
     ClientStalled,
     Relay,
     UpstreamRefusal,
-    upward,
+    told,
 )
 from langchain_cerebras_ext.proxy.settings import Settings
 from langchain_cerebras_ext.proxy.trace import begin
@@ -293,7 +294,7 @@ class _Visit:
             await self._tell(error.status, error.headers, error.body)
         except UpstreamError as error:
             exchange.outcome = "failed"
-            message = f"Upstream {exchange.upstream!r} gave no answer. {error.message}"
+            message = told(error, exchange)
             self._note(error.category, message)
             status = 504 if error.category == "upstream_timeout" else 502
             body = envelope(message, type="server_error", code=error.category)
@@ -431,8 +432,8 @@ class _Visit:
                 self._hold = await app.gate.admit(exchange)
             except asyncio.CancelledError as error:
                 raise app.relay.explain(watch, error) from None
-        answer = await app.relay.open(call, exchange, watch)
-        await app.relay.relay(answer, exchange, watch, self._send, self._more())
+        reply = await app.relay.open(call, exchange, watch)
+        await app.relay.hand_down(reply, exchange, watch, self._send, self._more())
 
     async def _list(self, name: str) -> None:
         """Answer a question about models."""
@@ -444,8 +445,8 @@ class _Visit:
         headers = upward(self._scope["headers"], exchange)
         call = Call(b"GET", self._upward_path(asked), headers)
         watch = self._start_watch()
-        answer = await app.relay.open(call, exchange, watch)
-        found = await app.relay.fetch(answer, watch, _MAX_LIST_BYTES)
+        reply = await app.relay.open(call, exchange, watch)
+        found = await app.relay.fetch(reply, watch, _MAX_LIST_BYTES)
         view = (
             app.models.model_view(name, found) if name else app.models.list_view(found)
         )

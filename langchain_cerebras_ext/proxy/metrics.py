@@ -4,22 +4,20 @@ Labels have few values whatever clients send: a model has one of its own if the 
 or the settings know it, or once the upstream has answered for it. The histograms of
 OpenTelemetry's GenAI conventions are made of ours when they are scraped.
 
-Several workers share a folder, as `prometheus_client` does it: it is named by
-`PROMETHEUS_MULTIPROC_DIR`, which must be set before that library is imported. Each
-worker then answers for all.
+Several workers share a folder, and each answers for all. It is named by
+`PROMETHEUS_MULTIPROC_DIR`, as it is for `prometheus_client`.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import re
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from importlib.util import find_spec
 from itertools import pairwise
+from operator import add
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -27,7 +25,6 @@ from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext._otel import names as conventions
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.catalog._registry import registry as catalog
-from langchain_cerebras_ext.costs.pricing import EXACT
 from langchain_cerebras_ext.errors import MissingExtraError
 from langchain_cerebras_ext.proxy.record import (
     counts_of,
@@ -35,26 +32,36 @@ from langchain_cerebras_ext.proxy.record import (
     queue_time,
     time_per_token,
 )
+from langchain_cerebras_ext.proxy.series import (
+    OTHER,
+    Family,
+    Folder,
+    Histogram,
+    Money,
+    Number,
+    Store,
+    coarser,
+    merged,
+    now,
+    shown,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from prometheus_client import CollectorRegistry, Counter, Metric
-    from prometheus_client.samples import Sample
+    from prometheus_client import CollectorRegistry, Metric
 
     from langchain_cerebras_ext.costs._usage import Counts
     from langchain_cerebras_ext.costs.budget import Budget
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.proxy.exchange import Exchange
+    from langchain_cerebras_ext.proxy.series import Rows, Snapshot
     from langchain_cerebras_ext.proxy.settings import Settings
 
 __all__ = ["NAMES", "PREFIX", "Metrics"]
 
 PREFIX: Final = "cerebras_proxy_"
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
-
-OTHER: Final = "other"
-"""The value of a label that has had its share of values."""
 
 NOBODY: Final = "anonymous"
 """The key of requests without one: in open mode, or where none fits."""
@@ -66,7 +73,6 @@ _MOST_MODELS: Final = 50
 _MOST_KEYS: Final = 1000
 _MOST_LIMITS: Final = 20
 _LONGEST_VALUE: Final = 100
-_SYNC_S: Final = 1.0
 _TOO_MANY: Final = 10_000
 _OK: Final = range(200, 300)
 
@@ -103,127 +109,112 @@ _SPEEDS: Final = (
 _TOKENS: Final = tuple(float(bound) for bound in conventions.TOKEN_BOUNDS)
 
 
-class _Family(NamedTuple):
-    """A metric of ours.
-
-    Attributes:
-        about: What it is, for people.
-        labels: Its labels.
-        bounds: A histogram's buckets.
-        mode: How a gauge's values of several workers become one; `None` is a counter
-            or a histogram.
-    """
-
-    about: str
-    labels: tuple[str, ...] = ()
-    bounds: tuple[float, ...] = ()
-    mode: str | None = None
-
-
 _GEN_AI_LABELS: Final = (
-    "gen_ai_operation_name",
     "gen_ai_provider_name",
+    "gen_ai_operation_name",
     "gen_ai_request_model",
 )
 _TOKEN_USAGE: Final = "gen_ai_client_token_usage"  # noqa: S105 - not that kind
 
-_RECORDED: Final[dict[str, _Family]] = {
-    f"{PREFIX}requests_total": _Family(
+_RECORDED: Final[dict[str, Family]] = {
+    f"{PREFIX}requests_total": Family(
         "Requests that have ended; status 499 is a client that left before the answer.",
         ("operation", "model", "status", "key"),
     ),
-    f"{PREFIX}request_duration_seconds": _Family(
+    f"{PREFIX}request_duration_seconds": Family(
         "From a request's head to the end of its answer.",
         ("operation", "model", "stream", "error_category"),
         _DURATIONS,
     ),
-    f"{PREFIX}time_to_first_token_seconds": _Family(
+    f"{PREFIX}time_to_first_token_seconds": Family(
         "From a request's head to the first content of its stream.",
         ("operation", "model"),
         _FIRST,
     ),
-    f"{PREFIX}time_per_output_token_seconds": _Family(
+    f"{PREFIX}time_per_output_token_seconds": Family(
         "Time for each output token after the first.",
         ("operation", "model"),
         _PER_TOKEN,
     ),
-    f"{PREFIX}output_tokens_per_second": _Family(
+    f"{PREFIX}output_tokens_per_second": Family(
         "How fast a request's output tokens came.", ("operation", "model"), _SPEEDS
     ),
-    f"{PREFIX}queue_time_seconds": _Family(
+    f"{PREFIX}queue_time_seconds": Family(
         "Time in the service's queue, as it says.", ("model",), _QUEUE
     ),
-    f"{PREFIX}tokens_total": _Family(
+    f"{PREFIX}tokens_total": Family(
         "Tokens. Those of type input and output are all; cached_input is part of "
         "input, reasoning of output.",
         ("model", "key", "type"),
     ),
-    f"{PREFIX}cost_usd_total": _Family(
+    f"{PREFIX}cost_usd_total": Family(
         "What requests cost in USD, as far as prices are known.", ("model", "key")
     ),
-    f"{PREFIX}unpriced_requests_total": _Family(
+    f"{PREFIX}unpriced_requests_total": Family(
         "Requests without a price: their cost is in no sum.", ("model",)
     ),
-    f"{PREFIX}requests_without_usage_total": _Family(
+    f"{PREFIX}requests_without_usage_total": Family(
         "Requests whose tokens the service did not tell; they are estimated.",
         ("model",),
     ),
-    f"{PREFIX}cancelled_requests_total": _Family(
+    f"{PREFIX}cancelled_requests_total": Family(
         "Requests whose client left, by how far they were.", ("phase",)
     ),
-    f"{PREFIX}refused_requests_total": _Family(
+    f"{PREFIX}refused_requests_total": Family(
         "Requests that the proxy refused by itself.", ("reason", "key")
     ),
-    f"{PREFIX}upstream_errors_total": _Family(
+    f"{PREFIX}upstream_errors_total": Family(
         "Tries that failed upstream, by class; a request may have several.",
         ("upstream", "model", "category"),
     ),
-    f"{PREFIX}fallbacks_total": _Family(
+    f"{PREFIX}fallbacks_total": Family(
         "Tries that went on to another upstream.", ("from_upstream", "to_upstream")
     ),
-    f"{PREFIX}deprecated_model_requests_total": _Family(
+    f"{PREFIX}deprecated_model_requests_total": Family(
         "Requests for models whose service ends or has ended.", ("model", "successor")
     ),
-    f"{PREFIX}in_flight_requests": _Family("Requests under way.", mode="livesum"),
-    f"{PREFIX}rate_limit_limit": _Family(
+    f"{PREFIX}in_flight_requests": Family("Requests under way.", mode="sum"),
+    f"{PREFIX}rate_limit_limit": Family(
         "What the upstream allows in a window, as it said last.",
         ("upstream", "model", "limit"),
-        mode="mostrecent",
+        mode="last",
     ),
-    f"{PREFIX}rate_limit_remaining": _Family(
+    f"{PREFIX}rate_limit_remaining": Family(
         "What is left of it, as the upstream said last.",
         ("upstream", "model", "limit"),
-        mode="mostrecent",
+        mode="last",
     ),
-    f"{PREFIX}model_sunset_timestamp_seconds": _Family(
+    f"{PREFIX}model_sunset_timestamp_seconds": Family(
         "When the service of a model that was asked for ends or has ended.",
         ("model",),
         mode="max",
     ),
-    f"{PREFIX}build_info": _Family(
+    f"{PREFIX}build_info": Family(
         "Versions of the package, of Python, and of OpenTelemetry's conventions.",
         ("version", "python", "semconv"),
         mode="max",
     ),
-    _TOKEN_USAGE: _Family(
+    _TOKEN_USAGE: Family(
         "Number of input and output tokens used, as the service told them.",
         (*_GEN_AI_LABELS, "gen_ai_token_type"),
         _TOKENS,
     ),
 }
 
-_LEDGER: Final[dict[str, _Family]] = {
-    f"{PREFIX}ledger_up": _Family(
-        "Whether the ledger's database can be written.", mode="livemin"
+_LEDGER: Final[dict[str, Family]] = {
+    f"{PREFIX}ledger_up": Family(
+        "Whether the ledger's database can be written.", mode="min"
     ),
-    f"{PREFIX}ledger_waiting_records": _Family(
-        "Records that wait to be written to the ledger.", mode="livesum"
+    f"{PREFIX}ledger_waiting_records": Family(
+        "Records that wait to be written to the ledger.", mode="sum"
     ),
-    f"{PREFIX}ledger_lost_records_total": _Family(
+    f"{PREFIX}ledger_lost_records_total": Family(
         "Records that the ledger could not keep."
     ),
 }
 """Only where there is a ledger: one that is not there is not down."""
+
+_FAMILIES: Final = {**_RECORDED, **_LEDGER}
 
 
 class _Derived(NamedTuple):
@@ -231,40 +222,40 @@ class _Derived(NamedTuple):
 
     Attributes:
         source: The name of ours.
-        about: What it is.
-        bounds: Its buckets, some of those of ours.
-        labels: Its labels, each with the label of ours that it is.
+        labels: The labels of ours that it has, after the provider.
+        family: The histogram; its buckets are some of those of ours.
     """
 
     source: str
-    about: str
-    bounds: tuple[float, ...]
-    labels: Mapping[str, str]
+    labels: tuple[str, ...]
+    family: Family
 
 
-_MODEL_LABELS: Final = {
-    "gen_ai_operation_name": "operation",
-    "gen_ai_request_model": "model",
-}
+def _derive(
+    source: str, about: str, bounds: tuple[float, ...], *more: tuple[str, str]
+) -> _Derived:
+    """Return what is made of a family of ours; more labels are theirs and ours."""
+    own = ("operation", "model", *(own for _, own in more))
+    theirs = (*_GEN_AI_LABELS, *(name for name, _ in more))
+    return _Derived(PREFIX + source, own, Family(about, theirs, bounds))
+
 
 _DERIVED: Final[dict[str, _Derived]] = {
-    "gen_ai_server_request_duration_seconds": _Derived(
-        f"{PREFIX}request_duration_seconds",
+    "gen_ai_server_request_duration_seconds": _derive(
+        "request_duration_seconds",
         "Generative AI server request duration.",
         _CONVENTION_DURATIONS,
-        {**_MODEL_LABELS, "error_type": "error_category"},
+        ("error_type", "error_category"),
     ),
-    "gen_ai_server_time_to_first_token_seconds": _Derived(
-        f"{PREFIX}time_to_first_token_seconds",
+    "gen_ai_server_time_to_first_token_seconds": _derive(
+        "time_to_first_token_seconds",
         "Time to generate the first token.",
         _CONVENTION_FIRST,
-        _MODEL_LABELS,
     ),
-    "gen_ai_server_time_per_output_token_seconds": _Derived(
-        f"{PREFIX}time_per_output_token_seconds",
+    "gen_ai_server_time_per_output_token_seconds": _derive(
+        "time_per_output_token_seconds",
         "Time per output token generated after the first one.",
         _CONVENTION_PER_TOKEN,
-        _MODEL_LABELS,
     ),
 }
 
@@ -273,7 +264,7 @@ _BUDGET: Final = f"{PREFIX}budget_"
 _BUDGET_NAMES: Final = ("limit_usd", "spent_usd", "reserved_usd", "readable")
 
 NAMES: Final = frozenset(
-    {*_RECORDED, *_LEDGER, *_DERIVED, *(_BUDGET + name for name in _BUDGET_NAMES)}
+    {*_FAMILIES, *_DERIVED, *(_BUDGET + name for name in _BUDGET_NAMES)}
 )
 """Every metric; histograms have `_bucket`, `_sum` and `_count` behind."""
 
@@ -281,41 +272,30 @@ NAMES: Final = frozenset(
 # ------------------------------------------------------------------------------ series
 
 
-class _Money:
-    """A sum of USD: added up exactly, shown as the nearest float."""
+@dataclass(slots=True)
+class _Ended:
+    """What is counted of each request that has ended alike."""
 
-    __slots__ = ("_exact", "_inc", "_shown")
-
-    def __init__(self, counter: Counter) -> None:
-        self._inc = counter.inc
-        self._exact = Decimal(0)
-        self._shown = 0.0
-
-    def add(self, amount: Decimal) -> None:
-        """Add an amount."""
-        self._exact = EXACT.add(self._exact, amount)
-        more = float(self._exact) - self._shown
-        if more > 0:
-            self._inc(more)
-            self._shown += more
+    requests: Number
+    duration: Histogram
 
 
 @dataclass(slots=True)
 class _Used:
-    """What is counted of requests that reached an upstream, for a model and a key."""
+    """What is counted of requests that reached a model, for it and a key."""
 
-    input: Callable[[float], None]
-    output: Callable[[float], None]
-    cached: Callable[[float], None]
-    reasoning: Callable[[float], None]
-    cost: _Money
-    unpriced: Callable[[], None]
-    without_usage: Callable[[], None]
-    told_input: Callable[[float], None]
-    told_output: Callable[[float], None]
-    speed: Callable[[float], None]
-    per_token: Callable[[float], None]
-    queue: Callable[[float], None]
+    input: Number
+    output: Number
+    cached: Number
+    reasoning: Number
+    cost: Money
+    unpriced: Number
+    without_usage: Number
+    told_input: Histogram
+    told_output: Histogram
+    speed: Histogram
+    per_token: Histogram
+    queue: Histogram
 
 
 class _Bounded:
@@ -395,36 +375,48 @@ class Metrics:
     def __init__(
         self, settings: Settings, registry: CollectorRegistry | None = None
     ) -> None:
-        client = _client()
-        self.registry: CollectorRegistry = registry or client.CollectorRegistry()
-        self._is_shared = FOLDER in os.environ
-        self._inner: CollectorRegistry = client.CollectorRegistry()
-        self._made: dict[str, Any] = {}
-        self._make(_RECORDED)
+        _require()
+        self._store = Store(_FAMILIES, money=[f"{PREFIX}cost_usd_total"])
+        folder = os.environ.get(FOLDER)
+        self._folder = Folder(Path(folder), self._snapshot) if folder else None
+        self._registry: CollectorRegistry | None = None
         self._models = _Models(settings)
         self._keys = _Bounded(_MOST_KEYS)
         self._limit_names = _Bounded(_MOST_LIMITS)
-        self._ended: dict[tuple[Any, ...], tuple[Any, Any]] = {}
+        self._ended: dict[tuple[Any, ...], _Ended] = {}
         self._used: dict[tuple[str, str, str], _Used] = {}
-        self._firsts: dict[tuple[str, str], Callable[[float], None]] = {}
-        self._sums: dict[tuple[str, str], _Money] = {}
-        self._limits: dict[tuple[str, str], Mapping[str, str]] = {}
+        self._firsts: dict[tuple[str, str], Histogram] = {}
+        self._limits: dict[tuple[str, str], tuple[Mapping[str, str], float]] = {}
         self._budgets: list[Budget] = []
         self._ledger: Ledger | None = None
-        self._lost = 0
-        self._synced = 0.0
-        self._in_flight = self._made[f"{PREFIX}in_flight_requests"]
-        self.begin: Callable[[], None] = self._in_flight.inc
+        self._in_flight: Number = self._cell("in_flight_requests")
         info = (__version__, platform.python_version(), _semconv())
-        self._child("build_info", *info).set(1)
-        if not self._is_shared:
-            with suppress(ValueError):  # somebody's registry may have it
-                client.ProcessCollector(registry=self.registry)
-        self.registry.register(_Exposed(self))
+        self._cell("build_info", *info).value = 1
+        if registry is not None:
+            self._register(registry)
 
     def __repr__(self) -> str:
         """Tell whether workers share it."""
-        return f"Metrics(shared={self._is_shared})"
+        return f"Metrics(shared={self._folder is not None})"
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Where all is registered."""
+        if self._registry is None:
+            from prometheus_client import CollectorRegistry
+
+            return self._register(CollectorRegistry())
+        return self._registry
+
+    def _register(self, registry: CollectorRegistry) -> CollectorRegistry:
+        from prometheus_client import ProcessCollector
+
+        if self._folder is None:
+            with suppress(ValueError):  # somebody's registry may have it
+                ProcessCollector(registry=registry)
+        registry.register(_Exposed(self))
+        self._registry = registry
+        return registry
 
     def watch(self, budget: Budget) -> None:
         """Show a budget's standing from now on; it is read at each scrape."""
@@ -432,24 +424,25 @@ class Metrics:
 
     def watch_ledger(self, ledger: Ledger) -> None:
         """Show how the ledger is doing from now on."""
-        self._make(_LEDGER)
         self._ledger = ledger
 
-    def _make(self, families: Mapping[str, _Family]) -> None:
-        # In a shared folder the values are in files, and nothing is registered.
-        where = None if self._is_shared else self._inner
-        for name, one in families.items():
-            self._made[name] = _make(name, one, where)
+    def close(self) -> None:
+        """Leave what was counted for the other workers, for the last time."""
+        if self._folder is not None:
+            self._folder.close()
 
-    def _child(self, name: str, *labels: str) -> Any:
-        return self._made[PREFIX + name].labels(*labels)
+    def _cell(self, name: str, *labels: str) -> Any:
+        return self._store.cell(PREFIX + name, *labels)
 
     # ------------------------------------------------------------------- of a request
 
+    def begin(self) -> None:
+        """Count a request that has begun; it is to be told of when it has ended."""
+        self._in_flight.value += 1
+
     def __call__(self, exchange: Exchange) -> None:
         """Count a request that has ended."""
-        self._in_flight.dec()
-        counts = counts_of(exchange)
+        self._in_flight.value -= 1
         status = exchange.upstream_status
         model = self._models.label(
             exchange.model or exchange.model_asked,
@@ -459,13 +452,12 @@ class Metrics:
         error = exchange.error_category
         operation = exchange.operation
         place = (operation, model, exchange.status, key, exchange.stream, error)
-        found = self._ended.get(place)
-        if found is None:
-            found = self._new_ended(*place)
-        found[0]()
-        found[1](exchange.duration_s)
+        ended = self._ended.get(place) or self._new_ended(*place)
+        ended.requests.value += 1
+        ended.duration.observe(exchange.duration_s)
         if exchange.ttft_s is not None:
-            self._first(operation, model)(exchange.ttft_s)
+            self._first(operation, model).observe(exchange.ttft_s)
+        counts = counts_of(exchange)
         if counts is not None:
             self._count_used(exchange, model, key, counts)
         if error is not None or exchange.failed_upstreams:
@@ -473,9 +465,8 @@ class Metrics:
         if exchange.sunset is not None:
             self._count_sunset(exchange, *exchange.sunset)
         if exchange.rate_limits:
-            self._limits[exchange.upstream or "", model] = exchange.rate_limits
-        if self._is_shared and time.monotonic() - self._synced > _SYNC_S:
-            self._sync()
+            told = (exchange.rate_limits, now())
+            self._limits[exchange.upstream or "", model] = told
 
     def _new_ended(
         self,
@@ -485,26 +476,27 @@ class Metrics:
         key: str,
         stream: bool,
         error: str | None,
-    ) -> tuple[Any, Any]:
+    ) -> _Ended:
         if len(self._ended) >= _TOO_MANY:
             self._ended.clear()
-        requests = self._child("requests_total", operation, model, str(status), key)
-        durations = self._child(
-            "request_duration_seconds",
-            operation,
-            model,
-            "true" if stream else "false",
-            error or "",
+        ended = _Ended(
+            self._cell("requests_total", operation, model, str(status), key),
+            self._cell(
+                "request_duration_seconds",
+                operation,
+                model,
+                "true" if stream else "false",
+                error or "",
+            ),
         )
-        found = (requests.inc, durations.observe)
-        self._ended[operation, model, status, key, stream, error] = found
-        return found
+        self._ended[operation, model, status, key, stream, error] = ended
+        return ended
 
-    def _first(self, operation: str, model: str) -> Callable[[float], None]:
+    def _first(self, operation: str, model: str) -> Histogram:
         found = self._firsts.get((operation, model))
         if found is None:
-            child = self._child("time_to_first_token_seconds", operation, model)
-            found = self._firsts[operation, model] = child.observe
+            found = self._cell("time_to_first_token_seconds", operation, model)
+            self._firsts[operation, model] = found
         return found
 
     def _count_used(
@@ -512,52 +504,46 @@ class Metrics:
     ) -> None:
         place = (exchange.operation, model, key)
         used = self._used.get(place) or self._new_used(*place)
-        _count_tokens(used, counts)
+        used.input.value += counts.input
+        used.output.value += counts.output
+        used.cached.value += counts.cached
+        used.reasoning.value += counts.reasoning
         if exchange.usage is not None:
-            used.told_input(counts.input)
-            used.told_output(counts.output)
-        cost = exchange.cost
-        if cost is not None:
-            used.cost.add(cost.total)
+            used.told_input.observe(counts.input)
+            used.told_output.observe(counts.output)
+        if exchange.cost is not None:
+            used.cost.add(exchange.cost.total)
         if exchange.flags:
-            if "unpriced" in exchange.flags:
-                used.unpriced()
-            if "no_usage" in exchange.flags:
-                used.without_usage()
-        for value, observe in (
-            (output_speed(exchange), used.speed),
-            (time_per_token(exchange), used.per_token),
-            (queue_time(exchange), used.queue),
-        ):
-            if value is not None:
-                observe(value)
+            used.unpriced.value += "unpriced" in exchange.flags
+            used.without_usage.value += "no_usage" in exchange.flags
+        speed = output_speed(exchange)
+        if speed is not None:
+            used.speed.observe(speed)
+        per_token = time_per_token(exchange)
+        if per_token is not None:
+            used.per_token.observe(per_token)
+        queued = queue_time(exchange)
+        if queued is not None:
+            used.queue.observe(queued)
 
     def _new_used(self, operation: str, model: str, key: str) -> _Used:
-        tokens = {
-            kind: self._child("tokens_total", model, key, kind).inc
-            for kind in ("input", "output", "cached_input", "reasoning")
-        }
-        told = self._made[_TOKEN_USAGE]
-        named = (operation, conventions.PROVIDER, model)
-        money = self._sums.get((model, key))
-        if money is None:
-            money = _Money(self._child("cost_usd_total", model, key))
-            self._sums[model, key] = money
+        if len(self._used) >= _TOO_MANY:
+            self._used.clear()
+        named = (_TOKEN_USAGE, conventions.PROVIDER, operation, model)
+        cell = self._cell
         used = _Used(
-            input=tokens["input"],
-            output=tokens["output"],
-            cached=tokens["cached_input"],
-            reasoning=tokens["reasoning"],
-            cost=money,
-            unpriced=self._child("unpriced_requests_total", model).inc,
-            without_usage=self._child("requests_without_usage_total", model).inc,
-            told_input=told.labels(*named, "input").observe,
-            told_output=told.labels(*named, "output").observe,
-            speed=self._child("output_tokens_per_second", operation, model).observe,
-            per_token=self._child(
-                "time_per_output_token_seconds", operation, model
-            ).observe,
-            queue=self._child("queue_time_seconds", model).observe,
+            input=cell("tokens_total", model, key, "input"),
+            output=cell("tokens_total", model, key, "output"),
+            cached=cell("tokens_total", model, key, "cached_input"),
+            reasoning=cell("tokens_total", model, key, "reasoning"),
+            cost=cell("cost_usd_total", model, key),
+            unpriced=cell("unpriced_requests_total", model),
+            without_usage=cell("requests_without_usage_total", model),
+            told_input=self._store.cell(*named, "input"),
+            told_output=self._store.cell(*named, "output"),
+            speed=cell("output_tokens_per_second", operation, model),
+            per_token=cell("time_per_output_token_seconds", operation, model),
+            queue=cell("queue_time_seconds", model),
         )
         self._used[operation, model, key] = used
         return used
@@ -565,9 +551,9 @@ class Metrics:
     def _count_errors(self, exchange: Exchange, model: str, key: str) -> None:
         error = exchange.error_category
         if exchange.outcome == "aborted":
-            self._child("cancelled_requests_total", exchange.phase).inc()
+            self._cell("cancelled_requests_total", exchange.phase).value += 1
         elif exchange.outcome == "refused" and error is not None:
-            self._child("refused_requests_total", error, key).inc()
+            self._cell("refused_requests_total", error, key).value += 1
         failed = [*exchange.failed_upstreams]
         names = [name for name, _ in failed]
         if exchange.upstream is not None:
@@ -575,9 +561,9 @@ class Metrics:
             if error is not None and error.startswith("upstream_"):
                 failed.append((exchange.upstream, error))
         for name, category in failed:
-            self._child("upstream_errors_total", name, model, category).inc()
+            self._cell("upstream_errors_total", name, model, category).value += 1
         for before, after in pairwise(names):
-            self._child("fallbacks_total", before, after).inc()
+            self._cell("fallbacks_total", before, after).value += 1
 
     def _count_sunset(
         self, exchange: Exchange, day: str, successor: str | None
@@ -585,12 +571,14 @@ class Metrics:
         asked = strip_provider(exchange.model_asked)
         name = asked if asked in catalog.table().by_name else exchange.model
         model = self._models.label(name, served=False)
-        self._child("deprecated_model_requests_total", model, successor or "").inc()
+        labels = (model, successor or "")
+        self._cell("deprecated_model_requests_total", *labels).value += 1
         with suppress(ValueError):
             ends = datetime.combine(
                 date.fromisoformat(day), datetime.min.time(), tzinfo=UTC
             )
-            self._child("model_sunset_timestamp_seconds", model).set(ends.timestamp())
+            cell = self._cell("model_sunset_timestamp_seconds", model)
+            cell.value = ends.timestamp()
 
     # --------------------------------------------------------------- what is scraped
 
@@ -605,56 +593,42 @@ class Metrics:
         """
         from prometheus_client.exposition import choose_encoder
 
-        self._sync()
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self.registry)
 
+    def _snapshot(self) -> Snapshot:
+        self._sync()
+        return self._store.snapshot()
+
     def _sync(self) -> None:
         """Bring gauges up to what was seen last; for all requests it is too dear."""
-        self._synced = time.monotonic()
-        # Only what is new: of several workers the last one that was told is right.
-        seen, self._limits = self._limits, {}
-        for (upstream, model), limits in seen.items():
+        for (upstream, model), (limits, when) in self._limits.copy().items():
             for name, value in limits.items():
                 side, _, which = name.partition("-")
                 if side in {"limit", "remaining"} and which:
                     limit = self._limit_names.value(which)
                     with suppress(ValueError):
                         number = float(value)
-                        child = self._child(
-                            f"rate_limit_{side}", upstream, model, limit
-                        )
-                        child.set(number)
+                        cell = self._cell(f"rate_limit_{side}", upstream, model, limit)
+                        cell.value, cell.at = number, when
         if self._ledger is not None:
-            self._sync_ledger(self._ledger)
-
-    def _sync_ledger(self, ledger: Ledger) -> None:
-        status = ledger.status()
-        self._made[f"{PREFIX}ledger_up"].set(1 if status.is_up else 0)
-        self._made[f"{PREFIX}ledger_waiting_records"].set(
-            status.buffered + status.spooled
-        )
-        lost = status.dropped + status.rejected
-        if lost > self._lost:
-            self._made[f"{PREFIX}ledger_lost_records_total"].inc(lost - self._lost)
-            self._lost = lost
+            status = self._ledger.status()
+            self._cell("ledger_up").value = 1 if status.is_up else 0
+            waiting = status.buffered + status.spooled
+            self._cell("ledger_waiting_records").value = waiting
+            lost = status.dropped + status.rejected
+            self._cell("ledger_lost_records_total").value = lost
 
     def families(self) -> Iterator[Metric]:
         """Give all metrics as they are now."""
-        source: Any = self._inner
-        if self._is_shared:
-            from prometheus_client.multiprocess import MultiProcessCollector
-
-            _forget_dead(Path(os.environ[FOLDER]))
-            source = MultiProcessCollector(None)  # type: ignore[no-untyped-call]
-        derived = {one.source: (name, one) for name, one in _DERIVED.items()}
-        for family in source.collect():
-            family.samples = [
-                one for one in family.samples if not one.name.endswith("_created")
-            ]
-            yield family
-            if family.name in derived:
-                yield _derive(*derived[family.name], family)
+        found = self._snapshot()
+        if self._folder is not None:
+            found = merged(_FAMILIES, found, self._folder.others())
+        for name, rows in found.items():
+            yield shown(name, _FAMILIES[name], rows)
+        for name, wanted in _DERIVED.items():
+            rows = found.get(wanted.source, {})
+            yield shown(name, wanted.family, _derived(wanted, rows))
         if self._budgets:
             yield from _budget_families(self._budgets)
 
@@ -670,15 +644,6 @@ class _Exposed:
         return self._metrics.families()
 
 
-def _count_tokens(used: _Used, counts: Counts) -> None:
-    used.input(counts.input)
-    used.output(counts.output)
-    if counts.cached:
-        used.cached(counts.cached)
-    if counts.reasoning:
-        used.reasoning(counts.reasoning)
-
-
 def _semconv() -> str:
     return conventions.SCHEMA_URL.rpartition("/")[2]
 
@@ -686,71 +651,28 @@ def _semconv() -> str:
 # ------------------------------------------------------------- prometheus_client's side
 
 
-def _client() -> Any:
-    try:
-        import prometheus_client
-    except ImportError as error:
+def _require() -> None:
+    # Looked for and not loaded: it takes a tenth of a second, and is needed to answer.
+    if find_spec("prometheus_client") is None:
         msg = (
-            f"This needs prometheus-client ({error}). "
+            "This needs prometheus-client. "
             "Run: pip install 'langchain-cerebras-ext[proxy]'"
         )
-        raise MissingExtraError(msg) from error
-    return prometheus_client
+        raise MissingExtraError(msg)
 
 
-def _make(name: str, family: _Family, registry: CollectorRegistry | None) -> Any:
-    """Return a `Counter`, `Gauge` or `Histogram`."""
-    client = _client()
-    if family.mode is not None:
-        return client.Gauge(
-            name,
-            family.about,
-            family.labels,
-            registry=registry,
-            multiprocess_mode=family.mode,
-        )
-    if family.bounds:
-        return client.Histogram(
-            name, family.about, family.labels, registry=registry, buckets=family.bounds
-        )
-    return client.Counter(name, family.about, family.labels, registry=registry)
-
-
-def _derive(name: str, wanted: _Derived, source: Metric) -> Metric:
+def _derived(wanted: _Derived, rows: Rows) -> Rows:
     """Return a histogram of the conventions: ours added up over labels it lacks."""
-    from prometheus_client.metrics_core import Metric
-
-    bounds = {_go_text(bound) for bound in (*wanted.bounds, float("inf"))}
-    sums: dict[tuple[str, tuple[str, ...]], float] = {}
-    for one in source.samples:
-        part = one.name.removeprefix(source.name)
-        if one.labels["operation"] not in _CONVENTION_OPERATIONS:
-            continue
-        if part == "_bucket" and one.labels["le"] not in bounds:
-            continue
-        values = (*(one.labels[own] for own in wanted.labels.values()), _edge(one))
-        place = (part, values)
-        sums[place] = sums.get(place, 0.0) + one.value
-    family = Metric(name, wanted.about, "histogram")
-    for (part, values), value in sums.items():
-        labels = dict(zip((*wanted.labels, "le"), values, strict=True))
-        if part != "_bucket":
-            del labels["le"]
-        if not labels.get("error_type", "-"):
-            del labels["error_type"]  # only of what ended in an error
-        labels["gen_ai_provider_name"] = conventions.PROVIDER
-        family.add_sample(name + part, labels, value)
-    return family
-
-
-def _go_text(bound: float) -> str:
-    from prometheus_client.utils import floatToGoString
-
-    return str(floatToGoString(bound))  # type: ignore[no-untyped-call]
-
-
-def _edge(sample: Sample) -> str:
-    return sample.labels.get("le", "")
+    source = _FAMILIES[wanted.source]
+    places = [source.labels.index(name) for name in wanted.labels]
+    found: Rows = {}
+    fewer = wanted.family.bounds
+    for labels, row in coarser(rows, source.bounds, fewer).items():
+        if labels[source.labels.index("operation")] in _CONVENTION_OPERATIONS:
+            key = (conventions.PROVIDER, *(labels[place] for place in places))
+            held = found.get(key)
+            found[key] = row if held is None else list(map(add, held, row))
+    return found
 
 
 def _budget_families(budgets: Iterable[Budget]) -> Iterator[Metric]:
@@ -758,25 +680,3 @@ def _budget_families(budgets: Iterable[Budget]) -> Iterator[Metric]:
 
     collector = CostCollector(namespace=PREFIX.rstrip("_"), budgets=budgets)
     return (one for one in collector.collect() if one.name.startswith(_BUDGET))
-
-
-_LIVE_FILE: Final = re.compile(r"gauge_live\w*_(\d+)\.db")
-
-
-def _forget_dead(folder: Path) -> None:
-    """Remove what workers that have ended said of the present; counts stay."""
-    for path in folder.glob("gauge_live*.db"):
-        found = _LIVE_FILE.fullmatch(path.name)
-        if found is not None and not _is_alive(int(found[1])):
-            with suppress(OSError):
-                path.unlink()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # it is somebody else's
-    return True

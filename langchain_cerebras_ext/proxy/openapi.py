@@ -85,7 +85,7 @@ _TRACE: Final = [
         "schema": {"enum": ["gzip", "identity"]},
     },
 ]
-_KEY: Final = [{"key": []}, {}]
+_KEY: Final[list[dict[str, list[str]]]] = [{"key": []}, {}]
 
 
 def _completion(
@@ -328,12 +328,14 @@ _STYLE: Final = """
 --soft:#a4aab4;--line:#32363e;--accent:#f2945c;--code:#282c33;--get:#69c79d;
 --post:#6aa5e8}}
 *{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--ink);font:16px/1.5 system-ui,sans-serif}
+body{margin:0;background:var(--ground);color:var(--ink);
+font:16px/1.5 system-ui,sans-serif}
 main{max-width:52rem;margin:0 auto;padding:1.5rem 1rem 4rem}
 h1{margin:0;font-size:1.6rem}h1 small{font-weight:400;font-size:1rem;color:var(--soft)}
 h2{margin:2.2rem 0 .6rem;font-size:1.15rem}h3{margin:1.1rem 0 .3rem;font-size:.95rem}
 a{color:var(--accent)}
-code,pre{font:.875em/1.5 ui-monospace,monospace;background:var(--code);border-radius:4px}
+code,pre{font:.875em/1.5 ui-monospace,monospace;background:var(--code);
+border-radius:4px}
 code{padding:.1em .3em;overflow-wrap:anywhere}
 pre{padding:.8rem;overflow-x:auto;margin:.5rem 0}pre code{padding:0;background:none}
 details{background:var(--card);border:1px solid var(--line);border-radius:8px;
@@ -344,7 +346,8 @@ summary b{display:inline-block;min-width:3.2rem;font:700 .8rem ui-monospace,mono
 summary span{color:var(--soft);margin-left:.4rem}
 .get{color:var(--get)}.post{color:var(--post)}
 .in{padding:0 .9rem .9rem;border-top:1px solid var(--line)}
-dl{margin:.3rem 0;display:grid;grid-template-columns:minmax(9rem,auto) 1fr;gap:.2rem 1rem}
+dl{margin:.3rem 0;display:grid;gap:.2rem 1rem;
+grid-template-columns:minmax(9rem,auto) 1fr}
 dt{overflow-wrap:anywhere}dd{margin:0 0 .35rem;min-width:0}
 dd i{color:var(--soft);font-style:normal;font-size:.875rem;overflow-wrap:anywhere}
 .must{color:var(--accent);font-size:.8rem}
@@ -352,10 +355,12 @@ dd i{color:var(--soft);font-style:normal;font-size:.875rem;overflow-wrap:anywher
 summary span{display:block;margin:.15rem 0 0}}
 """
 
-# Without it the examples name no host.
+# Without it the examples name no host, and links to shapes do not open them.
 _SCRIPT: Final = (
-    'const here=location.href.replace(/\\/docs.*/,"");'
-    'for(const at of document.querySelectorAll(".here"))at.textContent=here'
+    'const here=new URL(".",location.href).href.slice(0,-1);'
+    'for(const at of document.querySelectorAll(".here"))at.textContent=here;'
+    "const show=()=>{const at=document.getElementById(location.hash.slice(1));"
+    "if(at)at.open=true};show();addEventListener('hashchange',show)"
 )
 
 _CURL: Final = """\

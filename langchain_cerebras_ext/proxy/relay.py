@@ -10,85 +10,53 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from langchain_cerebras_ext.proxy import envelopes
 from langchain_cerebras_ext.proxy.body import ClientGone
+from langchain_cerebras_ext.proxy.headers import downward
 from langchain_cerebras_ext.proxy.refusal import Refusal
 from langchain_cerebras_ext.proxy.tap import BodyTap, StreamTap, find_error
-from langchain_cerebras_ext.proxy.trace import traceparent
 from langchain_cerebras_ext.proxy.upstream import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from langchain_cerebras_ext.proxy.exchange import Exchange
+    from langchain_cerebras_ext.proxy.exchange import ErrorCategory, Exchange
+    from langchain_cerebras_ext.proxy.headers import Head
     from langchain_cerebras_ext.proxy.lifecycle import Watch
     from langchain_cerebras_ext.proxy.refusal import Headers
     from langchain_cerebras_ext.proxy.settings import Settings
     from langchain_cerebras_ext.proxy.upstream import Answer, Target, Upstreams
 
-__all__ = ["Call", "ClientStalled", "Relay", "UpstreamRefusal"]
+    Send = Callable[[Any], Awaitable[None]]
 
-_ERROR: Final = 400
+__all__ = ["Call", "ClientStalled", "Relay", "Reply", "UpstreamRefusal", "told"]
+
+_OK: Final = 200
 _REDIRECT: Final = 300
+_ERROR: Final = 400
 _SERVER_ERROR: Final = 500
+_END: Final = 600
 _MOVES_ON: Final = frozenset({402, 404, 408, 409, 410, 429})
+"""Of another upstream more may be hoped; as the router has it, and all from 500 on."""
+
 _ERROR_WITHIN_S: Final = 2.0
 _MAX_ERROR_BYTES: Final = 1024 * 1024
 _LAST_WORDS_S: Final = 2.0
-
 _INTERRUPTED: Final = "upstream_interrupted"
 _INVALID: Final = "upstream_invalid_answer"
 _EVENTS: Final = b"text/event-stream"
-_DONE_LINE: Final = re.compile(rb"(?:^|(?<=\n))data: ?\[DONE\]\s*")
-
-_HOP_BY_HOP: Final = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
-_NOT_SENT_UP: Final = _HOP_BY_HOP | {
-    # Credentials: the upstream gets its own.
-    b"api-key",
-    b"authorization",
-    b"cookie",
-    b"ocp-apim-subscription-key",
-    b"x-api-key",
-    b"x-auth-token",
-    b"x-goog-api-key",
-    # What we say ourselves.
-    b"accept-encoding",
-    b"content-length",
-    b"expect",
-    b"host",
-    b"http2-settings",
-    b"traceparent",
-}
-_NOT_SENT_DOWN: Final = _HOP_BY_HOP | {
-    b"date",
-    b"server",
-    b"set-cookie",
-    # About the upstream's own host and port.
-    b"alt-svc",
-    b"strict-transport-security",
-    # Told below.
-    b"x-request-id",
-}
-_RATE_LIMIT: Final = b"x-ratelimit-"
+_JSON: Final = b"application/json"
+_OF_A_BODY: Final = frozenset({b"content-length", b"content-encoding", b"content-type"})
+_NOT_OF_A_STREAM: Final = frozenset({b"content-length", b"cache-control"})
 _STREAM_HEADERS: Final = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+_DONE_LINE: Final = re.compile(rb"(?:^|(?<=\n))data: ?\[DONE\]\s*")
 
 
 class ClientStalled(Exception):  # noqa: N818 - as `ClientGone`
@@ -107,13 +75,18 @@ class UpstreamRefusal(Exception):  # noqa: N818 - an answer, not a defect
     """
 
     def __init__(
-        self, status: int, headers: Headers, body: bytes, category: Any, message: str
+        self,
+        status: int,
+        headers: Headers,
+        body: bytes,
+        category: ErrorCategory,
+        message: str,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.headers = headers
         self.body = body
-        self.category = category
+        self.category: ErrorCategory = category
         self.message = message
 
     @property
@@ -122,6 +95,7 @@ class UpstreamRefusal(Exception):  # noqa: N818 - an answer, not a defect
         return self.status in _MOVES_ON or self.status >= _SERVER_ERROR
 
 
+@dataclass(slots=True)
 class Call:
     """What a request sends up.
 
@@ -129,49 +103,32 @@ class Call:
         method: HTTP's.
         path: What follows the base URL, with the query.
         headers: Lines that go up, each with its end.
-        body: Gives the body that names a model.
+        body: Gives the body that names a model; `None` where there is none.
         model: The model, where the target has none of its own.
     """
 
-    __slots__ = ("body", "headers", "method", "model", "path")
-
-    def __init__(
-        self,
-        method: bytes,
-        path: bytes,
-        headers: bytes,
-        *,
-        body: Callable[[str], bytes] | None = None,
-        model: str = "",
-    ) -> None:
-        self.method = method
-        self.path = path
-        self.headers = headers
-        self.body = body
-        self.model = model
+    method: bytes
+    path: bytes
+    headers: bytes
+    body: Callable[[str], bytes] | None = None
+    model: str = ""
 
 
-def upward(headers: Headers, exchange: Exchange) -> bytes:
-    """Return the lines of a request's headers that go up.
+@dataclass(slots=True)
+class Reply:
+    """An answer that comes down.
 
-    Raises:
-        Refusal: One of them would break the request.
+    Attributes:
+        answer: As it comes; to be released.
+        head: Its headers.
+        is_stream: Whether it is one of events.
+        tap: What has read it, where it came whole at once.
     """
-    dropped = _NOT_SENT_UP
-    for name, value in headers:
-        if name == b"connection" and value.lower() not in {b"keep-alive", b"close"}:
-            dropped = dropped.union(
-                one.strip() for one in value.lower().split(b",")
-            ).difference({b"content-type", b"content-encoding"})
-        elif name == b"traceparent" and exchange.parent_span_id is None:
-            dropped |= {b"tracestate"}
-    lines = [b"%s: %s\r\n" % one for one in headers if one[0] not in dropped]
-    lines.append(b"traceparent: %s\r\n" % traceparent(exchange))
-    block = b"".join(lines)
-    if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines):
-        msg = "A header has a line break in its name or value."
-        raise Refusal(400, msg, code="invalid_header", category="bad_request")
-    return block
+
+    answer: Answer
+    head: Head
+    is_stream: bool
+    tap: BodyTap | None = None
 
 
 class Relay:
@@ -193,10 +150,11 @@ class Relay:
 
     # ---------------------------------------------------------------- going up
 
-    async def open(self, call: Call, exchange: Exchange, watch: Watch) -> Answer:
-        """Return the first answer that is one; to be released.
+    async def open(self, call: Call, exchange: Exchange, watch: Watch) -> Reply:
+        """Return the first answer that is one.
 
-        With fallbacks its first byte is there, too: later there is no other upstream.
+        Where another upstream is left to be tried, its first byte has come, too: later
+        there is no other.
 
         Raises:
             UpstreamRefusal: The answer is an error.
@@ -205,16 +163,14 @@ class Relay:
             Refusal: The proxy ends.
         """
         targets = self._upstreams.targets
-        for target in targets:
-            is_last = target is targets[-1]
+        for target in targets[:-1]:
             try:
-                return await self._try(call, target, exchange, watch, eager=not is_last)
+                return await self._try(call, target, exchange, watch, waits=True)
             except (UpstreamError, UpstreamRefusal) as error:
-                moves_on = error.moves_on and not is_last
-                if not moves_on:
+                if not error.moves_on:
                     raise
                 exchange.failed_upstreams.append((target.name, error.category))
-        raise AssertionError  # pragma: no cover - there is at least one target
+        return await self._try(call, targets[-1], exchange, watch)
 
     async def _try(
         self,
@@ -223,11 +179,11 @@ class Relay:
         exchange: Exchange,
         watch: Watch,
         *,
-        eager: bool,
-    ) -> Answer:
+        waits: bool = False,
+    ) -> Reply:
         exchange.upstream = target.name
         exchange.attempts += 1
-        exchange.upstream_status = None
+        exchange.upstream_status = exchange.upstream_id = None
         body = b""
         headers = call.headers
         if call.body is not None:
@@ -245,42 +201,64 @@ class Relay:
                 body,
                 lambda: watch.expect("first_byte", self._first_byte_s),
             )
-            exchange.upstream_status = answer.status
             watch.expect("idle", self._idle_s)
-            if answer.status >= _REDIRECT:
-                await self._refuse(answer, exchange, watch)
-            if eager:
+            reply = await self._receive(answer, exchange, watch)
+            if waits:
                 await answer.ready()
-            if answer.ended:
-                self._check_whole(answer, exchange)
+            if answer.ended and reply.head.is_plain:
+                self._check(reply, answer.peek())
         except BaseException as error:
             if answer is not None:
                 answer.release()
             if isinstance(error, asyncio.CancelledError):
                 raise self.explain(watch, error) from None
             raise
-        return answer
+        return reply
 
-    async def _refuse(
-        self, answer: Answer, exchange: Exchange, watch: Watch
-    ) -> NoReturn:
-        """Raise what an answer is that is none to hand down as it is."""
-        if answer.status < _ERROR:
+    async def _receive(self, answer: Answer, exchange: Exchange, watch: Watch) -> Reply:
+        """Return an answer that is none of an error."""
+        status = exchange.upstream_status = answer.status
+        head = downward(answer.headers, exchange)
+        if status >= _ERROR:
+            raw = await _read_error(answer)
+            watch.heard()
+            self._raise_refusal(status, head.headers, raw)
+        if status >= _REDIRECT:
             # Clients would follow it, with a key that is not for others.
-            message = f"It answered with a redirect (status {answer.status})."
+            message = f"it answered with a redirect (status {status})"
             raise UpstreamError(_INVALID, message)
-        headers = self.downward(answer, exchange)
-        raw = await _read_error(answer)
-        watch.heard()
-        body, facts = envelopes.to_openai(answer.status, raw, secrets=self._secrets)
-        headers = [
-            one
-            for one in headers
-            if one[0] not in {b"content-length", b"content-encoding", b"content-type"}
-        ]
-        headers.append((b"content-type", b"application/json"))
-        category = envelopes.category(answer.status, facts.code)
-        raise UpstreamRefusal(answer.status, headers, body, category, facts.message)
+        is_stream = head.content_type.startswith(_EVENTS) or (
+            # Some servers do not say what it is.
+            exchange.stream and not head.content_type.startswith(_JSON)
+        )
+        return Reply(answer, head, is_stream)
+
+    def _check(self, reply: Reply, body: bytes) -> None:
+        """Look at an answer that has come whole, before anything of it goes down.
+
+        Raises:
+            UpstreamRefusal: It tells of an error, for all its status.
+            UpstreamError: Nobody can read it.
+        """
+        is_ok = reply.answer.status == _OK
+        if is_ok and not body:
+            raise UpstreamError(_INVALID, "its answer is empty")
+        if reply.is_stream:
+            return
+        tap = reply.tap = BodyTap()
+        tap.feed(body)
+        tap.finish()
+        if is_ok and tap.is_unreadable:
+            raise UpstreamError(_INVALID, "its answer is no JSON")
+        if tap.error is not None and tap.usage is None:
+            self._raise_refusal(_status_of(tap.error), reply.head.headers, body)
+
+    def _raise_refusal(self, status: int, headers: Headers, raw: bytes) -> NoReturn:
+        body, facts = envelopes.to_openai(status, raw, secrets=self._secrets)
+        headers = [one for one in headers if one[0] not in _OF_A_BODY]
+        headers.append((b"content-type", _JSON))
+        category = envelopes.category(status, facts.code)
+        raise UpstreamRefusal(status, headers, body, category, facts.message)
 
     def explain(self, watch: Watch, error: asyncio.CancelledError) -> BaseException:
         """Return what a cancellation was about; itself, if it is not the watch's."""
@@ -301,10 +279,10 @@ class Relay:
                 headers=[(b"retry-after", b"1"), (b"connection", b"close")],
             )
         limits = {
-            "connect": (self._connect_s, "It could not be reached within {:g} s."),
-            "first_byte": (self._first_byte_s, "It did not answer within {:g} s."),
-            "idle": (self._idle_s, "It sent nothing for {:g} s."),
-            "total": (self._total_s, "Its answer was not complete within {:g} s."),
+            "connect": (self._connect_s, "it could not be reached within {:g} s"),
+            "first_byte": (self._first_byte_s, "it did not answer within {:g} s"),
+            "idle": (self._idle_s, "it sent nothing for {:g} s"),
+            "total": (self._total_s, "its answer was not complete within {:g} s"),
         }
         limit_s, text = limits[str(reason)]
         found = UpstreamError("upstream_timeout", text.format(limit_s))
@@ -316,79 +294,54 @@ class Relay:
 
     # ------------------------------------------------------------- coming down
 
-    def downward(self, answer: Answer, exchange: Exchange) -> Headers:
-        """Return an answer's headers for the client, and note what they tell."""
-        found: Headers = []
-        limits: dict[str, str] | None = None
-        for one in answer.headers:
-            name, value = one
-            if name in _NOT_SENT_DOWN:
-                if name == b"x-request-id":
-                    exchange.upstream_id = value.decode("latin-1")
-                continue
-            if name.startswith(_RATE_LIMIT):
-                if limits is None:
-                    limits = {}
-                limits[name[12:].decode("latin-1")] = value.decode("latin-1")
-            elif name == b"inference-id":
-                exchange.upstream_id = value.decode("latin-1")
-            found.append(one)
-        if limits is not None:
-            exchange.rate_limits = limits
-        found.append((b"x-request-id", exchange.request_id.encode("ascii")))
-        return found
-
-    async def relay(
+    async def hand_down(
         self,
-        answer: Answer,
+        reply: Reply,
         exchange: Exchange,
         watch: Watch,
-        send: Callable[[Any], Awaitable[None]],
+        send: Send,
         more: Headers,
     ) -> None:
         """Hand an answer down as it comes.
 
+        Args:
+            reply: The answer.
+            exchange: Where it is noted.
+            watch: The exchange's.
+            send: ASGI's.
+            more: Headers beside the answer's own.
+
         Raises:
-            UpstreamError: It broke off; before anything was sent down, or amid a body.
+            UpstreamError: A body broke off; before anything of it was sent, or amid it.
             ClientGone: Nobody takes it any more.
             ClientStalled: The same.
+            Refusal: The proxy ends.
         """
-        headers = self.downward(answer, exchange)
-        headers += more
-        content_type = encoding = b""
-        for name, value in headers:
-            if name == b"content-type":
-                content_type = value
-            elif name == b"content-encoding":
-                encoding = value
-        is_plain = not encoding or encoding.lower() == b"identity"
-        if content_type[:17].lower() == _EVENTS:
-            await self._relay_stream(answer, exchange, watch, send, headers, is_plain)
+        headers = reply.head.headers + more
+        if reply.is_stream:
+            await self._stream_down(reply, exchange, watch, send, headers)
         else:
-            await self._relay_body(answer, exchange, watch, send, headers, is_plain)
+            await self._body_down(reply, exchange, watch, send, headers)
 
-    async def _relay_stream(
+    async def _stream_down(
         self,
-        answer: Answer,
+        reply: Reply,
         exchange: Exchange,
         watch: Watch,
-        send: Callable[[Any], Awaitable[None]],
+        send: Send,
         headers: Headers,
-        is_plain: bool,
     ) -> None:
-        headers = [
-            one
-            for one in headers
-            if one[0] not in {b"content-length", b"cache-control"}
-        ]
+        answer = reply.answer
+        is_plain = reply.head.is_plain
+        headers = [one for one in headers if one[0] not in _NOT_OF_A_STREAM]
         headers += _STREAM_HEADERS
         tap = StreamTap()
-        exchange.phase = "before_first_token"
         failure: UpstreamError | Refusal | None = None
         time = asyncio.get_running_loop().time
         held = b""
+        exchange.phase = "before_first_token"
+        exchange.status = answer.status
         try:
-            exchange.status = answer.status
             await send(_start(answer.status, headers))
             while data := await answer.read():
                 watch.since = time()
@@ -413,8 +366,7 @@ class Relay:
             if failure is None and (tap.is_done or not is_plain):
                 data += held
             elif failure is None:
-                message = "Its stream ended before the end."
-                failure = UpstreamError(_INTERRUPTED, message)
+                failure = UpstreamError(_INTERRUPTED, "its stream ended too early")
             exchange.response_bytes += len(data)
             watch.is_sending = True
             await send(_part(data, more=failure is not None))
@@ -424,15 +376,15 @@ class Relay:
             found = self.explain(watch, error)
             if not isinstance(found, (UpstreamError, Refusal)):
                 if isinstance(found, ClientGone) and tap.is_done:
-                    return
+                    return  # it has all that it waited for
                 raise found from None
             failure = found
         except OSError as error:  # as some servers tell that the client has left
             raise ClientGone from error
         finally:
             answer.release()
-            _note(exchange, tap)
             exchange.events = tap.events
+            _note(exchange, tap)
         if failure is not None:
             await self._end_broken(failure, exchange, watch, send, tap)
 
@@ -441,75 +393,75 @@ class Relay:
         failure: UpstreamError | Refusal,
         exchange: Exchange,
         watch: Watch,
-        send: Callable[[Any], Awaitable[None]],
+        send: Send,
         tap: StreamTap,
     ) -> None:
         """Tell of a stream's failure within it, and end it without `[DONE]`."""
-        exchange.outcome = "failed"
-        exchange.error_category = failure.category  # type: ignore[assignment]
-        exchange.error_message = failure.message
+        _note_failure(exchange, failure)
         event = b""
         if tap.error is None or tap.error_is_flat:
-            event = _event_of(failure)
-            # The line before may have come without the one that ends its event.
-            event = b"\n" + event if tap.events else event
+            event = _event_of(failure, exchange)
+            if tap.events:  # whose line may have come without the one that ends it
+                event = b"\n" + event
         exchange.response_bytes += len(event)
         watch.again("client", _LAST_WORDS_S)
         try:
             await send(_part(event, more=False))
         except asyncio.CancelledError as error:
-            found = self.explain(watch, error)
-            if isinstance(found, asyncio.CancelledError):
+            if self.explain(watch, error) is error:
                 raise
         except OSError:
             pass
 
-    async def _relay_body(
+    async def _body_down(
         self,
-        answer: Answer,
+        reply: Reply,
         exchange: Exchange,
         watch: Watch,
-        send: Callable[[Any], Awaitable[None]],
+        send: Send,
         headers: Headers,
-        is_plain: bool,
     ) -> None:
-        tap = BodyTap()
-        exchange.phase = "body"
+        answer = reply.answer
+        tap = reply.tap or BodyTap()
+        has_read = reply.tap is not None
         time = asyncio.get_running_loop().time
+        exchange.phase = "body"
         try:
             data = await answer.read()
+            watch.is_sending = True
             exchange.status = answer.status
             await send(_start(answer.status, headers))
             while True:
-                watch.since = time()
-                if data:
-                    tap.feed(data)
-                    exchange.response_bytes += len(data)
                 is_whole = answer.ended and not answer.has_more
-                watch.is_sending = True
+                if not has_read:
+                    tap.feed(data)
+                exchange.response_bytes += len(data)
                 await send(_part(data, more=not is_whole))
+                if is_whole:
+                    break
                 watch.is_sending = False
                 watch.since = time()
-                if is_whole:
-                    return
                 data = await answer.read()
+                watch.since = time()
+                watch.is_sending = True
         except asyncio.CancelledError as error:
             raise self.explain(watch, error) from None
         except OSError as error:
             raise ClientGone from error
         finally:
             answer.release()
-            if is_plain:
+            if not has_read and reply.head.is_plain:
                 tap.finish()
             _note(exchange, tap)
 
-    async def fetch(self, answer: Answer, watch: Watch, limit: int) -> bytes:
+    async def fetch(self, reply: Reply, watch: Watch, limit: int) -> bytes:
         """Return a whole body.
 
         Raises:
             UpstreamError: It is too long, or broke off.
             ClientGone: Nobody waits for it any more.
         """
+        answer = reply.answer
         pieces: list[bytes] = []
         size = 0
         try:
@@ -518,13 +470,17 @@ class Relay:
                 pieces.append(data)
                 size += len(data)
                 if size > limit:
-                    message = "Its answer is too long."
-                    raise UpstreamError(_INVALID, message)
+                    raise UpstreamError(_INVALID, "its answer is too long")
         except asyncio.CancelledError as error:
             raise self.explain(watch, error) from None
         finally:
             answer.release()
         return b"".join(pieces)
+
+
+def told(error: UpstreamError, exchange: Exchange) -> str:
+    """Return what is told of an upstream that failed."""
+    return f"Upstream {exchange.upstream!r} failed: {error.message}."
 
 
 def _start(status: int, headers: Headers) -> dict[str, Any]:
@@ -553,9 +509,9 @@ async def _read_error(answer: Answer) -> bytes:
     pieces: list[bytes] = []
     size = 0
     try:
+        if answer.ended:
+            return answer.take()
         with contextlib.suppress(UpstreamError, TimeoutError):
-            if answer.ended:
-                return answer.take()
             async with asyncio.timeout(_ERROR_WITHIN_S):
                 while size < _MAX_ERROR_BYTES and (data := await answer.read()):
                     pieces.append(data)
@@ -580,23 +536,46 @@ def _note(exchange: Exchange, tap: StreamTap | BodyTap) -> None:
     exchange.answer_chars = tap.answer_chars
     if exchange.upstream_id is None:
         exchange.upstream_id = tap.id
+    if tap.is_unreadable:
+        exchange.outcome = "failed"
+        exchange.error_category = "upstream_invalid_answer"
+        exchange.error_message = "A part of the answer is no JSON."
+
+
+def _note_failure(exchange: Exchange, failure: UpstreamError | Refusal) -> None:
+    exchange.outcome = "failed"
+    exchange.error_category = failure.category  # type: ignore[assignment]
+    exchange.error_message = (
+        failure.message if isinstance(failure, Refusal) else told(failure, exchange)
+    )
+
+
+def _status_of(error: dict[str, Any]) -> int:
+    """Return the status that an error names; 502 if it names none."""
+    for name in ("status_code", "status", "code"):
+        status = error.get(name)
+        if isinstance(status, int) and _ERROR <= status < _END:
+            return status
+    return 502
 
 
 def _at_error(data: bytes, tap: StreamTap) -> tuple[bytes, UpstreamError]:
-    """Return what of a read goes on before an error event, that too if it is clear.
+    """Return what of a read goes on, up to an error event, that included if it is one.
 
     A `[DONE]` behind it would say that all was well.
     """
     found: Any = tap.error or {}
-    message = str(found.get("message") or "Its stream has an error.")
+    code = found.get("code")
+    category = envelopes.category(_status_of(found), str(code) if code else None)
+    message = str(found.get("message") or "its stream tells of an error")
     flat = tap.error_is_flat
     data = data[: find_error(data)] if flat else _DONE_LINE.sub(b"", data)
-    return data, UpstreamError(_INTERRUPTED, message)
+    return data, UpstreamError(category, message.rstrip("."))
 
 
-def _event_of(failure: UpstreamError | Refusal) -> bytes:
+def _event_of(failure: UpstreamError | Refusal, exchange: Exchange) -> bytes:
     if isinstance(failure, Refusal):
         return envelopes.stream_error(
             failure.message, type=failure.type, code=failure.code
         )
-    return envelopes.stream_error(failure.message, code=failure.category)
+    return envelopes.stream_error(told(failure, exchange), code=failure.category)

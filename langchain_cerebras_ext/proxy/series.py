@@ -23,7 +23,7 @@ import weakref
 from bisect import bisect_left
 from contextlib import suppress
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 import msgspec
@@ -31,7 +31,8 @@ import msgspec
 from langchain_cerebras_ext.costs.pricing import EXACT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from prometheus_client import Metric
 
@@ -181,20 +182,23 @@ class Folder:
 
     Args:
         path: The folder; it should be empty when the first worker starts.
-        store: What this process has counted.
+        snapshot: Tells what this process has counted; called in another thread.
     """
 
-    def __init__(self, path: Path, store: Store) -> None:
+    def __init__(self, path: Path, snapshot: Callable[[], Snapshot]) -> None:
         self._path = path
-        self._store = store
+        self._snapshot = snapshot
         self._pid = 0
         self._file = path
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self.start()
+        atexit.register(_publish_last, weakref.ref(self))
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=partial(_start, weakref.ref(self)))
 
     def start(self) -> None:
-        """Write from now on, once a second; in a forked child as well."""
+        """Write from now on, once a second, as the process that this is."""
         pid = os.getpid()
         if pid == self._pid:
             return
@@ -202,6 +206,7 @@ class Folder:
         # A number of a process comes again.
         name = f"cerebras-proxy-{pid}-{secrets.token_hex(4)}.msgpack"
         self._file = self._path / name
+        self._lock = threading.Lock()
         self._ended = threading.Event()
         threading.Thread(
             target=_publish_until,
@@ -209,11 +214,10 @@ class Folder:
             name="cerebras-metrics-files",
             daemon=True,
         ).start()
-        atexit.register(_publish_last, weakref.ref(self))
 
     def publish(self) -> None:
         """Write what was counted; whoever reads gets the old or the new."""
-        data = _encode(self._store.snapshot())
+        data = _encode(self._snapshot())
         with self._lock, suppress(OSError):  # a full disk breaks no request
             new = self._file.with_suffix(".new")
             new.write_bytes(data)
@@ -241,6 +245,12 @@ def _publish_until(which: weakref.ref[Folder], ended: threading.Event) -> None:
             return
         folder.publish()
         del folder  # it may go while this waits
+
+
+def _start(which: weakref.ref[Folder]) -> None:
+    folder = which()
+    if folder is not None:
+        folder.start()
 
 
 def _publish_last(which: weakref.ref[Folder]) -> None:

@@ -466,7 +466,8 @@ VARIABLES: Final = (
     _row(
         "APE_ALIASES",
         rules.PAIRS,
-        "Names of models and what they stand for: `fast=gpt-oss-120b,...`.",
+        "Names of models and what they stand for: `fast=gpt-oss-120b`, commas between "
+        "several.",
     ),
     _row(
         "APE_ALLOWED_MODELS",

@@ -54,7 +54,7 @@ class UpstreamError(Exception):
 
     Attributes:
         category: As logs and metrics call it.
-        message: What happened; without addresses and keys.
+        message: What happened, as the end of a sentence; without addresses and keys.
         moves_on: Whether another upstream may do better.
     """
 
@@ -148,6 +148,13 @@ class Answer:
                 return b""
             await self._wait()
         return self.take()
+
+    def peek(self) -> bytes:
+        """Return what has come and was not taken, and leave it there."""
+        pieces = self._pieces
+        if len(pieces) > 1:
+            pieces[:] = [b"".join(pieces)]
+        return pieces[0] if pieces else b""
 
     def take(self) -> bytes:
         """Return what has come and was not taken yet."""
@@ -320,9 +327,9 @@ class _Line(ResponseHandler):
         answer = self.answer
         how = "closed" if exc is None else _reason(exc)
         if answer is not None and answer.status:
-            message = f"The connection broke off within the answer: {how}."
+            message = f"its answer broke off ({how})"
             return UpstreamError("upstream_interrupted", message)
-        message = f"The connection ended before an answer: {how}."
+        message = f"the connection ended before an answer ({how})"
         if self.asked > 1 and (answer is None or not answer.received):
             return _StaleError(_CONNECTION, message)
         return UpstreamError(_CONNECTION, message)
@@ -467,14 +474,14 @@ class Upstreams:
             self._start(loop)
         connector = self._connector
         if connector is None:
-            message = "The proxy has ended."
+            message = "the proxy has ended"
             raise UpstreamError(_CONNECTION, message)
         request = self._templates[target]
         while True:
             try:
                 connection = await connector.connect(request, [], _NO_LIMITS)
             except (OSError, aiohttp.ClientError, ValueError) as error:
-                message = f"It cannot be reached: {_reason(error)}."
+                message = f"it cannot be reached ({_reason(error)})"
                 raise UpstreamError(_CONNECTION, message) from error
             if not fresh or not cast("_Line", connection.protocol).asked:
                 return connection
@@ -513,7 +520,7 @@ def _template(target: Target, loop: asyncio.AbstractEventLoop) -> aiohttp.Client
 
 
 def _invalid(why: str) -> UpstreamError:
-    return UpstreamError("upstream_invalid_answer", f"The answer is invalid: {why}.")
+    return UpstreamError("upstream_invalid_answer", f"its answer is invalid: {why}")
 
 
 def _reason(error: BaseException) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
+        Awaitable,
         Callable,
         Generator,
         Iterator,
@@ -213,7 +214,7 @@ async def ainvoke(make_trip: MakeTrip, given: Any) -> Any:
         else:
             answer = await _ainvoke(trip)
         if trip.run is not None:
-            await trip.run.on_chain_end(answer)
+            await _told_of(trip.run.on_chain_end(answer))
         return answer
 
 
@@ -308,7 +309,7 @@ async def _astream(
         if step is not None:
             raise _failure(trip, step)
         if trip.run is not None:
-            await trip.run.on_chain_end(trip.output())
+            await _told_of(trip.run.on_chain_end(trip.output()))
 
 
 @asynccontextmanager
@@ -318,17 +319,24 @@ async def _atold(
     """As `_told`."""
     if manager is not None:
         args, kwargs = trip.run_args(given, run_id)
-        trip.begin_run(await manager.on_chain_start(*args, **kwargs))
+        run = manager.on_chain_start(*args, **kwargs)
+        trip.begin_run(run if isinstance(manager, CallbackManager) else await run)
     try:
         yield
     except GeneratorExit:
         trip.leave()
         if trip.run is not None:
-            await trip.run.on_chain_end(trip.output())
+            await _told_of(trip.run.on_chain_end(trip.output()))
         raise
     except BaseException as error:
         trip.leave()
         trip.settle()
         if trip.run is not None:
-            await trip.run.on_chain_error(error)
+            await _told_of(trip.run.on_chain_error(error))
         raise
+
+
+async def _told_of(told: Awaitable[Any] | None) -> None:
+    """Wait until handlers have been told; a manager of meters has told them."""
+    if told is not None:
+        await told

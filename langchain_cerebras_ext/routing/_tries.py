@@ -125,4 +125,6 @@ async def atell_restart(trip: Trip) -> None:
     said = trip.restart_event()
     if said is not None and trip.run is not None:
         run = trip.run
-        await run.get_child().on_custom_event(RESTARTED, said, run_id=run.run_id)
+        told = run.get_child().on_custom_event(RESTARTED, said, run_id=run.run_id)
+        if told is not None:
+            await told

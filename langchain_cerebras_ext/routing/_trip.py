@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import uuid4
 
+from langchain_core.callbacks import CallbackManager
 from langchain_core.runnables.config import ensure_config
 
 from langchain_cerebras_ext._metering import ROUTER_CALL, RouterCall, router_call
@@ -36,7 +37,7 @@ from langchain_cerebras_ext.routing.capabilities import (
 from langchain_cerebras_ext.routing.policy import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -242,7 +243,8 @@ class Trip:
         """Return who is to be told of the call; `None` where nobody is.
 
         Args:
-            kind: LangChain's manager of callbacks, sync or async.
+            kind: LangChain's manager of callbacks, sync or async; those who only meter
+                calls need no async one.
         """
         owner, config = self._route.owner, self._config
         manager = kind.configure(
@@ -264,7 +266,7 @@ class Trip:
             manager.add_tags(owner.tags)
         if owner.metadata:
             manager.add_metadata(owner.metadata)
-        return manager
+        return _without_loop(manager) if _only_meter(manager.handlers) else manager
 
     def run_args(
         self, given: Any, run_id: UUID | None
@@ -288,7 +290,7 @@ class Trip:
 
         Adding up chunks takes time, and those who only meter calls do not look at it.
         """
-        if all(getattr(one, "is_meter_only", False) for one in self._run.handlers):
+        if _only_meter(self._run.handlers):
             return None
         if len(self.seen) == 1:
             return self.seen[0]
@@ -582,6 +584,26 @@ class Trip:
         if self._experiment is not None:
             found["experiment"] = self._experiment
         return found
+
+
+def _only_meter(handlers: Iterable[Any]) -> bool:
+    return all(getattr(one, "is_meter_only", False) for one in handlers)
+
+
+def _without_loop(manager: Any) -> CallbackManager:
+    """Return a manager that tells its handlers at once, and not by way of tasks.
+
+    Meters run inline anyway, and there are four rounds of the event loop less a call.
+    """
+    return CallbackManager(
+        handlers=manager.handlers,
+        inheritable_handlers=manager.inheritable_handlers,
+        parent_run_id=manager.parent_run_id,
+        tags=manager.tags,
+        inheritable_tags=manager.inheritable_tags,
+        metadata=manager.metadata,
+        inheritable_metadata=manager.inheritable_metadata,
+    )
 
 
 # No method of a trip: a plan that knows its trip is work for the garbage collector.

@@ -237,11 +237,30 @@ def test_a_migration_from_version_1_happens_once(url, make):
             connection.execute(text(f"DROP INDEX cerebras_records_{name}"))
         for name in ("names", "tagsets", "states", "prices"):
             connection.execute(text(f"ALTER TABLE cerebras_{name} DROP COLUMN whole"))
+        connection.execute(
+            text("ALTER TABLE cerebras_records DROP COLUMN router_call_id")
+        )
         connection.execute(schema.ledger.update().values(version=1))
     other = make()
-    assert other.report(("user", "day")) == group_records(records, ("user", "day"))
+    for by in (("user", "day"), ("tag", "node")):
+        assert other.report(by) == group_records(records, by)
     with other.engine.connect() as connection:
-        assert connection.execute(schema.ledger.select()).one().version == 2
+        assert (
+            connection.execute(schema.ledger.select()).one().version == schema.VERSION
+        )
+
+
+def test_a_migration_from_version_3_adds_totals_by_node(make):
+    ledger = make()
+    records = some_records(30)
+    ledger.import_records(records)
+    with ledger.engine.begin() as connection:
+        schema.daily_nodes.drop(connection)
+        connection.execute(schema.ledger.update().values(version=3))
+    other = make()
+    assert other.report(("tag", "node")) == group_records(records, ("tag", "node"))
+    by = ("user", "tag")
+    assert other.report(by, limit=3) == group_records(records, by)[:3]
 
 
 def test_texts_that_postgresql_cannot_hold_are_spelt_out(make):

@@ -84,7 +84,7 @@ _IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
 
 _FEW_STATES: Final = 8
 _MANIFOLD: Final = {"user", "tag", "session"}
-_MARGIN: Final = 200
+_MARGIN: Final = 50
 _MOST_DEAREST: Final = 2_000
 _COST: Final = len(schema.SUMS)
 BY_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
@@ -145,7 +145,10 @@ class Asked:
         if limit is None or not 0 < limit <= _MOST_DEAREST or not self._is_wide():
             return None
         most = limit + _MARGIN
-        query = dearest_query(self._spans(connection), list(self._by), question, most)
+        spans = self._spans(connection)
+        if not spans:
+            return None
+        query = dearest_query(spans, list(self._by), question, most)
         rows = connection.execute(query).all()
         # Whether those that were left out are all cheaper, by more than is rounded off.
         if len(rows) == most and rows[-1][-1] + 2 > rows[limit - 1][-1]:
@@ -598,7 +601,9 @@ def _groups(
 ) -> list[Group]:
     """Return totals, dearest first."""
     found: dict[Keys, Totals] = {}
-    # Whole numbers are put in order much more quickly than amounts are.
+    # Whole numbers are put in order much more quickly than amounts are: as long as
+    # nothing is added up afterwards, that is the order of groups.
+    in_order = True
     for numbers, values in sorted(sums.items(), key=_pico, reverse=True):
         special = counts.get(numbers, {})
         for keys in names(numbers):
@@ -607,9 +612,10 @@ def _groups(
                 totals = found[keys] = _sums_of(values)
             else:
                 _add_sums(totals, values)
+                in_order = False
             _add_states(totals, values[0], special, states)
     groups = list(map(Group, found, found.values()))
-    return _untie(groups) if len(groups) == len(sums) else _dearest_first(groups)
+    return _untie(groups) if in_order else _dearest_first(groups)
 
 
 def _pico(one: tuple[Numbers, list[int]]) -> int:

@@ -7,16 +7,23 @@ import gc
 import json
 import uuid
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from cost_bill import MODEL, assert_is_the_bill, bill_of, chat, completions, tokens_of
+from langchain_core.callbacks import manager
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from benchmarks import costs as benchmark
-from langchain_cerebras_ext import ChatCerebras, _metering
-from langchain_cerebras_ext._metering import announce, calling_managers, open_meter
+from langchain_cerebras_ext import ChatCerebras
+from langchain_cerebras_ext._metering import (
+    announce,
+    announced,
+    calling_managers,
+    open_meter,
+)
 from langchain_cerebras_ext.costs import _meter
 from langchain_cerebras_ext.costs._context import Scope, merge_context
 from langchain_cerebras_ext.costs.budget import Budget
@@ -37,59 +44,120 @@ def sim(_running: Simulator) -> Simulator:
     return _running
 
 
-class Opens:
-    """A handler's interest; what it opens is itself."""
+class Told:
+    """A run that is metered; what it opens is its id."""
 
-    def open(self, run: Any) -> Any:
-        return run.run_id
+    def __init__(self, *, is_ours: bool = True) -> None:
+        self.run_id = uuid.uuid4()
+        self.is_ours = is_ours
+        self.was_alone: bool | None = None
+
+    def open(self, *, is_alone: bool) -> Any:
+        if self.was_alone is not None:
+            return None
+        self.was_alone = is_alone
+        return self.run_id
+
+
+class Knows:
+    """A handler that meters runs and does nothing else."""
+
+    is_meter_only = True
+
+    def __init__(self, *runs: Told) -> None:
+        self.runs = {run.run_id: run for run in runs}
+
+    def metered_run(self, run_id: uuid.UUID) -> Told | None:
+        return self.runs.get(run_id)
+
+
+def a_manager(run: Told, *handlers: object) -> Any:
+    return SimpleNamespace(run_id=run.run_id, handlers=list(handlers))
 
 
 # -------------------------------------------------------------------- announcements
 
 
-def test_a_run_is_found_by_its_id_in_any_context() -> None:
-    ids = [uuid.uuid4() for _ in range(3)]
+def test_a_run_is_found_by_its_handlers_in_any_context() -> None:
+    runs = [Told() for _ in range(3)]
+    handler = Knows(*runs)
 
-    async def tell(run_id: uuid.UUID) -> Any:
-        return announce(run_id, Opens(), is_ours=True)
+    async def tell(run: Told) -> None:
+        announce(run)
 
-    async def tell_all() -> Any:
-        return await asyncio.gather(*map(tell, ids))
+    async def tell_all() -> None:
+        await asyncio.gather(*map(tell, runs))
 
-    held = asyncio.run(tell_all())
-    assert [open_meter(run_id) for run_id in reversed(ids)] == ids[::-1]
-    assert [open_meter(run_id) for run_id in ids] == [None] * 3, "once each"
-    assert all(run.taken for run in held)
+    asyncio.run(tell_all())
+    managers = [a_manager(run, object(), handler) for run in reversed(runs)]
+    assert [open_meter(one) for one in managers] == [run.run_id for run in runs[::-1]]
+    assert [open_meter(one) for one in managers] == [None] * 3, "once each"
 
 
-def test_a_run_without_an_id_is_the_last_one_that_was_announced_here() -> None:
-    first, second = uuid.uuid4(), uuid.uuid4()
-    held = [announce(first, Opens(), is_ours=True)]
-    held.append(announce(second, Opens(), is_ours=True))
-    assert open_meter(None) == second
+def test_a_run_whose_manager_is_known_is_not_that_of_another() -> None:
+    run, unmetered = Told(), Told()
+    announce(run)
+    assert open_meter(a_manager(unmetered, object())) is None
+    assert open_meter(a_manager(run)) == run.run_id
+
+
+def test_a_run_without_a_manager_is_the_last_one_that_was_announced_here() -> None:
+    first, second = Told(), Told()
+    announce(first)
+    announce(second)
+    assert open_meter(None) == second.run_id
     assert open_meter(None) is None
-    assert held[0].taken is False
+    assert first.was_alone is None
 
 
 def test_runs_of_others_are_not_given_to_our_models() -> None:
-    held = announce(uuid.uuid4(), Opens(), is_ours=False)
-    assert open_meter(None) is None or not held.taken
-    assert held.taken is False
+    run = Told(is_ours=False)
+    announce(run)
+    assert open_meter(None) is None
+    assert open_meter(a_manager(run)) is None
+    assert run.was_alone is None
 
 
 def test_a_run_is_forgotten_with_its_handlers() -> None:
-    run_id = uuid.uuid4()
-    announce(run_id, Opens(), is_ours=True)
+    announce(Told())
     gc.collect()
-    assert open_meter(run_id) is None
-    assert run_id not in _metering._runs
+    assert announced() is None
+    assert open_meter(None) is None
 
 
-def test_handlers_of_one_run_share_an_announcement() -> None:
-    run_id, one, two = uuid.uuid4(), Opens(), Opens()
-    held = announce(run_id, one, is_ours=True)
-    assert announce(run_id, two, is_ours=True) is held
-    assert held.meters == [one, two]
+@pytest.mark.parametrize(
+    ("handlers", "alone"),
+    [([Knows()], True), ([Knows(), Knows()], True), ([Knows(), object()], False)],
+    ids=["one", "two", "another"],
+)
+def test_a_run_is_alone_where_all_its_handlers_only_meter(
+    handlers: list[object], alone: bool
+) -> None:
+    run = Told()
+    announce(run)
+    open_meter(a_manager(run, *handlers))
+    assert run.was_alone is alone
+
+
+def test_a_run_whose_manager_is_not_known_may_have_any_handlers() -> None:
+    run = Told()
+    announce(run)
+    open_meter(None)
+    assert run.was_alone is False
+
+
+def test_trackers_of_one_run_share_it(sim: Simulator) -> None:
+    one, two = CostTracker(), CostTracker()
+    run_id = uuid.uuid4()
+    for tracker in (one, two):
+        tracker.on_chat_model_start({}, [[]], run_id=run_id)
+    assert one.metered_run(run_id) is two.metered_run(run_id) is not None
+    one.on_llm_error(ValueError("no"), run_id=run_id)
+    assert one.open_calls == two.open_calls == 0
+    assert one.records == two.records
+    chat(sim).invoke("hi", {"run_id": run_id, "callbacks": [one]})
+    assert len(one.records) == 2, "an id that was used before is a new run"
+    assert len(two.records) == 1
 
 
 def test_managers_of_an_unknown_caller_are_the_first_ones() -> None:
@@ -180,6 +248,59 @@ def test_subclasses_are_metered_as_well(sim: Simulator) -> None:
         list(model.stream("hi"))
         model.invoke("hi")
     assert_is_the_bill(costs, sim)
+
+
+class Listens(CostTracker):
+    """A user's own tracker, which is told more than ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def on_llm_new_token(self, *_: Any, **__: Any) -> None:
+        self.heard.append("token")
+
+    def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
+        self.heard.append("end")
+        super().on_llm_end(*args, **kwargs)
+
+
+def test_subclasses_of_the_tracker_are_told_what_langchain_tells(
+    sim: Simulator,
+) -> None:
+    tracker, plain = Listens(), CostTracker()
+    config: RunnableConfig = {"callbacks": [tracker, plain]}
+    chat(sim).invoke("hi", config)
+    assert tracker.heard == ["end"]
+    list(chat(sim).stream("hi", config))
+    assert tracker.heard.count("token") > 1
+    assert tracker.heard[-1] == "end"
+    assert tracker.records == plain.records
+    assert_is_the_bill(tracker, sim)
+
+
+def test_langchain_tells_a_lone_tracker_of_the_start_only(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meter tells it of the end, and its loops over handlers take time."""
+    told: list[str] = []
+
+    handle = manager.handle_event
+
+    def listen(handlers: Any, name: str, /, *rest: Any, **more: Any) -> None:
+        if handlers:
+            told.append(name)
+        handle(handlers, name, *rest, **more)
+
+    monkeypatch.setattr(manager, "handle_event", listen)
+    for model in (chat(sim), chat(sim, streaming=True), completions(sim)):
+        with track_costs() as costs:
+            model.invoke("hi")
+            list(model.stream("hi"))
+        assert costs.totals.calls == 2
+        assert costs.open_calls == 0
+    starts = ["on_chat_model_start"] * 4 + ["on_llm_start"] * 2
+    assert told == starts
 
 
 def test_a_call_that_slips_by_its_meter_is_priced_all_the_same(

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
-from langchain_cerebras_ext.proxy.settings import VARIABLES, Settings
+from langchain_cerebras_ext.proxy.settings import VARIABLES, Settings, markdown_table
 
 ROOT = Path(__file__).parents[3]
 KUBERNETES = "1.34"
@@ -189,3 +189,12 @@ def test_the_log_shipper_reads_fields_that_the_log_has() -> None:
     assert all(f'"{name}"' in source or name in source for name in fields)
     loki = yaml.safe_load((ROOT / "deploy/loki/loki.yaml").read_text("utf-8"))
     assert f":{loki['server']['http_listen_port']}/loki/api/v1/push" in text
+
+
+# ----------------------------------------------------------------------------- pages
+
+
+def test_the_page_has_the_settings_as_they_are() -> None:
+    page = (ROOT / "docs/proxy.md").read_text("utf-8")
+    between = page.split("<!-- settings -->\n")[1].split("<!-- /settings -->")[0]
+    assert between == markdown_table() + "\n"
