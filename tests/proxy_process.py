@@ -36,7 +36,8 @@ def proxy_environment(upstream_url: str, **more: Any) -> dict[str, str]:
         "PORT": "0",
         "PYTHONUNBUFFERED": "1",
     }
-    return {name: str(value) for name, value in (kept | own | more).items() if value}
+    told = {name: str(value) for name, value in (kept | own | more).items()}
+    return {name: value for name, value in told.items() if value}
 
 
 class ProxyProcess:

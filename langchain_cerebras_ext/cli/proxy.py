@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -138,12 +139,12 @@ def _show(settings: Settings) -> None:
     from langchain_cerebras_ext.proxy.app import create_app
     from langchain_cerebras_ext.proxy.settings import VARIABLES
 
-    create_app(settings)
+    asyncio.run(create_app(settings).aclose())
     typer.echo(f"The settings are right. Requests go to {settings.upstream.base_url}.")
     for one in VARIABLES:
         value = getattr(settings, one.field, None)
         default = None if one.default is None else one.rule.read(one.default)
-        if value and value != default:
+        if (value or value == 0) and value != default:
             shown = "***" if one.is_secret else _text(value)
             typer.echo(f"{one.name}={shown}")
 

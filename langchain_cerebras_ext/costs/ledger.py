@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import threading
 import weakref
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -192,7 +193,8 @@ class Ledger:
             max_buffered=max_buffered,
         )
         self._open(create=create)
-        _writers.add(self._writer)
+        with _Writers.lock:
+            _Writers.every.add(self._writer)
         # At exit, too, and when nobody has the ledger any more.
         self._finalizer = weakref.finalize(self, _end, self._writer, self._store)
 
@@ -623,13 +625,45 @@ def _reopen(url: str, options: dict[str, Any]) -> Ledger:
     return Ledger(url, **options)
 
 
-_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
+class _Writers(threading.local):
+    """The writers of this process; and those that a fork of this thread has paused."""
+
+    every: ClassVar[weakref.WeakSet[Writer]] = weakref.WeakSet()
+    lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self) -> None:
+        self.paused: list[Writer] = []
+
+
+_writers = _Writers()
+
+
+def _listed() -> list[Writer]:
+    with _Writers.lock:
+        return list(_Writers.every)
+
+
+def _before_fork() -> None:
+    # A child made in the middle of a transaction has no thread that would end it.
+    _writers.paused = [writer for writer in _listed() if writer.before_fork()]
+
+
+def _after_fork_here() -> None:
+    writers, _writers.paused = _writers.paused, []
+    for writer in writers:
+        writer.resume()
 
 
 def _after_fork() -> None:
-    for writer in _writers:
+    _writers.paused = []
+    _Writers.lock = threading.Lock()  # who held it may not be in the child
+    for writer in _listed():
         writer.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_here,
+        after_in_child=_after_fork,
+    )

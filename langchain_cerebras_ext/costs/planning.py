@@ -22,6 +22,7 @@ from langchain_cerebras_ext.costs.pricing import (
     call_day,
     cost_of,
     price_call,
+    price_usage,
 )
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
@@ -610,7 +611,8 @@ def reprice_records(
 
     The token counts stay, though another model would have counted others. Answers of
     a cache stay free, and calls without counts unknown. A call that has no price gets
-    no cost, and the flag `unpriced`.
+    no cost, and the flag `unpriced`; one with tokens that no count tells, such as
+    sound, the flag `estimated`.
 
     Args:
         records: The records.
@@ -641,9 +643,26 @@ def _repriced(
         return record  # refused before it cost anything
     cost = _cost_otherwise(record, on, model, provider, book)
     flags: tuple[Flag, ...] = tuple(one for one in record.flags if one != "unpriced")
+    if "estimated" not in flags and not _tells_all(record):
+        flags = (*flags, "estimated")
     return record.replace(
         cost=cost, flags=flags if cost is not None else (*flags, "unpriced")
     )
+
+
+def _tells_all(record: UsageRecord) -> bool:
+    """Whether a record's counts are all that its cost came from.
+
+    Other providers price sound, and what is kept in a cache for an hour, by rates of
+    their own; records count neither apart.
+    """
+    cost = record.cost
+    if cost is None or cost.price is None or record.provider == CEREBRAS:
+        return True
+    try:
+        return price_usage(record, cost.price).total == cost.total
+    except (InvalidUsageError, UnknownPriceError):
+        return False
 
 
 def _cost_otherwise(

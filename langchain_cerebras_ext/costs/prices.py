@@ -625,7 +625,7 @@ def _step_after(step: Step, taken: list[Discount]) -> Step:
     extra = step.extra and Extra(
         *(rate if rate is None else EXACT.multiply(rate, left) for rate in step.extra)
     )
-    return Step(step.above, row, extra)
+    return step._replace(row=row, extra=extra)
 
 
 def _tidy(value: Decimal) -> Decimal:

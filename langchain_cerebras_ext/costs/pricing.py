@@ -200,11 +200,13 @@ class Step(NamedTuple):
         above: The size; -1 for any.
         row: The rates.
         extra: Rates of rarer kinds, if there are any.
+        is_mute: Whether sound has a rate of its own there that nobody has told.
     """
 
     above: int
     row: PriceRow
     extra: Extra | None = None
+    is_mute: bool = False
 
 
 class Rates(NamedTuple):
@@ -322,7 +324,9 @@ def _no_rate(row: PriceRow, kind: str) -> UnknownPriceError:
     return UnknownPriceError(msg)
 
 
-_HINTS: Final = {"image": "input", "cached_input": "input", "cache_write": "input"}
+_HINTS: Final = dict.fromkeys(
+    ("image", "cached_input", "cache_write", "audio"), "input"
+)
 
 
 def price_counts(step: Step, counts: Counts) -> Cost:
@@ -331,6 +335,8 @@ def price_counts(step: Step, counts: Counts) -> Cost:
     Raises:
         UnknownPriceError: There is no rate for a kind of which there are tokens.
     """
+    if step.is_mute and (counts.audio or counts.audio_output):
+        raise _no_rate(step.row, "audio")
     cost = cost_of(step.row, *counts[:6])
     return cost if step.extra is None else _with_extra(cost, step, counts)
 

@@ -151,6 +151,8 @@ TABLES: Final[Mapping[str, Table]] = {
             "duration_s",
             "cost",
             "flags",
+            "router_call_id",
+            "router_so_far",
             "record_id",
         ),
         limit=25,

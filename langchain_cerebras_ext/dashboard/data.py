@@ -455,6 +455,8 @@ def _record_json(record: UsageRecord) -> dict[str, Any]:
         "tags": record.tags,
         "node": record.node,
         "arm": record.arm,
+        "router_call_id": record.router_call_id,
+        "router_so_far": record.router_so_far,
         "stream": record.stream,
         "service_tier": record.service_tier,
         "outcome": record.outcome,

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from langchain_cerebras_ext._version import __version__
+from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
 from langchain_cerebras_ext.proxy import log
 from langchain_cerebras_ext.proxy.body import ClientGone, parse, read_body
 from langchain_cerebras_ext.proxy.gate import Gate
@@ -55,6 +56,7 @@ _JSON: Final = (b"content-type", b"application/json")
 _CLIENT_LEFT: Final = 499  # as nginx has it
 _MAX_LIST_BYTES: Final = 8 * 1024 * 1024
 _MODELS: Final = "/v1/models"
+_OF_MODELS: Final = "/v1/models/"
 _COMPLETIONS: Final = {"/v1/chat/completions", "/v1/completions"}
 _CLOSE: Final = (b"connection", b"close")
 _LAST_WORDS_S: Final = 10.0
@@ -101,10 +103,12 @@ class ProxyApp:
         log.configure(settings)
         for notice in settings.notices():
             _log.warning(notice)
+        path = settings.prices_file
+        prices = list_prices() if path is None else PriceBook.load(path)
         self.keys = Keys(settings)
-        self.models = ModelTable(settings)
+        self.models = ModelTable(settings, prices=prices)
         self.metrics = Metrics(settings)
-        priced = Priced(settings)
+        priced = Priced(settings, prices)
         self.gate = Gate(settings, priced)
         self._ledger = open_ledger(settings)
         self.observers: list[Observer] = [priced, self.metrics]
@@ -161,6 +165,7 @@ class ProxyApp:
         self.keys.close()
         await self._upstreams.close()
         await self.gate.close()
+        self.metrics.close()
         if self._ledger is not None:
             await asyncio.to_thread(self._ledger.close)
 
@@ -238,7 +243,9 @@ class ProxyApp:
     async def _docs(self, scope: Scope, send: Send) -> None:
         from langchain_cerebras_ext.proxy import openapi
 
-        await _send_page(scope, send, "text/html; charset=utf-8", openapi.page())
+        more = [(b"content-security-policy", openapi.POLICY.encode("latin-1"))]
+        kind = "text/html; charset=utf-8"
+        await _send_page(scope, send, kind, openapi.page(), more=more)
 
     async def _openapi(self, scope: Scope, send: Send) -> None:
         from langchain_cerebras_ext.proxy import openapi
@@ -384,10 +391,10 @@ class _Visit:
             if method != "POST":
                 raise _wrong_method(method, path, b"POST")
             await self._complete(path)
-        elif path == _MODELS or path.startswith(_MODELS + "/"):
+        elif path == _MODELS or (path.startswith(_OF_MODELS) and path != _OF_MODELS):
             if method not in {"GET", "HEAD"}:
                 raise _wrong_method(method, path, b"GET, HEAD")
-            await self._list(path[len(_MODELS) + 1 :])
+            await self._list(path[len(_OF_MODELS) :])
         else:
             msg = f"There is nothing at {method} {path[:200]}."
             raise Refusal(404, msg, code="unknown_url", category="not_found")
@@ -439,9 +446,9 @@ class _Visit:
         """Answer a question about models."""
         app = self._app
         exchange = self._exchange
-        asked = (
-            f"/models/{quote(app.models.resolve(name).model)}" if name else "/models"
-        )
+        asked = "/models"
+        if name:
+            asked = f"/models/{_in_path(app.models.resolve(name).model)}"
         headers = upward(self._scope["headers"], exchange)
         call = Call(b"GET", self._upward_path(asked), headers)
         watch = self._start_watch()
@@ -479,6 +486,20 @@ class _Visit:
 # ------------------------------------------------------------------------- answering
 
 
+def _in_path(model: str) -> str:
+    """Return a model's name as one part of a path.
+
+    Raises:
+        Refusal: It would lead elsewhere.
+    """
+    if model in {"", ".", ".."}:
+        msg = f"The model {model!r} does not exist."
+        raise Refusal(
+            404, msg, code="model_not_found", category="not_found", param="model"
+        )
+    return quote(model, safe="", errors="replace")
+
+
 def _wrong_method(method: str, path: str, allowed: bytes) -> Refusal:
     return Refusal(
         405,
@@ -500,18 +521,26 @@ async def _send_body(
 
 
 async def _send_page(
-    scope: Scope, send: Send, kind: str, body: bytes, status: int = 200
+    scope: Scope,
+    send: Send,
+    kind: str,
+    body: bytes,
+    *,
+    status: int = 200,
+    more: Headers | None = None,
 ) -> None:
     headers = [
         (b"content-type", kind.encode("latin-1")),
         (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+        *(more or ()),
     ]
     await _send_body(scope, send, status, headers, body)
 
 
 async def _send_json(scope: Scope, send: Send, status: int, value: Any) -> None:
     body = msgspec.json.encode(value)
-    await _send_page(scope, send, "application/json", body, status)
+    await _send_page(scope, send, "application/json", body, status=status)
 
 
 def _with_cors(app: Any, origins: tuple[str, ...]) -> Any:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Facts", "category", "stream_error", "to_openai"]
 
 MAX_CHARS: Final = 2000
-"""Of a page that is no answer of the API."""
+"""Of a message for the log, and of a page that is no answer of the API."""
 _MAX_PAGE_BYTES: Final = 1 << 16
 
 _FIELDS: Final = ("message", "type", "param", "code")
@@ -101,10 +101,12 @@ def to_openai(
     told = _decode(masked)
     inner = told.get("error") if isinstance(told, dict) else None
     if isinstance(inner, dict) and _is_whole(inner):
-        return masked, Facts(*(inner[name] for name in _FIELDS))
+        said = inner["message"][:MAX_CHARS]
+        return masked, Facts(said, inner["type"], inner["param"], inner["code"])
     facts, more, beside = _read(status, told, masked)
     error = {**facts._asdict(), **more}
     flat = {name: value or "" for name, value in facts._asdict().items()}
+    facts = facts._replace(message=facts.message[:MAX_CHARS])
     return msgspec.json.encode({"error": error, **beside, **flat}), facts
 
 
@@ -219,22 +221,21 @@ def _line(item: Any) -> str:
     return ": ".join(part for part in (where, str(item.get("msg", ""))) if part)
 
 
-_TITLE: Final = re.compile(r"<title[^>]*>([^<]{1,300})</title", re.IGNORECASE)
+_TITLE: Final = re.compile(r"<title[^<>]*>([^<]{1,300})</title", re.IGNORECASE)
 _HIDDEN: Final = re.compile(
     r"<(script|style|head)\b.*?(</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
 )
-_MARKUP: Final = re.compile(r"<[^>]{0,2000}>")
+_MARKUP: Final = re.compile(r"<[^<>]*>")
 
 
 def _plain(told: Any, body: bytes) -> str:
-    """Return what a body says that is no JSON object, as one line of text."""
-    if isinstance(told, (dict, list, bool, int, float)):
-        return ""
-    text = (
-        told
-        if isinstance(told, str)
-        else body[:_MAX_PAGE_BYTES].decode("utf-8", "replace")
-    )
+    """Return a body without a message as one line of text."""
+    if isinstance(told, (dict, list)):
+        return msgspec.json.encode(told).decode()[:MAX_CHARS] if told else ""
+    if isinstance(told, str):
+        text = told
+    else:
+        text = body[:_MAX_PAGE_BYTES].decode("utf-8", "replace")
     if "<" in text:
         title = _TITLE.search(text)
         text = title[1] if title else _MARKUP.sub(" ", _HIDDEN.sub(" ", text))

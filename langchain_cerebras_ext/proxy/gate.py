@@ -288,7 +288,7 @@ class _Money:
             from langchain_cerebras_ext.proxy.record import Priced
 
             priced = Priced(settings)
-        self._price = getattr(priced, "price", None) or priced._cost  # noqa: SLF001
+        self._price = priced.price
         self._scope = CallScope
         self._counts = Counts
         window: Any = settings.key_budget_window
@@ -334,7 +334,7 @@ class _Money:
 
     def _spent(self, exchange: Exchange, error: BudgetExceeded) -> Refusal:
         end_s = self._window.period(time.time(), None).end_s
-        headers = [_NO_RETRY]
+        headers: list[tuple[bytes, bytes]] = [_NO_RETRY]
         if end_s is not None:
             headers.append(_retry_after(math.ceil(end_s - time.time())))
         return Refusal(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import sys
 import time
 from contextlib import suppress
@@ -44,6 +45,7 @@ _SERVER_ERROR: Final = 500
 _LONGEST_TEXT: Final = 500
 _LONGEST_CONTENT: Final = 64 * 1024
 _SHORTEST_SECRET: Final = 6
+_PATIENCE_S: Final = 1.0
 # Cheap to look for in a whole line; `mask_secrets` then says whether it is a key.
 _SIGNS: Final = (b"csk-", b"csk_", b"sk-", b"gsk_", b"xai-", b"aiza", b"bearer")
 
@@ -360,7 +362,11 @@ def write_line(line: bytes) -> None:
         out.write(line.decode())
         return
     while line:
-        line = line[os.write(number, line) :]
+        try:
+            line = line[os.write(number, line) :]
+        except BlockingIOError:  # somebody who shares it has made it so
+            if not select.select((), (number,), (), _PATIENCE_S)[1]:
+                raise
 
 
 # ----------------------------------------------------------------------- other loggers

@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.proxy.series import Rows, Snapshot
     from langchain_cerebras_ext.proxy.settings import Settings
 
-__all__ = ["NAMES", "PREFIX", "Metrics"]
+__all__ = ["NAMES", "PREFIX", "Metrics", "markdown_table"]
 
 PREFIX: Final = "cerebras_proxy_"
 FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -261,12 +261,32 @@ _DERIVED: Final[dict[str, _Derived]] = {
 
 _CONVENTION_OPERATIONS: Final = frozenset({"chat", "text_completion"})
 _BUDGET: Final = f"{PREFIX}budget_"
-_BUDGET_NAMES: Final = ("limit_usd", "spent_usd", "reserved_usd", "readable")
+_BUDGET_LABELS: Final = ("budget", "per", "key", "window")
+_BUDGET_NAMES: Final = {
+    "limit_usd": "What may be spent in the window.",
+    "spent_usd": "What was spent in the window.",
+    "reserved_usd": "What requests under way may cost at most.",
+    "readable": "Whether the budget's store could be read.",
+}
 
 NAMES: Final = frozenset(
     {*_FAMILIES, *_DERIVED, *(_BUDGET + name for name in _BUDGET_NAMES)}
 )
 """Every metric; histograms have `_bucket`, `_sum` and `_count` behind."""
+
+
+def markdown_table() -> str:
+    """Return all metrics as a table in Markdown, for the documentation."""
+    told = dict(_FAMILIES)
+    told |= {name: one.family for name, one in _DERIVED.items()}
+    for name, about in _BUDGET_NAMES.items():
+        labels = _BUDGET_LABELS[:1] if name == "readable" else _BUDGET_LABELS
+        told[_BUDGET + name] = Family(about, labels)
+    lines = ["| Metric | Labels | What it is |", "|---|---|---|"]
+    for name, one in told.items():
+        named = ", ".join(f"`{label}`" for label in one.labels)
+        lines.append(f"| `{name}` | {named} | {one.about} |")
+    return "\n".join(lines) + "\n"
 
 
 # ------------------------------------------------------------------------------ series
@@ -464,6 +484,8 @@ class Metrics:
             self._count_errors(exchange, model, key)
         if exchange.sunset is not None:
             self._count_sunset(exchange, *exchange.sunset)
+        elif error == "model_retired":
+            self._count_retired(exchange)
         if exchange.rate_limits:
             told = (exchange.rate_limits, now())
             self._limits[exchange.upstream or "", model] = told
@@ -564,6 +586,13 @@ class Metrics:
             self._cell("upstream_errors_total", name, model, category).value += 1
         for before, after in pairwise(names):
             self._cell("fallbacks_total", before, after).value += 1
+
+    def _count_retired(self, exchange: Exchange) -> None:
+        """Count a request that was refused because the model's service has ended."""
+        card = catalog.table().by_name.get(strip_provider(exchange.model_asked))
+        ended = None if card is None else card.retired_on
+        if card is not None and ended is not None:
+            self._count_sunset(exchange, ended.isoformat(), card.replacement_current)
 
     def _count_sunset(
         self, exchange: Exchange, day: str, successor: str | None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -18,11 +19,11 @@ from langchain_cerebras_ext.catalog import (
     deprecation_notice,
     find_model,
     list_models,
-    source,
     successor,
 )
 from langchain_cerebras_ext.catalog._days import utc_day
 from langchain_cerebras_ext.catalog._registry import registry
+from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
 from langchain_cerebras_ext.costs.pricing import usd_text
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.proxy.refusal import Refusal
@@ -82,6 +83,7 @@ class ModelTable:
 
     Args:
         settings: Aliases, the allow-list, and what to do about ended models.
+        prices: What models cost; the catalog's list prices if not given.
         clock: Which day it is (UTC).
 
     Raises:
@@ -89,14 +91,20 @@ class ModelTable:
     """
 
     def __init__(
-        self, settings: ModelSettings, *, clock: Callable[[], date] = utc_day
+        self,
+        settings: ModelSettings,
+        *,
+        prices: PriceBook | None = None,
+        clock: Callable[[], date] = utc_day,
     ) -> None:
         self._aliases = _check_aliases(settings.aliases)
         self._allowed = frozenset(map(strip_provider, settings.allowed_models))
         self._migrates = settings.migrate_retired
         self._clock = clock
-        self._kept: dict[str, Route] = {}
-        self._kept_for: tuple[date, object] | None = None
+        self._prices = list_prices() if prices is None else prices
+        self._kept: dict[str, Route | Callable[[], Refusal]] = {}
+        self._kept_on: date | None = None
+        self._kept_of: object = None
 
     def resolve(self, asked: str) -> Route:
         """Return where a request for a model goes.
@@ -108,21 +116,25 @@ class ModelTable:
         Raises:
             Refusal: It is not on the allow-list (403), or its service has ended (404).
         """
-        state = (self._clock(), registry.table())
-        if self._kept_for != state:
-            self._kept, self._kept_for = {}, state
-        route = self._kept.get(asked)
-        if route is None:
-            route = self._resolve(asked, state[0])
+        day, table = self._clock(), registry.table()
+        if self._kept_on != day or self._kept_of is not table:
+            self._kept, self._kept_on, self._kept_of = {}, day, table
+        found = self._kept.get(asked)
+        if found is None:
+            found = self._find(asked, day)
             if len(self._kept) >= _MAX_KEPT:  # names that nobody knows are many
                 self._kept.clear()
-            self._kept[asked] = route
-        return route
+            self._kept[asked] = found
+        if isinstance(found, Route):
+            return found
+        raise found()
 
-    def _resolve(self, asked: str, day: date) -> Route:
+    def _find(self, asked: str, day: date) -> Route | Callable[[], Refusal]:
+        """Return the way of a model, or what to raise."""
         way = self._way(asked)
         model = way[-1]
-        self._check_allowed(asked, way)
+        if not self._allows(way):
+            return partial(_not_allowed, asked, self._allowed)
         card = _card_of(model)
         notice = deprecation_notice(card, day) if card is not None else None
         if card is None or notice is None or notice.ends_on is None:
@@ -134,7 +146,7 @@ class ModelTable:
         if life.is_ended and life.days_left is not None and life.days_left < 0:
             found = successor(card, on=day)
             if not self._migrates or found.model is None or found.served_from:
-                raise _retired(asked, model, told)
+                return partial(_retired, asked, model, told)
             model = found.model
             told = f"{told} '{model}' answers in its place."
         return Route(model, rewritten=model != asked, sunset=sunset, warning=told)
@@ -154,25 +166,13 @@ class ModelTable:
             way.append(target)
         return tuple(way)
 
-    def _check_allowed(self, asked: str, way: tuple[str, ...]) -> None:
+    def _allows(self, way: tuple[str, ...]) -> bool:
+        """Tell whether one of a model's names is on the allow-list, if there is one."""
         if not self._allowed or not self._allowed.isdisjoint(way):
-            return
+            return True
         card = _card_of(way[-1])
-        if card is not None and not self._allowed.isdisjoint((card.id, *card.aliases)):
-            return
-        names = sorted(self._allowed)
-        more = ", ..." if len(names) > _MAX_LISTED else ""
-        msg = (
-            f"The model '{asked}' is not allowed by this proxy. Allowed: "
-            f"{', '.join(names[:_MAX_LISTED])}{more}."
-        )
-        raise Refusal(
-            403,
-            msg,
-            code="model_not_allowed",
-            category="model_not_allowed",
-            param="model",
-        )
+        names = () if card is None else (card.id, *card.aliases)
+        return not self._allowed.isdisjoint(names)
 
     # ------------------------------------------------------------------ what is there
 
@@ -191,7 +191,9 @@ class ModelTable:
         rows: list[Any] = _served(day) if not isinstance(listed, list) else listed
         data = [self._row(row, day) for row in rows if self._may_list(row)]
         by_id = {
-            row["id"]: row for row in data if isinstance(row, dict) and "id" in row
+            row["id"]: row
+            for row in data
+            if isinstance(row, dict) and isinstance(row.get("id"), str)
         }
         for alias in self._aliases:
             row = self._alias_row(alias, by_id, day)
@@ -220,24 +222,41 @@ class ModelTable:
 
     def _may_list(self, row: Any) -> bool:
         name = row.get("id") if isinstance(row, dict) else None
-        if not isinstance(name, str) or not self._allowed:
-            return True
-        try:
-            self._check_allowed(name, self._way(name))
-        except Refusal:
-            return False
-        return True
+        return not isinstance(name, str) or self._allows(self._way(name))
 
     def _row(self, row: Any, day: date) -> Any:
         if not isinstance(row, dict):
             return row
         name = row.get("id")
         card = _card_of(strip_provider(name)) if isinstance(name, str) else None
-        facts = _facts(card, day) if card is not None else _UNKNOWN
+        facts = {
+            **(_UNKNOWN if card is None else _facts(card, day)),
+            "pricing": self._pricing(name, day),
+        }
         # What the upstream says of itself holds.
         return {**row, **{key: facts[key] for key in facts if key not in row}}
 
-    def _alias_row(self, alias: str, by_id: dict[Any, Any], day: date) -> Any:
+    def _pricing(self, name: Any, day: date) -> dict[str, Any] | None:
+        """Return what a model costs in USD per token, as text."""
+        if not isinstance(name, str):
+            return None
+        price = self._prices.find("cerebras", strip_provider(name), day)
+        if price is None or (price.input is None and price.output is None):
+            return None
+        told = {
+            "prompt": _per_token(price.input),
+            "completion": _per_token(price.output),
+            "currency": "USD",
+            "source": price.source or None,
+            "as_of": price.seen,
+        }
+        if price.cached_input is not None:
+            told["input_cache_read"] = _per_token(price.cached_input)
+        if price.discount:
+            told["discount"] = usd_text(price.discount)
+        return told
+
+    def _alias_row(self, alias: str, by_id: dict[str, Any], day: date) -> Any:
         try:
             target = self.resolve(alias).model
         except Refusal:
@@ -274,6 +293,18 @@ def _card_of(model: str) -> ModelCard | None:
     return card
 
 
+def _not_allowed(asked: str, allowed: frozenset[str]) -> Refusal:
+    names = sorted(allowed)
+    more = ", ..." if len(names) > _MAX_LISTED else ""
+    msg = (
+        f"The model '{asked}' is not allowed by this proxy. Allowed: "
+        f"{', '.join(names[:_MAX_LISTED])}{more}."
+    )
+    return Refusal(
+        403, msg, code="model_not_allowed", category="model_not_allowed", param="model"
+    )
+
+
 def _retired(asked: str, model: str, told: str) -> Refusal:
     by = "" if asked == model else f"'{asked}' stands for '{model}'. "
     return Refusal(
@@ -290,7 +321,6 @@ def _retired(asked: str, model: str, told: str) -> Refusal:
 
 _UNKNOWN: Final[dict[str, Any]] = {
     "lifecycle": None,
-    "pricing": None,
     "context_window": None,
     "max_output_tokens": None,
     "capabilities": None,
@@ -309,7 +339,6 @@ def _facts(card: ModelCard, day: date) -> dict[str, Any]:
             "sunset_on": life.ends_on,
             "successor": life.successor,
         },
-        "pricing": _pricing(card, day),
         "context_window": card.safe_context_tokens or limits.context_tokens,
         "max_output_tokens": card.safe_max_output_tokens or limits.max_output_tokens,
         "capabilities": {
@@ -321,24 +350,6 @@ def _facts(card: ModelCard, day: date) -> dict[str, Any]:
             ),
         },
     }
-
-
-def _pricing(card: ModelCard, day: date) -> dict[str, Any] | None:
-    """Return list prices in USD per token, as text."""
-    price = card.price(day)
-    if price is None or (price.input is None and price.output is None):
-        return None
-    seen = max(price.seen, key=lambda sighting: sighting.on, default=None)
-    told = {
-        "prompt": _per_token(price.input),
-        "completion": _per_token(price.output),
-        "currency": "USD",
-        "source": None if seen is None else source(seen.source).title,
-        "as_of": None if seen is None else seen.on,
-    }
-    if price.cached_input is not None:
-        told["input_cache_read"] = _per_token(price.cached_input)
-    return told
 
 
 def _per_token(usd_per_mtok: Decimal | None) -> str | None:

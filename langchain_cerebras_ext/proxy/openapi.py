@@ -237,6 +237,7 @@ def _own_shapes() -> dict[str, Any]:
         prompt=_text("A token of the prompt.", null=True),
         completion=_text("A token of the answer, reasoning included.", null=True),
         input_cache_read=_text("A token of the prompt from the cache.", null=True),
+        discount=_text("What is taken off the list price, from 0 to 1.", null=True),
         currency={"const": "USD"},
         source=_text("Who said so.", null=True),
         as_of={**day, "description": "When it was seen there last."},
@@ -268,7 +269,12 @@ def _own_shapes() -> dict[str, Any]:
         code=_text("For programs, such as `model_retired`.", null=True),
     )
     return {
-        "Error": _object("OpenAI's envelope.", ["error"], error=_ref("ErrorFields")),
+        "Error": _object(
+            "OpenAI's envelope; the fields beside it are for Cerebras's own clients.",
+            ["error"],
+            error=_ref("ErrorFields"),
+            **{name: _text("As in `error`.") for name in inner["required"]},
+        ),
         "ErrorFields": inner,
         "Health": _object("A state.", ["status"], status=_text("In a word.")),
         "Lifecycle": lifecycle,

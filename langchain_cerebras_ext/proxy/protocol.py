@@ -141,6 +141,11 @@ class _HttpTools(_Guard):
         """Let answers pass through a door that closes slowly."""
         super().connection_made(_Door(self, transport))
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nobody any longer."""
+        self.transport.lost()
+        super().connection_lost(exc)
+
     def data_received(self, data: bytes) -> None:
         """Bound the head, and leave HTTP/2's offer out of it."""
         if not self._is_in_body:
@@ -165,6 +170,8 @@ class _HttpTools(_Guard):
         """Speak to clients of HTTP/1.0 as they understand it."""
         self._head_bytes = 0
         self._is_in_body = True
+        if not self._is_answering():
+            self.transport.keep_head()
         self._base.on_headers_complete()
         if self.scope["http_version"] == "1.0":
             _speak_plainly(self.cycle)
@@ -182,7 +189,11 @@ class _HttpTools(_Guard):
 
 
 class _Door:
-    """A connection as uvicorn sees it, which is not slammed on a client.
+    """A connection as uvicorn sees it: it waits a moment, and is not slammed.
+
+    uvicorn writes the head of an answer by itself. It is kept until the body's first
+    part comes, or the loop's next turn: one call of the system does for both, and
+    wakes the client once.
 
     What has been sent and was not read when a socket is closed makes the kernel reset
     the connection, and the client may lose the answer. So a client that is still
@@ -193,14 +204,36 @@ class _Door:
         self._protocol = protocol
         self._transport = transport
         self._timer: asyncio.TimerHandle | None = None
-        # Not wrapped: writing is what costs.
-        self.write: Callable[[bytes], None] = transport.write
+        self._kept: bytes | None = None
+        # Not wrapped but for the first one: writing is what costs.
+        self._write: Callable[[bytes], None] = transport.write
+        self.write = self._write
         self.pause_reading: Callable[[], None] = transport.pause_reading
         self.resume_reading: Callable[[], None] = transport.resume_reading
 
     def __getattr__(self, name: str) -> Any:
         """Return anything else of the connection."""
         return getattr(self._transport, name)
+
+    def keep_head(self) -> None:
+        """Keep what is written next, to be sent with what comes after it."""
+        self.write = self._keep
+
+    def _keep(self, data: bytes) -> None:
+        self.flush()
+        self._kept = data
+        self.write = self._join
+        self._protocol.loop.call_soon(self.flush)
+
+    def _join(self, data: bytes) -> None:
+        kept, self._kept = self._kept, None
+        self.write = self._write
+        self._write(data if kept is None else kept + data)
+
+    def flush(self) -> None:
+        """Send what was kept, if it was not sent."""
+        if self._kept is not None:
+            self._join(b"")
 
     def is_closing(self) -> bool:
         """Whether no more will be sent."""
@@ -209,19 +242,27 @@ class _Door:
     def close(self) -> None:
         """Close, now or when the client has ended or its time is over."""
         protocol, transport = self._protocol, self._transport
+        self.flush()
         if self._timer is not None or transport.is_closing():
             return
-        if not protocol.is_being_sent_to or not transport.can_write_eof():
+        listens = protocol.is_being_sent_to and transport.can_write_eof()
+        if listens or transport.get_write_buffer_size():
+            # A client that takes nothing would keep what is unsent for ever.
+            self._timer = protocol.loop.call_later(LINGER_S, transport.abort)
+        if listens:
+            transport.write_eof()
+            protocol.flow.resume_reading()
+        else:
             transport.close()
-            return
-        self._timer = protocol.loop.call_later(LINGER_S, transport.close)
-        transport.write_eof()
-        protocol.flow.resume_reading()
+
+    def lost(self) -> None:
+        """Note that it is closed."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def end(self) -> None:
         """Close if that was only put off: the client has sent all."""
         if self._timer is not None:
-            self._timer.cancel()
             self._transport.close()
 
 

@@ -266,6 +266,11 @@ class Priced:
         self._table: object = None
         self._kept: dict[tuple[Any, ...], Rates | None] = {}
 
+    @property
+    def prices(self) -> PriceBook:
+        """The prices that hold here: yours, and the catalog's beneath them."""
+        return self._prices
+
     def __call__(self, exchange: Exchange) -> None:
         """Set tokens, cost and flags, if anything was sent to a model."""
         if exchange.upstream_began is None or exchange.operation not in _COUNTED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -68,4 +69,8 @@ def envelope(
     """
     said = {"message": message, "type": type, "param": param, "code": code}
     flat = {name: value or "" for name, value in said.items()}
-    return msgspec.json.encode({"error": {**said, **more}, **flat})
+    whole = {"error": {**said, **more}, **flat}
+    try:
+        return msgspec.json.encode(whole)
+    except UnicodeEncodeError:  # half a character, of a path for instance
+        return json.dumps(whole).encode()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from langchain_cerebras_ext.errors import mask_secrets
 from langchain_cerebras_ext.proxy import envelopes
 from langchain_cerebras_ext.proxy.body import ClientGone
 from langchain_cerebras_ext.proxy.headers import downward
@@ -205,6 +206,8 @@ class Relay:
             reply = await self._receive(answer, exchange, watch)
             if waits:
                 await answer.ready()
+                if reply.is_stream and reply.head.is_plain:
+                    _check_first(answer.peek())
             if answer.ended and reply.head.is_plain:
                 self._check(reply, answer.peek())
         except BaseException as error:
@@ -426,6 +429,7 @@ class Relay:
         has_read = reply.tap is not None
         time = asyncio.get_running_loop().time
         exchange.phase = "body"
+        is_whole = False
         try:
             data = await answer.read()
             watch.is_sending = True
@@ -445,7 +449,9 @@ class Relay:
                 watch.since = time()
                 watch.is_sending = True
         except asyncio.CancelledError as error:
-            raise self.explain(watch, error) from None
+            found = self.explain(watch, error)
+            if not (is_whole and isinstance(found, ClientGone)):
+                raise found from None
         except OSError as error:
             raise ClientGone from error
         finally:
@@ -559,18 +565,34 @@ def _status_of(error: dict[str, Any]) -> int:
     return 502
 
 
+def _check_first(data: bytes) -> None:
+    """Look at a stream's beginning.
+
+    Raises:
+        UpstreamError: It tells of an error, and of nothing else.
+    """
+    tap = StreamTap()
+    tap.feed(data)
+    if tap.error is not None and not tap.has_content:
+        raise _error_of(tap.error)
+
+
 def _at_error(data: bytes, tap: StreamTap) -> tuple[bytes, UpstreamError]:
     """Return what of a read goes on, up to an error event, that included if it is one.
 
     A `[DONE]` behind it would say that all was well.
     """
-    found: Any = tap.error or {}
+    flat = tap.error_is_flat
+    data = data[: find_error(data)] if flat else _DONE_LINE.sub(b"", data)
+    return data, _error_of(tap.error or {})
+
+
+def _error_of(found: dict[str, Any]) -> UpstreamError:
+    """Return the failure that an error event tells of."""
     code = found.get("code")
     category = envelopes.category(_status_of(found), str(code) if code else None)
     message = str(found.get("message") or "its stream tells of an error")
-    flat = tap.error_is_flat
-    data = data[: find_error(data)] if flat else _DONE_LINE.sub(b"", data)
-    return data, UpstreamError(category, message.rstrip("."))
+    return UpstreamError(category, mask_secrets(message).rstrip("."))
 
 
 def _event_of(failure: UpstreamError | Refusal, exchange: Exchange) -> bytes:

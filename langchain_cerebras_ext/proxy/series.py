@@ -13,10 +13,12 @@ second old at most. A worker that has ended leaves its file: counts never go bac
 from __future__ import annotations
 
 import atexit
+import logging
 import math
 import os
 import re
 import secrets
+import sys
 import threading
 import time
 import weakref
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
 __all__ = ["Family", "Folder", "Histogram", "Money", "Number", "Rows", "Store", "shown"]
+
+_log = logging.getLogger("langchain_cerebras_ext.proxy")
 
 Rows: TypeAlias = "dict[tuple[str, ...], list[float]]"
 """A family's series by their labels' values: a number and when it was set, or a
@@ -190,6 +194,7 @@ class Folder:
         self._snapshot = snapshot
         self._pid = 0
         self._file = path
+        self._written = b""
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self.start()
@@ -206,6 +211,7 @@ class Folder:
         # A number of a process comes again.
         name = f"cerebras-proxy-{pid}-{secrets.token_hex(4)}.msgpack"
         self._file = self._path / name
+        self._written = b""
         self._lock = threading.Lock()
         self._ended = threading.Event()
         threading.Thread(
@@ -217,11 +223,13 @@ class Folder:
 
     def publish(self) -> None:
         """Write what was counted; whoever reads gets the old or the new."""
-        data = _encode(self._snapshot())
         with self._lock, suppress(OSError):  # a full disk breaks no request
-            new = self._file.with_suffix(".new")
-            new.write_bytes(data)
-            new.replace(self._file)
+            data = _encode(self._snapshot())
+            if data != self._written:
+                new = self._file.with_suffix(".new")
+                new.write_bytes(data)
+                new.replace(self._file)
+                self._written = data
 
     def close(self) -> None:
         """Write for the last time."""
@@ -234,8 +242,11 @@ class Folder:
             found = _FILE.fullmatch(path.name)
             if found is None or path == self._file:
                 continue
-            with suppress(OSError, msgspec.MsgspecError):  # removed, or not ours
-                yield _decode(path.read_bytes()), _is_alive(int(found[1]))
+            try:
+                snapshot = _decode(path.read_bytes())
+            except (OSError, msgspec.MsgspecError):  # removed, or not ours
+                continue
+            yield snapshot, _is_alive(int(found[1]))
 
 
 def _publish_until(which: weakref.ref[Folder], ended: threading.Event) -> None:
@@ -243,7 +254,10 @@ def _publish_until(which: weakref.ref[Folder], ended: threading.Event) -> None:
         folder = which()
         if folder is None:
             return
-        folder.publish()
+        try:
+            folder.publish()
+        except Exception:  # noqa: BLE001 - the next second it is tried again
+            _log.exception("what was counted cannot be left for other workers")
         del folder  # it may go while this waits
 
 
@@ -260,6 +274,8 @@ def _publish_last(which: weakref.ref[Folder]) -> None:
 
 
 def _is_alive(pid: int) -> bool:
+    if sys.platform == "win32":  # where this would interrupt it, and it has no workers
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

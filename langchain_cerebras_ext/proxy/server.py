@@ -7,7 +7,9 @@ of keys again.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
 import logging
 import logging.config
 import os
@@ -16,20 +18,18 @@ import signal
 import sys
 import tempfile
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from langchain_cerebras_ext.errors import MissingExtraError
 from langchain_cerebras_ext.proxy.place import address, listen
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
+    from langchain_cerebras_ext.proxy.metrics_server import Render
     from langchain_cerebras_ext.proxy.settings import Settings
-
-    Render = Callable[[str], tuple[str, bytes]]
 
 __all__ = ["require_proxy_extra", "serve"]
 
@@ -62,7 +62,7 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
     Args:
         settings: Where, and how.
         reload: For development: start anew whenever a file of Python changes beneath
-            the current directory. There is one worker then.
+            the current directory. There is one worker then, and no other port.
 
     Raises:
         CerebrasConfigurationError: The address is taken or not of this machine; keys,
@@ -72,14 +72,15 @@ def serve(settings: Settings, *, reload: bool = False) -> None:
     require_proxy_extra()
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(listen(settings.host, settings.port))
+        if reload:
+            _run_reloading(settings, sock)
+            return
         metrics_sock = None
         if settings.metrics_port is not None:
             metrics_sock = stack.enter_context(
                 listen(settings.host, settings.metrics_port, named="APE_METRICS_PORT")
             )
-        if reload:
-            _run_reloading(settings, sock)
-        elif settings.workers == 1:
+        if settings.workers == 1:
             _run_alone(settings, sock, metrics_sock)
         else:
             stack.enter_context(_metrics_folder())
@@ -137,8 +138,11 @@ def _run_workers(
     logging.config.dictConfig(uvicorn_config(settings))
     # What is wrong with keys, prices or models is told here, once.
     app = create_app(settings)
-    with _metrics_server(metrics_sock, app.metrics.render):
-        Workers(settings, sock).run()
+    try:
+        with _metrics_server(metrics_sock, app.metrics.render):
+            Workers(settings, sock).run()
+    finally:
+        asyncio.run(app.aclose())
 
 
 def _run_reloading(settings: Settings, sock: socket.socket) -> None:
@@ -146,6 +150,7 @@ def _run_reloading(settings: Settings, sock: socket.socket) -> None:
 
     from langchain_cerebras_ext.proxy.uvicorn_server import ProxyServer, make_config
 
+    settings = dataclasses.replace(settings, metrics_port=None, drain_s=None)
     config = make_config(settings, reload=True)
     server = ProxyServer(config, settings)
     ChangeReload(config, target=server.run, sockets=[sock]).run()
@@ -170,65 +175,12 @@ def _metrics_folder() -> Generator[None]:
 
 @contextlib.contextmanager
 def _metrics_server(sock: socket.socket | None, render: Render) -> Generator[None]:
-    """Serve `/metrics` alone on a port of its own, in threads.
-
-    They answer however busy the event loop is.
-    """
+    """Serve `/metrics` alone on a port of its own, if there is one."""
     if sock is None:
         yield
         return
-    server = _MetricsServer(sock, render)
-    thread = threading.Thread(
-        target=server.serve_forever, args=(0.1,), name="cerebras-metrics", daemon=True
-    )
-    thread.start()
-    _log.info("Metrics at %s/metrics.", address(sock))
-    try:
+    from langchain_cerebras_ext.proxy.metrics_server import MetricsServer
+
+    with MetricsServer(sock, render).running():
+        _log.info("Metrics at %s/metrics.", address(sock))
         yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class _MetricsServer(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, sock: socket.socket, render: Render) -> None:
-        super().__init__(sock.getsockname(), _MetricsPage, bind_and_activate=False)
-        self.socket.close()
-        self.socket = sock
-        self.render = render
-
-
-class _MetricsPage(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout = 10.0  # for who sends nothing
-
-    def do_GET(self) -> None:
-        self._answer()
-
-    def do_HEAD(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
-        if self.path.partition("?")[0] != "/metrics":
-            kind, body, status = "text/plain", b"Metrics are at /metrics.\n", 404
-        else:
-            server = cast("_MetricsServer", self.server)
-            kind, body = server.render(self.headers.get("accept") or "")
-            status = 200
-        self.send_response(status)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    def version_string(self) -> str:
-        """Say nothing of what serves."""
-        return "cerebras-proxy"
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Log nothing: a scrape every few seconds is no news."""

@@ -45,6 +45,7 @@ _MUCH_BYTES: Final = 64 * 1024  # that nobody has taken yet
 _HINTS: Final = range(100, 200)
 _NO_LIMITS: Final = aiohttp.ClientTimeout(total=None)
 _MAX_STALE: Final = 2
+_MAX_KEEP_ALIVE_S: Final = 55.0  # load balancers close idle ones after a minute
 _CONNECTION: Final = "upstream_connection"
 _JOINED_BYTES: Final = 64 * 1024  # sent in one piece with the head
 
@@ -359,9 +360,10 @@ class _Line(ResponseHandler):
         if self._hint or self._spoiled or answer is None:
             return
         answer.headers = self._fields
+        self._fields = []  # what follows are trailers, which nobody asked for
         answer.until_close = not any(
             name in {b"content-length", b"transfer-encoding"}
-            for name, _ in self._fields
+            for name, _ in answer.headers
         )
         answer.status = status
 
@@ -384,6 +386,9 @@ class Target:
     Attributes:
         name: What logs and metrics call it.
         model: Asked for there in place of the client's; `None` leaves it.
+        url: The base URL.
+        proxy: An HTTP proxy on the way, if there is one.
+        proxy_auth: What that asks for.
     """
 
     def __init__(self, upstream: Upstream) -> None:
@@ -392,10 +397,17 @@ class Target:
         self.model = upstream.model
         self.url = url
         self._path = url.raw_path.rstrip("/").encode("latin-1")
-        host = f"host: {_host(url)}\r\naccept-encoding: identity\r\n".encode("latin-1")
-        key = upstream.api_key
-        auth = b"" if key is None else f"authorization: Bearer {key}\r\n".encode()
-        self._fixed = b" HTTP/1.1\r\n" + host + auth
+        lines = [f"host: {_host(url)}", "accept-encoding: identity"]
+        if upstream.api_key is not None:
+            lines.append(f"authorization: Bearer {upstream.api_key}")
+        self.proxy, self.proxy_auth = _find_proxy(upstream, url)
+        if self.proxy is not None and url.scheme == "http":
+            # There is no tunnel: the proxy is told the whole URL.
+            self._path = str(url.origin()).encode("latin-1") + self._path
+            if self.proxy_auth is not None:
+                lines.append(f"proxy-authorization: {self.proxy_auth.encode()}")
+        block = "".join(f"{line}\r\n" for line in lines)
+        self._fixed = f" HTTP/1.1\r\n{block}".encode("latin-1")
 
     def head(self, method: bytes, path: bytes, headers: bytes) -> bytes:
         """Return a request's head.
@@ -428,7 +440,7 @@ class Upstreams:
         self.targets = tuple(
             Target(one) for one in (settings.upstream, *settings.fallbacks)
         )
-        self._keep_alive_s = settings.keep_alive_s
+        self._keep_alive_s = min(settings.keep_alive_s, _MAX_KEEP_ALIVE_S)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connector: aiohttp.TCPConnector | None = None
         self._templates: dict[Target, aiohttp.ClientRequest] = {}
@@ -470,12 +482,9 @@ class Upstreams:
 
     async def _connect(self, target: Target, *, fresh: bool = False) -> Connection:
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            self._start(loop)
         connector = self._connector
-        if connector is None:
-            message = "the proxy has ended"
-            raise UpstreamError(_CONNECTION, message)
+        if connector is None or self._loop is not loop:
+            connector = self._start(loop)
         request = self._templates[target]
         while True:
             try:
@@ -487,15 +496,17 @@ class Upstreams:
                 return connection
             connection.close()
 
-    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _start(self, loop: asyncio.AbstractEventLoop) -> aiohttp.TCPConnector:
         self._loop = loop
         self._connector = _make_connector(loop, self._keep_alive_s)
         self._templates = {one: _template(one, loop) for one in self.targets}
+        return self._connector
 
     async def close(self) -> None:
         """Close all connections."""
         connector, self._connector = self._connector, None
-        if connector is not None and self._loop is asyncio.get_running_loop():
+        loop, self._loop = self._loop, None
+        if connector is not None and loop is asyncio.get_running_loop():
             await connector.close()
 
 
@@ -511,12 +522,23 @@ def _make_connector(
 
 def _template(target: Target, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientRequest:
     """Return what aiohttp wants to know of a request to connect for it."""
-    proxy = auth = None
-    with contextlib.suppress(LookupError):
-        proxy, auth = get_env_proxy_for_url(target.url)
     return aiohttp.ClientRequest(
-        "POST", target.url, loop=loop, proxy=proxy, proxy_auth=auth
+        "POST",
+        target.url,
+        loop=loop,
+        proxy=target.proxy,
+        proxy_auth=target.proxy_auth,
     )
+
+
+def _find_proxy(
+    upstream: Upstream, url: URL
+) -> tuple[URL | None, aiohttp.BasicAuth | None]:
+    """Return the HTTP proxy on the way, as the environment names it."""
+    if not upstream.is_local:
+        with contextlib.suppress(LookupError):
+            return get_env_proxy_for_url(url)
+    return None, None
 
 
 def _invalid(why: str) -> UpstreamError:

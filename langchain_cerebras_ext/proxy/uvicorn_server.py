@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import multiprocessing
+import os
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +31,8 @@ __all__ = ["AppFactory", "ProxyServer", "make_config"]
 _log = logging.getLogger("langchain_cerebras_ext.proxy")
 
 _TICK_S: Final = 0.05
+_GC_THRESHOLDS: Final = (10_000, 20, 50)
+_CUT_SHORT: Final = "ASGI callable returned without completing response."
 _LAST_WORDS_S: Final = 2.0
 """For what is cut to end by itself: an error event, a log line, a row."""
 
@@ -60,7 +65,7 @@ def make_config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:
         settings: The proxy's.
         reload: Whether to start anew when files change.
     """
-    return uvicorn.Config(
+    return _Config(
         AppFactory(settings),
         factory=True,
         host=settings.host,
@@ -80,6 +85,13 @@ def make_config(settings: Settings, *, reload: bool = False) -> uvicorn.Config:
     )
 
 
+class _Config(uvicorn.Config):
+    @property
+    def should_reload(self) -> bool:
+        """Whether files are watched; uvicorn does it for names of applications only."""
+        return self.reload
+
+
 class ProxyServer(uvicorn.Server):
     """A server that lets what is under way end in good order.
 
@@ -96,6 +108,7 @@ class ProxyServer(uvicorn.Server):
         self.app: ProxyApp | None = None
         self._settings = settings
         self._interrupts = 0
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the application, and listen."""
@@ -106,6 +119,8 @@ class ProxyServer(uvicorn.Server):
         )
         app: Any = config.loaded_app
         self.app = app
+        if multiprocessing.parent_process() is not None:
+            threading.Thread(target=_end_with_parent, daemon=True).start()
         await super().startup(sockets)
         # What lives as long as the process need not be looked at again and again.
         gc.collect()
@@ -164,3 +179,16 @@ class ProxyServer(uvicorn.Server):
         connections: tuple[Any, ...] = tuple(state.connections)
         for connection in connections:
             connection.transport.abort()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out that an answer was cut: its request's own line tells why."""
+    return record.msg != _CUT_SHORT
+
+
+def _end_with_parent() -> None:
+    """End when the process that started this one has died: nobody else would do it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)

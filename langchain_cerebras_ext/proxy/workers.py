@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, Final
@@ -150,17 +149,8 @@ def _work(settings: Settings, sock: socket.socket) -> None:
     # Until there is an application a hangup has nothing to reload, and kills nobody.
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         ProxyServer(make_config(settings), settings).run(sockets=[sock])
     except CerebrasConfigurationError as error:
         _log.error("%s", error)
         sys.exit(_FAILED)
-
-
-def _end_with_parent() -> None:
-    """End when the supervisor has died: nobody else would end this process."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)

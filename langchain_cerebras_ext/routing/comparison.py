@@ -249,7 +249,8 @@ def compare(
         budget: USD that may be spent, or budgets; it ends early when spent. Calls of
             models whose price is not known fail under it.
         ledger: A database that keeps the records, or its URL. They have the tag
-            `compare`, the model as `arm`, and one `session`.
+            `compare`, the model as `arm`, and one `session`. What was found is kept
+            there, too, for the dashboard.
         prices: Your own prices.
         resume: A file of JSON lines: it keeps every result at once, and results that
             are there are not asked for again, but for those that failed for want of a

@@ -77,10 +77,18 @@ def test_the_prompt_is_the_argument_the_files_and_what_is_piped_in(
     ],
 )
 def test_standard_input_is_read_when_piped_or_asked_for(
-    sim: Simulator, args: list[str], stdin: str, prompt: str
+    sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+    args: list[str],
+    stdin: str,
+    prompt: str,
 ) -> None:
-    ended = in_pipes("chat", *args, stdin=stdin)
-    assert ended.returncode == 0, ended.stderr
+    reader, writer = os.pipe()
+    os.write(writer, stdin.encode())
+    os.close(writer)
+    with os.fdopen(reader) as piped:
+        monkeypatch.setattr(sys, "stdin", piped)
+        assert main(["chat", *args]) == 0
     assert last_prompt(sim) == prompt
 
 

@@ -637,13 +637,14 @@ def test_an_answer_that_nobody_asked_for_is_nobodys() -> None:
     with WireServer(answering()) as server, running_proxy(server.url) as proxy:
         server.answer = lambda _: [b"".join(plain(BODY)) + stray]
         assert ask(proxy, question()).json == BODY
-        server.answer = lambda request: [*plain(BODY), *late(request)]
 
         def late(request: Request) -> Iterator[bytes]:
+            yield from plain(BODY)
             time.sleep(0.05)
             yield stray
             request.wait_gone()
 
+        server.answer = late
         assert ask(proxy, question()).json == BODY
         time.sleep(0.1)
         server.answer = answering()
@@ -669,9 +670,22 @@ def two(first: str, second: str, **settings: Any) -> dict[str, Any]:
         (answering(b"<html>"), "upstream_invalid_answer"),
         (lambda _: [CUT], "upstream_connection"),
         (lambda _: [stream_head(), CUT], "upstream_interrupted"),
+        (
+            streaming(event({"error": {"message": "Busy."}, "status_code": 503})),
+            "upstream_server",
+        ),
         (lambda request: iter([b""][: request.wait_gone()]), "upstream_timeout"),
     ],
-    ids=["429", "503", "404", "no JSON", "closed", "closed after the head", "silent"],
+    ids=[
+        "429",
+        "503",
+        "404",
+        "no JSON",
+        "closed",
+        "closed after the head",
+        "an error event",
+        "silent",
+    ],
 )
 def test_another_upstream_is_asked_before_the_first_byte(
     answer: Any, category: str

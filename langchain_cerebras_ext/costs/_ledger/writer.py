@@ -32,6 +32,7 @@ _MOST_AT_ONCE: Final = 1_000
 _FIRST_WAIT_S: Final = 1.0
 _LONGEST_WAIT_S: Final = 30.0
 _SHOWN: Final = 300
+_FORK_S: Final = 5.0
 
 
 class Writer:
@@ -82,6 +83,21 @@ class Writer:
         self._wake = threading.Event()
         self._idle = True
         self._thread: threading.Thread | None = None
+
+    def before_fork(self) -> bool:
+        """Let what is being written be ended; until `resume` nothing else is begun.
+
+        Returns:
+            Whether that was done; a database that does not answer is not waited for.
+        """
+        if not self._lock.acquire(timeout=_FORK_S):
+            return False
+        self._store.before_fork(_FORK_S)
+        return True
+
+    def resume(self) -> None:
+        """Go on after `before_fork`, in the parent."""
+        self._lock.release()
 
     def after_fork(self) -> None:
         """Begin anew in a child: what the parent has not written is the parent's."""

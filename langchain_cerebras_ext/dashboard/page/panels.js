@@ -733,6 +733,7 @@ const drawRecords = () => {
             secondary(
               row.error_type && readable(row.error_type),
               row.attempts > 1 && `try ${row.attempts}`,
+              row.router_so_far && `router: ${row.router_so_far} before`,
             ),
           ],
         },

@@ -74,19 +74,19 @@ def test_any_bytes_are_read(name, head, tail, mark):
 
 LARGE = {
     "python": ("a.py", b"[" * 5000 + b'"cerebras/llama3.1-8b"' + b"]" * 5000),
-    "python_sum": ("a.py", b"x = " + b'"cerebras/llama3.1-8b" + ' * 3000 + b'""'),
+    "python_sum": ("a.py", b"x = " + b'"cerebras/llama3.1-8b" + ' * 1500 + b'""'),
     "json": ("a.json", b"[" * 50_000 + b'"cerebras/llama3.1-8b"' + b"]" * 50_000),
-    "json_wide": ("a.json", b"[" + b'"cerebras/llama3.1-8b",' * 3000 + b"1]"),
-    "yaml": ("a.yml", b"cerebras:\n" + b"- model: llama3.1-8b\n  x: y\n" * 3000),
+    "json_wide": ("a.json", b"[" + b'"cerebras/llama3.1-8b",' * 1500 + b"1]"),
+    "yaml": ("a.yml", b"cerebras:\n" + b"- model: llama3.1-8b\n  x: y\n" * 1500),
     "commas": ("a.json", b'{"cerebras": "llama3.1-8b"' + b"," * 100_000 + b"}"),
-    "env": (".env", b"CEREBRAS_MODEL=llama3.1-8b\n" * 2000),
+    "env": (".env", b"CEREBRAS_MODEL=llama3.1-8b\n" * 1000),
     "line": (".env", b"A=" + b"cerebras/llama3.1-8b " * 2000),
     "markdown": ("a.md", b"Cerebras `llama3.1-8b` " * 1500),
-    "shell_words": ("a.sh", b"app" + b" cerebras/llama3.1-8b" * 3000),
-    "script_array": ("a.ts", b"const cerebras = [" + b"'llama3.1-8b',\n" * 3000 + b"]"),
+    "shell_words": ("a.sh", b"app" + b" cerebras/llama3.1-8b" * 1500),
+    "script_array": ("a.ts", b"const cerebras = [" + b"'llama3.1-8b',\n" * 1500 + b"]"),
     "script_object": (
         "a.ts",
-        b"const cerebras = {" + b"a: 'llama3.1-8b',\n" * 3000 + b"}",
+        b"const cerebras = {" + b"a: 'llama3.1-8b',\n" * 1500 + b"}",
     ),
     "json_object": (
         "a.json",
@@ -106,10 +106,10 @@ LARGE = {
 
 
 @pytest.mark.parametrize(("name", "data"), LARGE.values(), ids=LARGE.keys())
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_large_and_deep_files_take_no_time_to_speak_of(name, data):
-    began = time.monotonic()
+    began = time.process_time()  # of this process, however busy the machine is
     result = outcome(name, data)
     assert result.findings or result.unreadable
-    # Some are a second; what is quadratic is minutes.
-    assert time.monotonic() - began < 30
+    # None is a second; what is quadratic is a minute.
+    assert time.process_time() - began < 20

@@ -8,6 +8,7 @@ import os
 import pickle
 import re
 import sys
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -317,6 +318,30 @@ def test_a_reader_that_has_gone_breaks_no_request(monkeypatch):
     RequestLog(settings())(answered())  # closed by now
     monkeypatch.setattr(sys, "stdout", None)
     RequestLog(settings())(answered())
+
+
+def test_a_pipe_that_is_full_and_does_not_wait_is_waited_for(monkeypatch):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    seen = bytearray()
+
+    def read():
+        while data := os.read(reading, 4096):
+            seen.extend(data)
+
+    thread = threading.Thread(target=read)
+    with os.fdopen(writing, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        log = RequestLog(settings(log_level="DEBUG", log_content=True))
+        full = answered(detail={"request_body": "x" * 60_000})
+        for number in range(5):
+            if number == 1:
+                thread.start()
+            log(full)
+    thread.join()
+    os.close(reading)
+    lines = [json.loads(line) for line in seen.splitlines()]
+    assert [len(line["request_body"]) for line in lines] == [60_000] * 5
 
 
 # --------------------------------------------------------------------- other loggers

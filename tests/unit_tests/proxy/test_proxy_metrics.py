@@ -1,10 +1,13 @@
 """What Prometheus is told of the proxy's requests."""
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -233,6 +236,18 @@ def test_a_model_that_ends_is_told_with_its_day_and_successor():
     assert seen.one(f"{P}model_sunset_timestamp_seconds", model=old) == 1796083200
 
 
+def test_a_request_that_is_refused_for_its_model_is_told_with_it():
+    # An alias of the settings' own has no day in the catalog.
+    seen = Counted(
+        refused("model_retired", 404, model_asked="cerebras::llama3.1-8b"),
+        refused("model_retired", 404, model_asked="fast"),
+    )
+    [(labels, count)] = seen.all(f"{P}deprecated_model_requests_total").items()
+    assert dict(labels)["model"] == "llama3.1-8b"
+    assert count == 1
+    assert seen.one(f"{P}model_sunset_timestamp_seconds", model="llama3.1-8b") > 0
+
+
 def test_plain_answers_have_no_time_to_first_token():
     seen = Counted(answered(stream=False, ttft_s=None))
     assert seen.all(f"{P}time_to_first_token_seconds_count") == {}
@@ -405,6 +420,19 @@ def test_every_name_is_as_it_was_told_and_none_is_missing():
     assert found <= NAMES | parts
 
 
+def test_the_documentations_table_has_every_name_and_its_labels():
+    rows = {
+        line.split("`")[1]: line for line in module.markdown_table().splitlines()[2:]
+    }
+    assert set(rows) == NAMES
+    seen = Counted(answered(), given=settings())
+    seen.metrics.watch(StubBudget())
+    for (name, labels), _ in seen.samples().items():
+        if name in rows:
+            told = set(rows[name].split("|")[2].replace("`", " ").split()) - {","}
+            assert {label for label, _ in labels} <= told, name
+
+
 def test_the_scraper_gets_the_form_that_it_asks_for():
     seen = Counted(answered())
     content_type, body = seen.metrics.render("")
@@ -572,10 +600,46 @@ def test_a_forked_child_writes_a_file_of_its_own(tmp_path):
     folder = Folder(tmp_path, dict)
     folder.publish()
     folder._pid = -1  # as a child finds it
-    folder.start()
-    folder.publish()
+    series._start(weakref.ref(folder))
+    series._start(weakref.ref(folder))  # that has been done
+    series._publish_last(weakref.ref(folder))
     assert len(list(tmp_path.glob("*.msgpack"))) == 2
+    gone = weakref.ref(folder)
+    del folder
+    gc.collect()
+    series._start(gone)
+    series._publish_last(gone)
+    series._publish_until(gone, threading.Event())
+
+
+def test_nothing_new_is_not_written_again(tmp_path):
+    told = {"a": {(): [1.0, 0.0]}}
+    folder = Folder(tmp_path, lambda: told)
+    folder.publish()
+    [path] = tmp_path.glob("*.msgpack")
+    path.unlink()
+    folder.publish()
+    assert not list(tmp_path.glob("*.msgpack"))
+    told["a"][()][0] = 2.0
     folder.close()
+    assert list(tmp_path.glob("*.msgpack")) == [path]
+
+
+def test_a_worker_that_cannot_count_goes_on_trying(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(series, "_PUBLISH_S", 0.001)
+    asked = threading.Event()
+    calls = []
+
+    def snapshot():
+        calls.append(1)
+        if len(calls) > 2:
+            asked.set()
+        raise RuntimeError("no ledger")
+
+    folder = Folder(tmp_path, snapshot)
+    assert asked.wait(20)
+    folder._ended.set()
+    assert "no ledger" in caplog.text
 
 
 def test_gauges_of_workers_become_one():
@@ -604,6 +668,8 @@ def test_a_process_of_somebody_else_is_alive(monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(os, "kill", not_yours)
+    assert series._is_alive(1)
+    monkeypatch.setattr(sys, "platform", "win32")
     assert series._is_alive(1)
 
 

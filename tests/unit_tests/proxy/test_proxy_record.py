@@ -302,6 +302,30 @@ def test_rarer_counts_are_kept_too(priced):
     assert row.rejected_prediction_tokens == 2
 
 
+def test_what_other_services_count_is_kept_as_well(priced):
+    usage = {
+        "prompt_tokens": 20,
+        "completion_tokens": 10,
+        "prompt_tokens_details": {"cache_write_tokens": 8},
+        "service_tier": "flex",
+    }
+    row = to_record(after(priced, answered(usage=usage)))
+    assert (row.cache_write_tokens, row.service_tier) == (8, "flex")
+    assert row.cached_input_tokens == 0
+
+
+def test_a_kind_of_token_without_a_rate_has_no_price(priced):
+    book = PriceBook().with_price("team/embed", provider="cerebras", input="1")
+    seen = after(Priced(settings(), book), answered(model="team/embed"))
+    assert (seen.cost, seen.flags) == (None, ("unpriced",))
+    assert Priced(settings(), book).prices is book
+
+
+def test_a_request_that_was_not_sent_has_a_row_without_tokens():
+    row = to_record(refused(operation="chat", model="x"))
+    assert (row.input_tokens, row.total_tokens, row.cost) == (None, None, None)
+
+
 @pytest.mark.parametrize(
     ("exchange", "outcome"),
     [

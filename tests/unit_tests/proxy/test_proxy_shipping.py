@@ -10,13 +10,17 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 import yaml
 
-from langchain_cerebras_ext.proxy.settings import VARIABLES, Settings, markdown_table
+from langchain_cerebras_ext.proxy import metrics, settings
+from langchain_cerebras_ext.proxy.settings import VARIABLES, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[3]
 KUBERNETES = "1.34"
@@ -70,8 +74,8 @@ def test_the_images_environment_is_the_proxys() -> None:
     )
     ours = {name: value for name, value in pairs if name in NAMES}
     assert ours == {"HOST": "0.0.0.0", "PORT": "8000", "APE_ALLOW_OPEN": "1"}
-    settings = Settings.load({**ours, "CEREBRAS_API_KEY": "csk-x"})
-    assert any("NO KEY IS ASKED FOR" in told for told in settings.notices())
+    found = Settings.load({**ours, "CEREBRAS_API_KEY": "csk-x"})
+    assert any("NO KEY IS ASKED FOR" in told for told in found.notices())
 
 
 def test_only_what_the_image_needs_goes_to_the_builder() -> None:
@@ -120,9 +124,9 @@ def test_composes_environment_is_the_proxys() -> None:
     assert set(given) <= NAMES
     plain = {k: re.sub(r"\$\{\w+:-?(.*)\}", r"\1", v) for k, v in given.items()}
     plain["CEREBRAS_API_KEY"] = "csk-x"
-    settings = Settings.load({**plain, "HOST": "0.0.0.0", "APE_ALLOW_OPEN": "1"})
-    assert settings.ledger_url == "sqlite:////data/costs.db"
-    assert settings.api_key is None  # empty is unset
+    found = Settings.load({**plain, "HOST": "0.0.0.0", "APE_ALLOW_OPEN": "1"})
+    assert found.ledger_url == "sqlite:////data/costs.db"
+    assert found.api_key is None  # empty is unset
 
 
 # ------------------------------------------------------------------------ Kubernetes
@@ -169,11 +173,11 @@ def test_the_config_map_sets_up_the_proxy(tmp_path: Path) -> None:
     for name, text in secrets.items():
         (tmp_path / name).write_text(text, "utf-8")
     placed = {k: v.replace(mount, str(tmp_path)) for k, v in given.items()}
-    settings = Settings.load({**placed, "HOST": "0.0.0.0"})
-    assert settings.limits_url == secrets["redis-url"]
-    assert settings.upstream.api_key == "csk-x"
+    found = Settings.load({**placed, "HOST": "0.0.0.0"})
+    assert found.limits_url == secrets["redis-url"]
+    assert found.upstream.api_key == "csk-x"
     ports = {one["name"]: one["containerPort"] for one in container()["ports"]}
-    assert ports == {"http": settings.port, "metrics": settings.metrics_port}
+    assert ports == {"http": found.port, "metrics": found.metrics_port}
 
 
 # ------------------------------------------------------------------------------ logs
@@ -194,7 +198,12 @@ def test_the_log_shipper_reads_fields_that_the_log_has() -> None:
 # ----------------------------------------------------------------------------- pages
 
 
-def test_the_page_has_the_settings_as_they_are() -> None:
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("settings", settings.markdown_table), ("metrics", metrics.markdown_table)],
+    ids=["settings", "metrics"],
+)
+def test_the_page_has_what_there_is(name: str, table: Callable[[], str]) -> None:
     page = (ROOT / "docs/proxy.md").read_text("utf-8")
-    between = page.split("<!-- settings -->\n")[1].split("<!-- /settings -->")[0]
-    assert between == markdown_table() + "\n"
+    between = page.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->")[0]
+    assert between == table() + "\n"
