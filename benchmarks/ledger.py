@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from benchmarks import dashboard
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.pricing import Cost, PriceRow
 from langchain_cerebras_ext.costs.records import UsageRecord
@@ -175,6 +176,18 @@ def questions(ledger):
             ("user", "month"), limit=20
         ),
         "report by tag": lambda: ledger.report(("tag",), month),
+        "report by user, day": lambda: ledger.report(("user", "day"), month),
+        "report by tag, node": lambda: ledger.report(("tag", "node"), month),
+        "report by session": lambda: ledger.report(("session",), month),
+        "report by user, tag, top 100": lambda: ledger.report(
+            ("user", "tag"), month, limit=100
+        ),
+        "report by tag, session, top 100": lambda: ledger.report(
+            ("tag", "session"), month, limit=100
+        ),
+        "report by model, session, top 100": lambda: ledger.report(
+            ("model", "session"), month, limit=100
+        ),
         "report by session, top 20": lambda: ledger.report(("session",), limit=20),
         "7 days by hour and model": lambda: ledger.report(
             ("hour", "model"), Filter(since=week)
@@ -219,11 +232,16 @@ def main(given=None):
             for title, ask in questions(ledger).items():
                 wall, cpu = clocked(ask, args.rounds)
                 found["seconds"][title] = {"wall": wall, "cpu": cpu}
+        if path is not None:
+            found["dashboard"] = {
+                title: {"in_sight": seen, "rest": rest}
+                for title, (seen, rest) in dashboard.measure(path, args.rounds).items()
+            }
     if args.json:
         print(json.dumps(found, indent=2))
         return 0
     for key, value in found.items():
-        if key != "seconds":
+        if key not in {"seconds", "dashboard"}:
             print(
                 f"{key:18} {value:,.2f}"
                 if isinstance(value, float)
@@ -232,6 +250,12 @@ def main(given=None):
     print(f"\n{'least of ' + str(args.rounds) + ' rounds':34} {'wall':>8} {'CPU':>8}")
     for title, spent in found["seconds"].items():
         print(f"{title:34} {spent['wall']:7.3f}s {spent['cpu']:7.3f}s")
+    if "dashboard" in found:
+        print(
+            f"\n{'dashboard over HTTP, begun anew':34} {'in sight':>8} {'the rest':>8}"
+        )
+        for title, spent in found["dashboard"].items():
+            print(f"{title:34} {spent['in_sight']:7.3f}s {spent['rest']:7.3f}s")
     return 0
 
 

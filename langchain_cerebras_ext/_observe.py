@@ -55,7 +55,7 @@ class CallRecord(msgspec.Struct):
         stream: Whether a stream was asked for.
         params: The body's fields without the messages, the prompt and the tools.
         payload: The whole body: it holds the prompt; only for observers that were told
-            to record content.
+            to record content, and only where there are observers.
         sent_bytes: Size of the body, as sent.
         status: HTTP status of the last try; `None` if no answer came.
         request_id: The service's id of the last try.
@@ -76,7 +76,7 @@ class CallRecord(msgspec.Struct):
         error: What the call ended in, if it failed.
         abandoned: The caller closed the stream before its end, or was cancelled.
         message: Builds the answer, as far as it came; only for observers that were
-            told to record content.
+            told to record content, and for meters if the service counted nothing.
     """
 
     operation: str
@@ -170,10 +170,9 @@ class Watch:
     __slots__ = ("_call", "_done", "_is_told_all", "_states", "record")
 
     def __init__(self, call: Call, *, stream: bool) -> None:
-        payload = call.payload or {}
         self._call = call
         self._done = False
-        # A meter alone has no use for what takes time to collect.
+        # A meter alone has no use for what takes time to collect, or much memory.
         self._is_told_all = is_watched()
         self.record = CallRecord(
             operation=call.operation,
@@ -181,10 +180,10 @@ class Watch:
             url=call.url.partition("?")[0],
             model=call.model,
             stream=stream,
-            payload=call.payload,
             sent_bytes=len(call.body or b""),
         )
         if self._is_told_all:
+            payload = self.record.payload = call.payload or {}
             self.record.params = {
                 key: payload[key] for key in payload if key not in _CONTENT
             }
@@ -236,7 +235,8 @@ class Watch:
                 for choice in response.choices or ()
                 if choice.finish_reason
             )
-        record.message = lambda: _message_of(response)
+        if self._is_told_all or not _is_counted(record):
+            record.message = lambda: _message_of(response)
         self._headers(headers)
         self._end(attempts, elapsed_s)
 
@@ -252,7 +252,8 @@ class Watch:
         record.service_tier = facts.service_tier_used or facts.service_tier
         record.finish_reasons = (reader.finish_reason,) if reader.finish_reason else ()
         record.first_token_s = stream.first_token_s
-        record.message = lambda: _message_so_far(reader)
+        if self._is_told_all or not _is_counted(record):
+            record.message = lambda: _message_so_far(reader)
         self._headers(stream.headers)
         if error is not None:
             self._error(error)
@@ -292,6 +293,12 @@ class Watch:
 
 
 _OK = 200
+
+
+def _is_counted(record: CallRecord) -> bool:
+    """Whether the service said how many tokens it counted: no prompt is empty."""
+    usage = record.usage
+    return bool(usage and usage.get("prompt_tokens"))
 
 
 def _told(method: Callable[..., Any], *args: Any) -> Any:

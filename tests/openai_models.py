@@ -11,7 +11,9 @@ from functools import cache
 from typing import Any
 
 import httpx2
+import pytest
 from langchain_openai import ChatOpenAI
+from langchain_openai.chat_models import base
 
 _KEEPS_NONE = httpx2.Limits(max_keepalive_connections=0)
 
@@ -28,3 +30,14 @@ def without_connections() -> dict[str, Any]:
 def chat_openai(**fields: Any) -> ChatOpenAI:
     """Return the model, which leaves nothing to close."""
     return ChatOpenAI(**{**without_connections(), **fields})
+
+
+def let_all_keep_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the package make all its models so: for tests that do not make them."""
+    clients = {"": "http_client", "_async": "http_async_client"}
+    for kind, name in clients.items():
+        monkeypatch.setattr(
+            base,
+            f"_get_default{kind}_httpx_client",
+            lambda *_, name=name: without_connections()[name],
+        )

@@ -15,12 +15,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metadata
-from langchain_cerebras_ext._observe import is_watched
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
 from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of, usd_text
-from langchain_cerebras_ext.costs.records import UsageRecord
+from langchain_cerebras_ext.costs.records import UsageRecord, record_of
 from langchain_cerebras_ext.errors import (
     CerebrasError,
     CerebrasTimeoutError,
@@ -70,24 +69,23 @@ def deliver(
     """Hand a record to trackers, and once to each of their sinks.
 
     Args:
-        told: A pending one only goes to trackers without sinks: they need it now.
+        told: A pending one is made when a tracker has sinks: they need it now.
         trackers: All of the run, and their parents.
         is_alone: Whether the run has no other handlers, such as LangSmith's.
     """
     had: list[Callable[[UsageRecord], object]] = []  # a bound method has no identity
     for tracker in trackers:
         tracker.take(told)
-        sinks = tracker.sinks
-        if tracker.langsmith and not is_alone:
-            sinks = (*sinks, _langsmith.note)
-        for sink in sinks:
+        for sink in tracker.sinks:
             if sink in had:
                 continue
             had.append(sink)
             try:
-                sink(cast("UsageRecord", told))
+                sink(record_of(told))
             except Exception:  # noqa: BLE001 - a sink must not cost an answer
                 _log.exception("a sink of cost records failed")
+    if not is_alone and any(tracker.langsmith for tracker in trackers):
+        _langsmith.note(told)
 
 
 class Tokens:
@@ -357,15 +355,6 @@ class CallMeter:
                 _log.exception("the price of %s cannot be looked up", self._model)
         return self._row
 
-    def _can_wait(self, record: CallRecord) -> bool:
-        """Whether nobody needs the record now, and all that it says is known."""
-        if record.error is not None or self._holds or is_watched():
-            return False
-        usage = record.usage
-        if not usage or not usage.get("prompt_tokens"):
-            return False
-        return not any(tracker.sinks for tracker in self._trackers)
-
     def ended(self, state: object, record: CallRecord) -> None:
         """Record the call, whatever its end was."""
         del state
@@ -373,14 +362,13 @@ class CallMeter:
         if call is not None:
             # Now, and not when the record is made: tries are told apart by their order.
             self._so_far = call.end_try(_end_of(record, call)[0])
+        told: UsageRecord | Pending = self
         try:
-            if self._can_wait(record):
-                # Neither the prompt nor the answer is kept for it.
-                record.payload = record.message = self._count = None
-                self._told, self._lock = record, threading.Lock()
-                told: UsageRecord | Pending = self
-            else:
+            if record.error is not None or record.message or self._holds:
                 told = self.make_record(record)
+            else:  # All that it says is known, and neither prompt nor answer is kept.
+                self._told, self._lock = record, threading.Lock()
+                self._count = None
             deliver(told, self._trackers, is_alone=self.is_alone)
         finally:
             if self._holds:  # where it was not done

@@ -324,9 +324,12 @@ def _no_rate(row: PriceRow, kind: str) -> UnknownPriceError:
     return UnknownPriceError(msg)
 
 
-_HINTS: Final = dict.fromkeys(
-    ("image", "cached_input", "cache_write", "audio"), "input"
-)
+_HINTS: Final = {
+    "image": "input",
+    "cached_input": "input",
+    "cache_write": "input",
+    "audio": "input",
+}
 
 
 def price_counts(step: Step, counts: Counts) -> Cost:

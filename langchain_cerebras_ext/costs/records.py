@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal  # noqa: TC003
-from secrets import token_hex
+from os import urandom
 from typing import Any, Literal, Protocol, Self, cast
 
 import msgspec
@@ -42,7 +42,7 @@ FLAGS: tuple[Flag, ...] = ("unpriced", "estimated", "no_usage")
 
 
 def _new_id() -> str:
-    return token_hex(16)
+    return urandom(16).hex()
 
 
 class UsageRecord(

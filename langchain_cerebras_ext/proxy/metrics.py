@@ -25,7 +25,7 @@ from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext._otel import names as conventions
 from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.catalog._registry import registry as catalog
-from langchain_cerebras_ext.errors import MissingExtraError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, MissingExtraError
 from langchain_cerebras_ext.proxy.record import (
     counts_of,
     output_speed,
@@ -390,6 +390,7 @@ class Metrics:
 
     Raises:
         MissingExtraError: The extra `proxy` is not installed.
+        CerebrasConfigurationError: `PROMETHEUS_MULTIPROC_DIR` names no folder.
     """
 
     def __init__(
@@ -397,8 +398,8 @@ class Metrics:
     ) -> None:
         _require()
         self._store = Store(_FAMILIES, money=[f"{PREFIX}cost_usd_total"])
-        folder = os.environ.get(FOLDER)
-        self._folder = Folder(Path(folder), self._snapshot) if folder else None
+        folder = _shared_folder()
+        self._folder = None if folder is None else Folder(folder, self._snapshot)
         self._registry: CollectorRegistry | None = None
         self._models = _Models(settings)
         self._keys = _Bounded(_MOST_KEYS)
@@ -551,6 +552,7 @@ class Metrics:
     def _new_used(self, operation: str, model: str, key: str) -> _Used:
         if len(self._used) >= _TOO_MANY:
             self._used.clear()
+        # Whose API this is, also where a fallback has answered.
         named = (_TOKEN_USAGE, conventions.PROVIDER, operation, model)
         cell = self._cell
         used = _Used(
@@ -688,6 +690,20 @@ def _require() -> None:
             "Run: pip install 'langchain-cerebras-ext[proxy]'"
         )
         raise MissingExtraError(msg)
+
+
+def _shared_folder() -> Path | None:
+    name = os.environ.get(FOLDER)
+    if not name:
+        return None
+    folder = Path(name)
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        msg = (
+            f"{FOLDER}={name!r} must name a folder that is there and can be written, "
+            "empty when the first worker starts; without it each worker counts alone."
+        )
+        raise CerebrasConfigurationError(msg)
+    return folder
 
 
 def _derived(wanted: _Derived, rows: Rows) -> Rows:

@@ -59,6 +59,7 @@ class _Guard:
     server_state: Any
 
     _timer: asyncio.TimerHandle | None = None
+    _has_begun = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
@@ -67,6 +68,7 @@ class _Guard:
 
     def data_received(self, data: bytes) -> None:
         """Take in what came; wait for the rest of a head, and no longer."""
+        self._has_begun = True
         self._base.data_received(data)
         if self._is_answering():
             self._stop_timer()
@@ -98,7 +100,8 @@ class _Guard:
         self._timer = None
         if self._is_answering() or self.transport.is_closing():
             return
-        if self.cycle is None:
+        # Who opens connections ahead of need, as browsers do, expects no answer there.
+        if self.cycle is None and self._has_begun:
             limit = f"{self.header_timeout_s:g}"
             msg = f"The request's headers were not complete within {limit} seconds."
             self._refuse(408, b"Request Timeout", msg, "request_timeout")

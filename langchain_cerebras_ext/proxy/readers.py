@@ -45,7 +45,7 @@ _NONE: Final = frozenset({"none", "off", "no"})
 _MOST_PORT: Final = 65_535
 _MOST_WORKERS: Final = 512
 _DAY_S: Final = 86_400.0
-_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.\-]*://[A-Za-z0-9.\-\[\]:]+")
 
 
 class Rule(NamedTuple):

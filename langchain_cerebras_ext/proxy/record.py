@@ -54,6 +54,9 @@ _CHARS_PER_TOKEN: Final = 4.0
 _MARGIN: Final = 1.08  # as of `_token_estimate`: too few is the worse mistake
 _SHORTEST_SPAN_S: Final = 0.02  # shorter ones tell the network's speed
 _ERROR_STATUS: Final = 400
+_LONGEST_MODEL: Final = 100
+_LONGEST_REASON: Final = 300
+_MOST_WARNINGS: Final = 50
 _MAX_KEPT: Final = 4096
 _COUNTED: Final = frozenset({"chat", "text_completion"})
 _NO_TOKENS: Final = Counts()
@@ -119,16 +122,14 @@ def counts_of(exchange: Exchange) -> Counts | None:
 
 
 def _read(usage: Mapping[str, Any] | None) -> Counts | None:
-    """Return the counts that an answer tells; `None` if it tells none of any use."""
+    """Return the counts that an answer tells; `None` if it tells none of any use.
+
+    Raises:
+        InvalidUsageError: What it tells are no counts, or they contradict themselves.
+    """
     if not usage:
         return None
-    counts = _read_plain(usage)
-    if counts is None:
-        try:
-            counts = read_counts(usage)
-        except InvalidUsageError as error:
-            _log.warning("an answer's usage is not taken: %s", error)
-            return None
+    counts = _read_plain(usage) or read_counts(usage)
     # No prompt is empty: this is no count.
     return counts if counts.input or counts.output else None
 
@@ -179,10 +180,17 @@ def _estimate(exchange: Exchange) -> Counts:
 
 
 def _estimate_prompt(exchange: Exchange) -> int:
-    """Return about how long a prompt was; one with images is a long body."""
+    """Return about how long a prompt was, with what the model's template adds.
+
+    One with images is a long body, but no longer than the model can read.
+    """
     tokens = _tokens(exchange.prompt_bytes)
     card = registry.table().by_name.get(exchange.model)
-    window = card and (card.context_tokens_paid or card.context_tokens_free)
+    if card is None or not tokens:
+        return tokens
+    if card.scaffold is not None:
+        tokens += card.scaffold.prompt
+    window = card.context_tokens_paid or card.context_tokens_free
     return min(tokens, window) if window else tokens
 
 
@@ -255,7 +263,7 @@ class Priced:
         CerebrasConfigurationError: The file cannot be read; names the line.
     """
 
-    __slots__ = ("_kept", "_prices", "_providers", "_table")
+    __slots__ = ("_kept", "_prices", "_providers", "_table", "_warned")
 
     def __init__(self, settings: Settings, prices: PriceBook | None = None) -> None:
         if prices is None:
@@ -264,6 +272,7 @@ class Priced:
         self._prices = prices
         self._providers = Providers(settings)
         self._table: object = None
+        self._warned: set[str] = set()
         self._kept: dict[tuple[Any, ...], Rates | None] = {}
 
     @property
@@ -275,7 +284,7 @@ class Priced:
         """Set tokens, cost and flags, if anything was sent to a model."""
         if exchange.upstream_began is None or exchange.operation not in _COUNTED:
             return
-        counts = _read(exchange.usage)
+        counts = self._told(exchange)
         estimated = False
         if counts is None:
             exchange.usage = None  # what cannot be counted is as good as not told
@@ -287,6 +296,21 @@ class Priced:
             exchange.flags = _ESTIMATED_UNPRICED if estimated else _UNPRICED
         elif estimated:
             exchange.flags = _ESTIMATED
+
+    def _told(self, exchange: Exchange) -> Counts | None:
+        """Return what the answer tells that it used."""
+        try:
+            return _read(exchange.usage)
+        except InvalidUsageError as error:
+            model = exchange.model[:_LONGEST_MODEL]
+            # Once: it will be so in all of a model's answers.
+            if model not in self._warned and len(self._warned) < _MOST_WARNINGS:
+                self._warned.add(model)
+                reason = str(error)[:_LONGEST_REASON]
+                _log.warning(
+                    "The usage of answers of %r is not taken: %s", model, reason
+                )
+            return None
 
     def price(self, exchange: Exchange, counts: Counts) -> Cost | None:
         """Return what counts cost on an exchange's model and day.

@@ -1,9 +1,9 @@
 """Numbers that are counted quickly, shared between workers, and shown to Prometheus.
 
 A request changes about twenty numbers. Here that is an addition each, without a lock:
-they are changed on one event loop. `prometheus_client`, which takes five times as long
-and ten times where workers share a folder, is asked when somebody scrapes: it knows the
-formats.
+they are changed on one event loop. `prometheus_client`, whose counters take three times
+as long, and seven times where workers share a folder, is asked when somebody scrapes:
+it knows the formats.
 
 Workers share a folder: each writes all that it has counted into a file of its own, once
 a second, and whoever is asked adds the others' up. What is read of another worker is a

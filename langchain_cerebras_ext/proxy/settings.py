@@ -591,6 +591,9 @@ def _defaults(cls: type[Settings]) -> dict[str, Any]:
 
 def _from_code(given: Mapping[str, Any]) -> dict[str, _Found]:
     known = {one.field: one.name for one in VARIABLES}
+    if unknown := given.keys() - known:
+        msg = f"Settings.load() takes no {min(unknown)!r}."
+        raise TypeError(msg)
     return {
         known[name]: _Found(value, name)
         for name, value in given.items()

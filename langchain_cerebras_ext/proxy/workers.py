@@ -48,6 +48,7 @@ class Workers:
         # Not forked: threads and locks of this process would not work there.
         self._context = multiprocessing.get_context("spawn")
         self._processes: list[SpawnProcess] = []
+        self._first: frozenset[SpawnProcess] = frozenset()
         self._is_ending = False
         self._hangups = 0
 
@@ -61,6 +62,7 @@ class Workers:
         with self._signals():
             for _ in range(self._settings.workers):
                 self._processes.append(self._start())
+            self._first = frozenset(self._processes)
             _log.info("%d workers have started.", len(self._processes))
             while not self._is_ending and not has_failed:
                 wait([process.sentinel for process in self._processes], _LOOK_S)
@@ -79,12 +81,19 @@ class Workers:
         return process
 
     def _replace_the_dead(self) -> bool:
-        """Return whether a worker has died that would do so again at once."""
+        """Start others for those that have died.
+
+        A file of keys may have been broken since the first ones have read it: that is
+        no reason to end those who serve.
+
+        Returns:
+            Whether one of the first ones could not even start.
+        """
         for at, process in enumerate(self._processes):
             code = process.exitcode
             if code is None or self._is_ending:
                 continue
-            if code == _FAILED:
+            if code == _FAILED and process in self._first:
                 return True
             _log.error("A worker has died with exit code %d; another one starts.", code)
             time.sleep(_RESTART_S)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from openai_models import chat_openai
 from proxy_server import CLIENT_KEY, UPSTREAM_KEY, Proxy, running_proxy
 
 from langchain_cerebras_ext.simulator import Simulator
@@ -193,9 +194,7 @@ def chat_model(kind: str, proxy: Proxy) -> Any:
         from langchain_cerebras_ext import ChatCerebras
 
         return ChatCerebras(**options, max_retries=0)
-    from langchain_openai import ChatOpenAI
-
-    return ChatOpenAI(**options, max_retries=0)
+    return chat_openai(**options, max_retries=0)
 
 
 @pytest.mark.parametrize("kind", ["ours", "openai"])

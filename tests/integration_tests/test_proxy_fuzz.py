@@ -13,6 +13,7 @@ import json
 import logging
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import msgspec
 import pytest
@@ -216,7 +217,8 @@ def _check_afterwards(made: Harness) -> None:
         assert CLIENT_KEY not in repr(request.headers)
         assert request.headers["authorization"] == f"Bearer {UPSTREAM_KEY}"
         assert request.path.startswith("/v1/")
-        assert ".." not in request.path
+        # Whoever stands between may undo escapes before it looks at dots.
+        assert not {".", ".."}.intersection(unquote(request.path).split("/"))
     page = made.ask("GET", "/metrics")[2].decode()
     check_silence(page.encode())
     assert len(set(re.findall(r'[{,]model="([^"]*)"', page))) < 100
@@ -353,10 +355,10 @@ def test_depth_is_answered_or_refused(harness: Harness, pair: str, depth: int) -
     """What is too deep for us is told so; all else goes up whole."""
     opening, closing = pair.split(" ")
     raw = deep(opening, closing, min(depth, LIMIT // len(pair) - 20))
-    harness.requests.clear()
+    before = len(harness.requests)
     status, _, told = harness.ask(parts=[raw])
     if status == 200:
-        (request,) = harness.requests
+        (request,) = harness.requests[before:]
         assert request.body == raw.replace(b'"fast"', b'"gpt-oss-120b"')
     else:
         assert status == 400

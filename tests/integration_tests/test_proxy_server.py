@@ -73,8 +73,11 @@ def slow_answer(upstream, delay_s=0.05):
 # ------------------------------------------------------------------- start and end
 
 
-@pytest.mark.parametrize("command", [MODULE, SHELL], ids=["module", "shell"])
-@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("command", "sig"),
+    [(MODULE, signal.SIGTERM), (SHELL, signal.SIGINT)],
+    ids=["module", "shell"],
+)
 def test_it_serves_until_it_is_told_to_end_and_says_so_in_json(env, command, sig):
     with ProxyProcess(env(), command) as proxy:
         assert proxy.get("/health")[0] == 200
@@ -159,10 +162,8 @@ def test_a_second_ctrl_c_ends_it_at_once(env, upstream):
             {"APE_KEYS_FILE": "/nowhere", "APE_WORKERS": "2"},
             "APE_KEYS_FILE='/nowhere' cannot be read",
         ),
-        ({"HOST": "203.0.113.7"}, "The proxy cannot listen at 203.0.113.7:0"),
-        ({"HOST": "no-such-host.invalid"}, "is no address of this machine"),
     ],
-    ids=["rule", "open", "no-key", "keys", "keys-of-workers", "address", "name"],
+    ids=["rule", "open", "no-key", "keys", "keys-of-workers"],
 )
 def test_a_wrong_setting_stops_the_start_with_its_name_and_rule(env, more, told):
     code, text = fails(env(**more))
@@ -186,11 +187,8 @@ def test_a_port_that_is_taken_is_told(env):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         code, text = fails(env(PORT=port))
-        assert code == 2
-        assert f"cannot listen at 127.0.0.1:{port}: Address already in use" in text
-        code, text = fails(env(APE_METRICS_PORT=port))
-        assert code == 2
-        assert "Set APE_METRICS_PORT to another port" in text
+    assert code == 2
+    assert f"cannot listen at 127.0.0.1:{port}: Address already in use" in text
 
 
 # ---------------------------------------------------------------------------- reload
@@ -240,7 +238,11 @@ def test_it_starts_anew_when_a_file_changes(env, tmp_path):
         os.utime(source, (stat.st_atime, stat.st_mtime + 10))
         proxy.said("Listening at", 2)
         assert proxy.chat()[0] == 200
-        assert proxy.end() == 0
+        started = children(proxy.process.pid)
+        proxy.process.kill()
+        proxy.process.wait(60)
+        # Nobody else would end it.
+        proxy.wait(lambda: not any(is_running(pid) for pid in started))
 
 
 # ------------------------------------------------------------------ workers, metrics
@@ -264,9 +266,19 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process is there, and not only waits for who started it."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_workers_share_the_port_count_together_and_are_replaced(env):
-    more = {"APE_WORKERS": 2, "APE_METRICS_PORT": 0}
+def test_workers_share_the_port_count_together_and_are_replaced(env, tmp_path):
+    file = tmp_path / "keys"
+    file.write_text(key_line("alice", ALICE))
+    more = {"APE_WORKERS": 2, "APE_METRICS_PORT": 0, "APE_KEYS_FILE": file}
     with ProxyProcess(env(**more)) as proxy:
         proxy.said("Listening at", 2)
         metrics = proxy.said("Metrics at ").split("Metrics at ")[1].split("/metrics")[0]
@@ -288,25 +300,15 @@ def test_workers_share_the_port_count_together_and_are_replaced(env):
         proxy.said("Listening at", 3)
         assert proxy.chat()[0] == 200
         proxy.wait(lambda: counted() == 21)
+        # A file of keys that was broken since keeps nobody from serving.
+        file.write_text("nonsense")
+        os.kill(children(proxy.process.pid)[0], signal.SIGKILL)
+        proxy.said("A worker has died with exit code 3; another one starts.")
+        assert proxy.chat()[0] == 200
+        file.write_text(key_line("alice", ALICE))
+        proxy.said("Listening at", 4)
         assert proxy.end() == 0
         assert children(proxy.process.pid) == []
-
-
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
-def test_workers_end_when_who_started_them_is_killed(env):
-    with ProxyProcess(env(APE_WORKERS=2)) as proxy:
-        proxy.said("Listening at", 2)
-        workers = children(proxy.process.pid)
-        proxy.process.kill()
-        for pid in workers:
-            proxy.process.wait(60)
-            end = time.monotonic() + 60
-            while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < end:
-                if not Path(f"/proc/{pid}/cmdline").read_bytes():  # nobody reaps it
-                    break
-                time.sleep(0.02)
-            else:
-                assert time.monotonic() < end
 
 
 def test_metrics_have_a_port_of_their_own_if_asked(env):
@@ -321,6 +323,7 @@ def test_metrics_have_a_port_of_their_own_if_asked(env):
         with urlopen(Request(f"{metrics}/metrics", method="HEAD")) as answer:
             assert int(answer.headers["content-length"]) > 0
             assert answer.read() == b""
+        assert proxy.end() == 0
 
 
 # -------------------------------------------------------------- clients and their ways
@@ -373,12 +376,9 @@ def error_of(answer):
     return int(top.split()[1]), json.loads(body)["error"]
 
 
-def test_a_client_that_sends_no_headers_is_not_waited_for(strict):
+def test_a_client_that_sends_nothing_is_not_waited_for(strict):
     with strict.raw() as sock:
-        answer, _ = read_all(sock)
-    status, error = error_of(answer)
-    assert (status, error["code"]) == (408, "request_timeout")
-    assert "0.4 seconds" in error["message"]
+        assert read_all(sock) == (b"", True)
 
 
 @pytest.mark.parametrize(
@@ -395,7 +395,9 @@ def test_a_client_that_sends_its_headers_drop_by_drop_is_not_waited_for(strict, 
                 break
             with contextlib.suppress(OSError):
                 sock.send(b"\r\n" if start == b"\r\n" else b"x")
-    assert error_of(answer)[0] == 408
+    status, error = error_of(answer)
+    assert (status, error["code"]) == (408, "request_timeout")
+    assert "0.4 seconds" in error["message"]
 
 
 def test_a_client_that_is_slow_with_its_second_request_is_cut_off(strict):

@@ -83,8 +83,7 @@ _IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
 """Splits that follow the order of rows on disk."""
 
 _FEW_STATES: Final = 8
-_MANIFOLD: Final = {"user", "tag", "session"}
-_MARGIN: Final = 50
+_MARGIN: Final = 10
 _MOST_DEAREST: Final = 2_000
 _COST: Final = len(schema.SUMS)
 BY_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
@@ -142,7 +141,11 @@ class Asked:
         Where nearly each row is a combination of its own the database can find those
         much more quickly than it can add all of them up, and hand them over.
         """
-        if limit is None or not 0 < limit <= _MOST_DEAREST or not self._is_wide():
+        if (
+            limit is None
+            or not 0 < limit <= _MOST_DEAREST
+            or not self._is_wide(question)
+        ):
             return None
         most = limit + _MARGIN
         spans = self._spans(connection)
@@ -155,12 +158,12 @@ class Asked:
             return None
         return [tuple(row[:-1]) for row in rows]
 
-    def _is_wide(self) -> bool:
-        """Whether there may be as many combinations as rows."""
+    def _is_wide(self, question: Question) -> bool:
+        """Whether there may be so many combinations that it is worth a look before."""
         by = set(self._by)
-        if not by.isdisjoint({"outcome", "month"}):
-            return False
-        return len(by & _MANIFOLD) > 1 or ("session" in by and len(by) > 1)
+        if "outcome" in by or ("month" in by and not question.months):
+            return False  # one combination may have several numbers
+        return "user" in by or ("session" in by and len(by) > 1)
 
     def _tagged(
         self,

@@ -19,6 +19,8 @@ WIDE = [
     ("session", "model"),
     ("session", "day"),
     ("user", "session", "node"),
+    ("user", "month"),
+    ("user",),
 ]
 FILTERS = {
     "all": Filter(),

@@ -32,7 +32,7 @@ from proxy_exchanges import (
 
 from langchain_cerebras_ext._otel import names as conventions
 from langchain_cerebras_ext._version import __version__
-from langchain_cerebras_ext.errors import MissingExtraError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, MissingExtraError
 from langchain_cerebras_ext.proxy import metrics as module
 from langchain_cerebras_ext.proxy import series
 from langchain_cerebras_ext.proxy.metrics import NAMES, Metrics
@@ -589,9 +589,18 @@ def test_a_worker_that_ends_in_peace_leaves_its_last_requests(tmp_path, monkeypa
     assert Counted(answered()).one(f"{P}requests_total") == 2
 
 
-def test_a_disk_that_is_full_breaks_no_request(tmp_path, monkeypatch):
+def test_a_folder_that_is_none_stops_the_start(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "missing"))
+    with pytest.raises(CerebrasConfigurationError, match="PROMETHEUS_MULTIPROC_DIR"):
+        Metrics(settings())
+
+
+def test_a_disk_that_is_full_breaks_no_request(tmp_path, monkeypatch):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
     seen = Counted(answered())
+    folder.rmdir()  # stands for it: nothing can be written
     seen.metrics.close()
     assert seen.one(f"{P}requests_total") == 1
 

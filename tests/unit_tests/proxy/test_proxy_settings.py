@@ -167,6 +167,16 @@ def test_what_code_gives_goes_before_the_environment():
     assert (settings.port, settings.host) == (2, "localhost")
 
 
+def test_what_code_gives_must_be_a_field():
+    with pytest.raises(TypeError, match="takes no 'prot'"):
+        Settings.load(KEY, prot=1)
+
+
+def test_origins_of_programs_are_taken_as_those_of_pages():
+    given = "https://a.example:8443,vscode-webview://abc,chrome-extension://x,*"
+    assert load(APE_CORS_ORIGINS=given).cors_origins == tuple(given.split(","))
+
+
 # -------------------------------------------------------------------------- the file
 
 

@@ -14,6 +14,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.tools import tool
+from openai_models import let_all_keep_no_connection
 from provider_env import forget_all, stand_in
 from pydantic import BaseModel, SecretStr
 
@@ -59,6 +60,7 @@ CLASSES = {
 @pytest.fixture(autouse=True)
 def clean(monkeypatch):
     forget_all(monkeypatch)
+    let_all_keep_no_connection(monkeypatch)
     monkeypatch.setenv("CEREBRAS_API_KEY", KEY)
     yield
     clear_cache()
