@@ -119,11 +119,15 @@ def running_server(*options: str) -> Iterator[str]:
 def ours(upstream: str, port: int, folder: Path) -> list[str]:
     """Return the command of our proxy."""
     del folder
-    os.environ.update(
-        CEREBRAS_API_KEY="csk-x", CEREBRAS_BASE_URL=upstream, APE_API_KEY=KEY
-    )
-    os.environ.update(HOST="127.0.0.1", PORT=str(port))
-    return [sys.executable, "-m", "langchain_cerebras_ext.proxy"]
+    given = {
+        "CEREBRAS_API_KEY": "csk-x",
+        "CEREBRAS_BASE_URL": upstream,
+        "APE_API_KEY": KEY,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+    }
+    pairs = [f"{name}={value}" for name, value in given.items()]
+    return ["env", *pairs, sys.executable, "-m", "langchain_cerebras_ext.proxy"]
 
 
 def litellm(program: str) -> Callable[[str, int, Path], list[str]]:

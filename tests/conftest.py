@@ -19,6 +19,7 @@ with contextlib.suppress(ImportError):  # the wheel is tested without it
     import hypothesis  # noqa: F401 - before anything is frozen: it looks for referrers
 
 _PREFIXES = (
+    "APE_",
     "CEREBRAS_",
     "GOOGLE_",
     "LOCAL_",
@@ -31,9 +32,11 @@ _PREFIXES = (
 )
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 _OTHERS = {
-    "APE_API_KEY",
+    "HOST",
     "LOG_LEVEL",
     "MODEL_PROVIDER",
+    "PORT",
+    "PROMETHEUS_MULTIPROC_DIR",
     "USE_CEREBRAS",
     "USE_GOOGLE_DIRECT",
     "SSL_CERT_DIR",

@@ -401,7 +401,10 @@ class _Visit:
 
     def _start_watch(self) -> Watch:
         app = self._app
-        watch = self._watch = Watch(self._receive, app.settings.total_timeout_s)
+        limits = app.settings
+        watch = self._watch = Watch(
+            self._receive, limits.total_timeout_s, limits.connect_timeout_s
+        )
         app.lifecycle.add(watch)
         return watch
 
@@ -435,12 +438,29 @@ class _Visit:
         )
         watch = self._start_watch()
         if not app.gate.is_idle:
-            try:
-                self._hold = await app.gate.admit(exchange)
-            except asyncio.CancelledError as error:
-                raise app.relay.explain(watch, error) from None
+            await self._admit(watch)
         reply = await app.relay.open(call, exchange, watch)
         await app.relay.hand_down(reply, exchange, watch, self._send, self._more())
+
+    async def _admit(self, watch: Watch) -> None:
+        """Wait for the gate; that may have to ask a store that others share."""
+        app = self._app
+        try:
+            self._hold = await app.gate.admit(self._exchange)
+        except asyncio.CancelledError as error:
+            found = app.relay.explain(watch, error)
+            if isinstance(found, UpstreamError):
+                msg = "The limits could not be checked in time; try again."
+                found = Refusal(
+                    503,
+                    msg,
+                    type="server_error",
+                    code="limits_unavailable",
+                    category="overloaded",
+                    headers=[(b"retry-after", b"1")],
+                )
+            raise found from None
+        watch.heard()
 
     async def _list(self, name: str) -> None:
         """Answer a question about models."""
@@ -492,7 +512,8 @@ def _in_path(model: str) -> str:
     Raises:
         Refusal: It would lead elsewhere.
     """
-    if model in {"", ".", ".."}:
+    # What stands before the service may take %2F for what it stands for.
+    if not model or {".", ".."} & set(model.split("/")):
         msg = f"The model {model!r} does not exist."
         raise Refusal(
             404, msg, code="model_not_found", category="not_found", param="model"

@@ -637,6 +637,12 @@ def _value_end(plain: bytes, start: int) -> int:
             return start
 
 
+# With each of the heads that a text may have; other keys need not even be text.
+_MODEL_NAMES: Final = frozenset(
+    head + b"model" for head in (b"\xa5", b"\xd9\5", b"\xda\0\5", b"\xdb\0\0\0\5")
+)
+
+
 def _msgpack_spans(plain: bytes) -> list[Span]:
     """Return where the values of `model` stand in a map of valid msgpack.
 
@@ -653,7 +659,7 @@ def _msgpack_spans(plain: bytes) -> list[Span]:
         name, value = bytes(items[index]), bytes(items[index + 1])
         start += len(name)
         end = start + len(value)
-        if msgspec.msgpack.decode(name) == "model":
+        if name in _MODEL_NAMES:
             spans.append((start, end))
         start = end
     return spans

@@ -20,7 +20,7 @@ Reason: TypeAlias = Literal[
 its taking what we send); the proxy ends."""
 
 # Most plain answers come sooner, and need nobody who listens for the client's end.
-_LISTEN_AFTER_S: Final = 0.01
+_LISTEN_AFTER_S: Final = 0.015
 _SLACK_S: Final = 0.005  # a timer may come a little before its time
 _NEVER: Final = float("inf")
 _LONGEST_S: Final = 3600.0  # between two looks at the clock
@@ -31,6 +31,11 @@ class Watch:
 
     One timer does for all its limits. It cancels the exchange's task, as
     `asyncio.timeout` does; `caught` tells such a cancellation from others.
+
+    Args:
+        receive: ASGI's; the body has been read.
+        total_s: For all of it; `None` is without end.
+        connect_s: Until an upstream is reached; `expect` sets what comes then.
 
     Attributes:
         reason: Why it was broken off.
@@ -55,7 +60,10 @@ class Watch:
     )
 
     def __init__(
-        self, receive: Callable[[], Awaitable[Any]], total_s: float | None
+        self,
+        receive: Callable[[], Awaitable[Any]],
+        total_s: float | None,
+        connect_s: float = _NEVER,
     ) -> None:
         loop = self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
@@ -69,8 +77,8 @@ class Watch:
         self._outer = task.cancelling()
         self._receive = receive
         self._deadline = _NEVER if total_s is None else now + total_s
-        self._limit: Reason = "total"
-        self._limit_s = _NEVER
+        self._limit: Reason = "connect"
+        self._limit_s = connect_s
         self._listener: asyncio.Task[None] | None = None
         self._when = now + _LISTEN_AFTER_S
         self._timer: asyncio.TimerHandle | None = loop.call_at(self._when, self._tick)
@@ -134,8 +142,9 @@ class Watch:
     async def _listen(self) -> None:
         """Wait until the client has left."""
         with contextlib.suppress(OSError):
-            while (await self._receive())["type"] != "http.disconnect":
-                pass
+            while (await self._receive())["type"] != "http.disconnect":  # noqa: ASYNC110
+                # Nothing more is due; who tells it at once again must not spin here.
+                await asyncio.sleep(_LISTEN_AFTER_S)
         self.fire("gone")
 
 

@@ -192,17 +192,14 @@ class Relay:
             body = call.body(exchange.model)
             headers = b"%scontent-length: %d\r\n" % (headers, len(body))
         head = target.head(call.method, call.path, headers)
-        watch.expect("connect", self._connect_s)
+        if exchange.attempts > 1:
+            watch.expect("connect", self._connect_s)
         exchange.upstream_began = perf_counter()
         answer: Answer | None = None
         try:
-            answer = await self._upstreams.ask(
-                target,
-                head,
-                body,
-                lambda: watch.expect("first_byte", self._first_byte_s),
-            )
-            watch.expect("idle", self._idle_s)
+            answer = await self._upstreams.ask(target, head, body, watch)
+            if not answer.ended:
+                watch.expect("idle", self._idle_s)
             reply = await self._receive(answer, exchange, watch)
             if waits:
                 await answer.ready()

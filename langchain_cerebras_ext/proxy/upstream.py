@@ -29,17 +29,18 @@ except ImportError as error:  # pragma: no cover - the tests' environment has it
     raise MissingExtraError(_msg) from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from functools import partial
 
     from aiohttp.connector import Connection
 
     from langchain_cerebras_ext.proxy.exchange import ErrorCategory
+    from langchain_cerebras_ext.proxy.lifecycle import Watch
     from langchain_cerebras_ext.proxy.refusal import Headers
     from langchain_cerebras_ext.proxy.settings import Settings, Upstream
 
 __all__ = ["Answer", "Target", "UpstreamError", "Upstreams"]
 
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 _MAX_HEAD_BYTES: Final = 128 * 1024
 _MUCH_BYTES: Final = 64 * 1024  # that nobody has taken yet
 _HINTS: Final = range(100, 200)
@@ -92,7 +93,6 @@ class Answer:
         "headers",
         "received",
         "status",
-        "until_close",
     )
 
     def __init__(self, line: _Line, connection: Connection) -> None:
@@ -100,7 +100,6 @@ class Answer:
         self.headers: Headers = []
         self.ended = False
         self.received = 0  # bytes before the head was whole
-        self.until_close = False  # only the connection's end tells the body's
         self._line = line
         self._connection: Connection | None = connection
         self._error: UpstreamError | None = None
@@ -108,6 +107,11 @@ class Answer:
         self._pieces: list[bytes] = []
         self._size = 0
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether only the connection's end tells the body's."""
+        return not any(name in _FRAMING for name, _ in self.headers)
 
     @property
     def has_more(self) -> bool:
@@ -316,7 +320,7 @@ class _Line(ResponseHandler):
         answer = self.answer
         self._lost = exc
         if answer is not None and not answer.ended:
-            if exc is None and answer.status and answer.until_close:
+            if exc is None and answer.status and answer.is_open_ended:
                 answer.ended = True
                 answer.wake()
             else:
@@ -361,10 +365,6 @@ class _Line(ResponseHandler):
             return
         answer.headers = self._fields
         self._fields = []  # what follows are trailers, which nobody asked for
-        answer.until_close = not any(
-            name in {b"content-length", b"transfer-encoding"}
-            for name, _ in answer.headers
-        )
         answer.status = status
 
     def on_body(self, data: bytes) -> None:
@@ -440,13 +440,14 @@ class Upstreams:
         self.targets = tuple(
             Target(one) for one in (settings.upstream, *settings.fallbacks)
         )
+        self._first_byte_s = settings.first_byte_timeout_s
         self._keep_alive_s = min(settings.keep_alive_s, _MAX_KEEP_ALIVE_S)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connector: aiohttp.TCPConnector | None = None
         self._templates: dict[Target, aiohttp.ClientRequest] = {}
 
     async def ask(
-        self, target: Target, head: bytes, body: bytes, sent: Callable[[], object]
+        self, target: Target, head: bytes, body: bytes, watch: Watch
     ) -> Answer:
         """Send a request, and return when the answer's head has come.
 
@@ -458,7 +459,7 @@ class Upstreams:
             target: Where to.
             head: The request's, with its end.
             body: The request's.
-            sent: Called when it is under way.
+            watch: The exchange's: connecting has one time limit, the rest another.
 
         Raises:
             UpstreamError: No answer came.
@@ -466,9 +467,9 @@ class Upstreams:
         tries = 0
         while True:
             connection = await self._connect(target, fresh=tries >= _MAX_STALE)
-            line = cast("_Line", connection.protocol)
-            answer = line.ask(connection, head, body)
-            sent()
+            line: Any = connection.protocol
+            answer: Answer = line.ask(connection, head, body)
+            watch.expect("first_byte", self._first_byte_s)
             try:
                 await answer.head()
             except _StaleError:

@@ -99,7 +99,8 @@ class Experiment:
     from langchain_cerebras_ext.routing.experiment import Experiment
 
     experiment = Experiment(
-        "greeting", {"fast": "cerebras::gpt-oss-120b", "smart": "cerebras::qwen-3.8-27b"}
+        "greeting",
+        {"fast": "cerebras::gpt-oss-120b", "smart": "cerebras::qwen-3.8-27b"},
     )
     print(experiment.assign("user-7").arm)
     ```

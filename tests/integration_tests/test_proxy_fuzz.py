@@ -410,8 +410,8 @@ def process() -> Iterator[ProxyProcess]:
         ProxyProcess(
             proxy_environment(
                 upstream.url,
-                APE_HEADER_TIMEOUT_S=0.3,
-                APE_BODY_TIMEOUT_S=0.3,
+                APE_HEADER_TIMEOUT_S=1,
+                APE_BODY_TIMEOUT_S=1,
                 APE_MAX_BODY_BYTES=LIMIT,
             )
         ) as running,

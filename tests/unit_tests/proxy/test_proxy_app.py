@@ -144,7 +144,9 @@ def test_nothing_of_the_api_is_told_without_a_key(path: str, key: str | None) ->
     assert seen[0].upstream is None
 
 
-@pytest.mark.parametrize("name", ["..", ".", "%2e%2e", "../x", "..%2Fx", "a%2Fb"])
+@pytest.mark.parametrize(
+    "name", ["..", ".", "%2e%2e", "../x", "..%2Fx", "a%2Fb", "a/../../b", "./x"]
+)
 def test_a_models_name_leads_nowhere_else(name: str) -> None:
     with WireServer(lambda _: plain({"id": "x"})) as server:
         app, _ = make_app(server.url)
@@ -367,6 +369,19 @@ def test_a_task_that_is_cancelled_from_outside_is_told_and_stays_cancelled() -> 
     app, seen = make_app()
     asyncio.run(run(app))
     assert [(one.outcome, one.status) for one in seen] == [("aborted", 499)]
+
+
+def test_limits_that_cannot_be_checked_in_time_are_a_clear_refusal() -> None:
+    async def never(_: Exchange) -> Any:
+        return await asyncio.Event().wait()
+
+    app, seen = make_app(connect_timeout_s=0.05)
+    app.gate.admit = never  # type: ignore[method-assign]
+    found = ask(app, "POST", CHAT, json=QUESTION)
+    assert found.status_code == 503
+    assert found.json()["error"]["code"] == "limits_unavailable"
+    assert found.headers["retry-after"] == "1"
+    assert [one.upstream for one in seen] == [None]
 
 
 def test_a_place_is_given_back_however_it_ends() -> None:

@@ -416,6 +416,12 @@ def test_msgpack_keys_are_texts() -> None:
         assert refused(raw, MSGPACK).code == "invalid_type"
 
 
+def test_msgpack_keys_need_not_be_utf8() -> None:
+    """What is not for us to read is not for us to refuse."""
+    raw = b"\x82\xa1\xff\xa1\xfe\xa5model\xa1a"
+    assert parse(raw, MSGPACK).with_model("b") == raw[:-1] + b"b"
+
+
 def test_json_said_to_be_msgpack_is_refused_and_the_other_way_round() -> None:
     assert refused(RAW, MSGPACK).status == 400
     assert refused(PACKED, JSON).code == "invalid_json"
