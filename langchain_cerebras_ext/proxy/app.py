@@ -125,6 +125,8 @@ class ProxyApp:
             "/health": self._health,
             "/health/live": self._health,
             "/health/ready": self._ready,
+            # Cerebras's SDK opens a connection by it when a client is made.
+            "/v1/tcp_warming": self._warm,
         }
         if settings.metrics_port is None:
             self._pages["/metrics"] = self._metrics
@@ -228,6 +230,9 @@ class ProxyApp:
     async def _health(self, scope: Scope, send: Send) -> None:
         body = {"status": "ok", "version": __version__}
         await _send_json(scope, send, 200, body)
+
+    async def _warm(self, scope: Scope, send: Send) -> None:
+        await _send_json(scope, send, 200, {"status": "ok"})
 
     async def _ready(self, scope: Scope, send: Send) -> None:
         if self.is_ending:

@@ -7,7 +7,7 @@ import json
 import logging
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -66,6 +66,14 @@ def test_health_needs_no_key_and_no_upstream(path: str) -> None:
     found = ask(app, "GET", path, key=None)
     assert found.status_code == 200
     assert found.json()["status"] in {"ok", "ready"}
+    assert seen == []
+
+
+def test_a_client_may_open_its_connection_early() -> None:
+    """Cerebras's own SDK does so when a client is made."""
+    app, seen = make_app()
+    found = ask(app, "GET", "/v1/tcp_warming", key=None)
+    assert (found.status_code, found.json()) == (200, {"status": "ok"})
     assert seen == []
 
 
@@ -372,11 +380,16 @@ def test_a_task_that_is_cancelled_from_outside_is_told_and_stays_cancelled() -> 
 
 
 def test_limits_that_cannot_be_checked_in_time_are_a_clear_refusal() -> None:
-    async def never(_: Exchange) -> Any:
-        return await asyncio.Event().wait()
+    class SlowGate:
+        is_idle = False
+
+        async def admit(self, _: Exchange) -> Any:
+            return await asyncio.Event().wait()
+
+        async def close(self) -> None: ...
 
     app, seen = make_app(connect_timeout_s=0.05)
-    app.gate.admit = never  # type: ignore[method-assign]
+    app.gate = cast("Any", SlowGate())
     found = ask(app, "POST", CHAT, json=QUESTION)
     assert found.status_code == 503
     assert found.json()["error"]["code"] == "limits_unavailable"
