@@ -106,6 +106,10 @@ def is_empty(totals: Totals) -> bool:
 
 # ----------------------------------------------------------------------------- report
 
+_MOST_ROWS: Final = (
+    1000  # of a table; nobody reads more, and the dearest are found fast
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ReportOptions:
@@ -115,7 +119,8 @@ class ReportOptions:
         ledger: Which ledger.
         by: Dimensions, as typed.
         asked: Which calls.
-        limit: How many rows at most.
+        limit: How many rows at most; 0 is all. By default a table has 1,000, and JSON
+            and CSV have all.
         as_json: Whether to print JSON.
         as_csv: Whether to print CSV.
     """
@@ -137,16 +142,16 @@ def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
     """
     by = read_dimensions(options.by)
     wanted = read_filter(options.asked, now)
-    _check_limit(options.limit)
+    most = _most_rows(options)
     if options.as_json and options.as_csv:
         msg = "Give --json or --csv, not both."
         raise CommandError(msg)
     with open_ledger(options.ledger) as ledger:
         totals = ledger.totals(wanted)
         # One more than is shown tells whether there are more; the dearest are kept.
-        most = None if options.limit is None else options.limit + 1
-        found = ledger.report(by, wanted, limit=most)
-        groups = in_order(found[: options.limit], by)
+        asked = None if most is None else most + 1
+        found = ledger.report(by, wanted, limit=asked)
+        groups = in_order(found[:most], by)
         if options.as_csv:
             print(csv_text(by, groups), end="")  # noqa: T201
         elif options.as_json:
@@ -162,9 +167,23 @@ def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
         else:
             _print_report(groups, by, totals)
             if len(groups) < len(found):
-                say(error_console(), "There are more: give a higher --limit.", "dim")
+                say(
+                    error_console(),
+                    "There are more, less dear: give a higher --limit, or 0.",
+                    "dim",
+                )
             say_basis(ledger, wanted, is_empty=is_empty(totals))
     return 0
+
+
+def _most_rows(options: ReportOptions) -> int | None:
+    """Return how many rows are shown at most; `None` is all."""
+    if options.limit is None:
+        return None if options.as_json or options.as_csv else _MOST_ROWS
+    if options.limit == 0:
+        return None
+    _check_limit(options.limit)
+    return options.limit
 
 
 def _check_limit(limit: int | None) -> None:

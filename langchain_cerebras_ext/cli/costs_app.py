@@ -210,7 +210,11 @@ def report(
     outcome: Outcome = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", "-n", help="How many rows at most, dearest."),
+        typer.Option(
+            "--limit",
+            "-n",
+            help="How many rows at most, the dearest; 0 is all. A table has 1,000.",
+        ),
     ] = None,
     ledger: Ledger = None,
     as_json: AsJson = False,

@@ -59,7 +59,7 @@ register_configure_hook(_scope, inheritable=True)
 _MOST_OPEN = 10_000
 """Runs that are remembered until their end; past it the oldest count as abandoned."""
 
-_FOLD = 512
+_FOLD = 64
 """Records that are added up at once, when nobody has asked before."""
 
 

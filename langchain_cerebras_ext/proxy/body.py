@@ -625,16 +625,14 @@ def _scan(plain: bytes, start: int, *, most: int | None = None) -> list[Span]:
 def _value_end(plain: bytes, start: int) -> int:
     """Return where a value ends that begins at a position."""
     depth = 0
-    while True:
-        value = _VALUE.match(plain, start)
-        if value is None:  # an end, or nested more deeply than the pattern
-            value = _BRACKET.match(plain, start)
-            if value is None:
-                return start
-            depth += 1 if value[1] in b"{[" else -1
-        start = value.end()
+    # Brackets are counted where the value is nested more deeply than the pattern.
+    while found := _VALUE.match(plain, start) or _BRACKET.match(plain, start):
+        start = found.end()
+        if found.re is _BRACKET:
+            depth += 1 if found[1] in b"{[" else -1
         if depth == 0:
-            return start
+            break
+    return start
 
 
 # With each of the heads that a text may have; other keys need not even be text.

@@ -99,6 +99,11 @@ def to_openai(
     """
     masked = _mask(body, secrets)
     told = _decode(masked)
+    if b"\\" in masked and told is not None:  # which may hide a key from a search
+        written = msgspec.json.encode(told)
+        shown = _mask(written, secrets)
+        if shown != written:
+            masked, told = shown, _decode(shown)
     inner = told.get("error") if isinstance(told, dict) else None
     if isinstance(inner, dict) and _is_whole(inner):
         said = inner["message"][:MAX_CHARS]

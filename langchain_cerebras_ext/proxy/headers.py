@@ -64,12 +64,17 @@ class Head(NamedTuple):
     Attributes:
         headers: For the client; without those that are the server's business.
         content_type: In lower case; empty if it is not told.
-        is_plain: Whether the body is not compressed.
+        encoding: In lower case; empty if the body is not compressed.
     """
 
     headers: Headers
     content_type: bytes
-    is_plain: bool
+    encoding: bytes
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the body is not compressed."""
+        return not self.encoding
 
 
 def upward(headers: Headers, exchange: Exchange) -> bytes:
@@ -94,8 +99,16 @@ def upward(headers: Headers, exchange: Exchange) -> bytes:
     return block
 
 
-def downward(headers: Headers, exchange: Exchange) -> Head:
-    """Return what of an answer's headers comes down; note the rest in the exchange."""
+def downward(headers: Headers, exchange: Exchange, secret: bytes = b"") -> Head:
+    """Return what of an answer's headers comes down; note the rest in the exchange.
+
+    Args:
+        headers: The answer's, with names in lower case.
+        exchange: Where limits and the upstream's id are noted.
+        secret: The upstream's key, which some repeat in what they say of it.
+    """
+    if secret and any(secret in value for _, value in headers):
+        headers = [(name, value.replace(secret, b"***")) for name, value in headers]
     found: Headers = []
     limits: dict[str, str] | None = None
     content_type = encoding = b""
@@ -118,4 +131,4 @@ def downward(headers: Headers, exchange: Exchange) -> Head:
         found.append(one)
     exchange.rate_limits = limits
     found.append((b"x-request-id", exchange.request_id.encode("ascii")))
-    return Head(found, content_type, encoding in {b"", b"identity"})
+    return Head(found, content_type, b"" if encoding == b"identity" else encoding)

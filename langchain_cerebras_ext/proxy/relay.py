@@ -20,6 +20,7 @@ from langchain_cerebras_ext.proxy.body import ClientGone
 from langchain_cerebras_ext.proxy.headers import downward
 from langchain_cerebras_ext.proxy.refusal import Refusal
 from langchain_cerebras_ext.proxy.tap import BodyTap, StreamTap, find_error
+from langchain_cerebras_ext.proxy.unpack import unpacker
 from langchain_cerebras_ext.proxy.upstream import UpstreamError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ _INTERRUPTED: Final = "upstream_interrupted"
 _INVALID: Final = "upstream_invalid_answer"
 _EVENTS: Final = b"text/event-stream"
 _JSON: Final = b"application/json"
+_PAGE: Final = b"text/html"
+_NO_CONTENT: Final = frozenset({204, 205})
 _OF_A_BODY: Final = frozenset({b"content-length", b"content-encoding", b"content-type"})
 _NOT_OF_A_STREAM: Final = frozenset({b"content-length", b"cache-control"})
 _STREAM_HEADERS: Final = [
@@ -124,12 +127,14 @@ class Reply:
         head: Its headers.
         is_stream: Whether it is one of events.
         tap: What has read it, where it came whole at once.
+        secret: The upstream's key, which is not for the client; empty if none.
     """
 
     answer: Answer
     head: Head
     is_stream: bool
     tap: BodyTap | None = None
+    secret: bytes = b""
 
 
 class Relay:
@@ -200,12 +205,12 @@ class Relay:
             answer = await self._upstreams.ask(target, head, body, watch)
             if not answer.ended:
                 watch.expect("idle", self._idle_s)
-            reply = await self._receive(answer, exchange, watch)
+            reply = await self._receive(answer, exchange, watch, target.secret)
             if waits:
                 await answer.ready()
                 if reply.is_stream and reply.head.is_plain:
-                    _check_first(answer.peek())
-            if answer.ended and reply.head.is_plain:
+                    self._check_first(answer.peek())
+            if answer.ended:
                 self._check(reply, answer.peek())
         except BaseException as error:
             if answer is not None:
@@ -215,23 +220,33 @@ class Relay:
             raise
         return reply
 
-    async def _receive(self, answer: Answer, exchange: Exchange, watch: Watch) -> Reply:
+    async def _receive(
+        self, answer: Answer, exchange: Exchange, watch: Watch, secret: bytes
+    ) -> Reply:
         """Return an answer that is none of an error."""
         status = exchange.upstream_status = answer.status
-        head = downward(answer.headers, exchange)
+        head = downward(answer.headers, exchange, secret)
+        if not _OK <= status < _END:
+            message = f"it answered with a status that there is none of ({status})"
+            raise UpstreamError(_INVALID, message)
         if status >= _ERROR:
             raw = await _read_error(answer)
             watch.heard()
-            self._raise_refusal(status, head.headers, raw)
+            plain = _unpacked(raw, head.encoding) or b""
+            self._raise_refusal(status, head.headers, plain)
         if status >= _REDIRECT:
             # Clients would follow it, with a key that is not for others.
             message = f"it answered with a redirect (status {status})"
             raise UpstreamError(_INVALID, message)
+        if status in _NO_CONTENT:
+            raise UpstreamError(_INVALID, f"its answer is empty (status {status})")
+        if head.content_type.startswith(_PAGE):
+            raise UpstreamError(_INVALID, "its answer is a web page, and no JSON")
         is_stream = head.content_type.startswith(_EVENTS) or (
             # Some servers do not say what it is.
             exchange.stream and not head.content_type.startswith(_JSON)
         )
-        return Reply(answer, head, is_stream)
+        return Reply(answer, head, is_stream, secret=secret)
 
     def _check(self, reply: Reply, body: bytes) -> None:
         """Look at an answer that has come whole, before anything of it goes down.
@@ -243,22 +258,24 @@ class Relay:
         is_ok = reply.answer.status == _OK
         if is_ok and not body:
             raise UpstreamError(_INVALID, "its answer is empty")
-        if reply.is_stream:
+        plain = _unpacked(body, reply.head.encoding)
+        if reply.is_stream or plain is None:
             return
         tap = reply.tap = BodyTap()
-        tap.feed(body)
+        tap.feed(plain)
         tap.finish()
         if is_ok and tap.is_unreadable:
             raise UpstreamError(_INVALID, "its answer is no JSON")
         if tap.error is not None and tap.usage is None:
-            self._raise_refusal(_status_of(tap.error), reply.head.headers, body)
+            self._raise_refusal(_status_of(tap.error), reply.head.headers, plain)
 
     def _raise_refusal(self, status: int, headers: Headers, raw: bytes) -> NoReturn:
         body, facts = envelopes.to_openai(status, raw, secrets=self._secrets)
         headers = [one for one in headers if one[0] not in _OF_A_BODY]
         headers.append((b"content-type", _JSON))
         category = envelopes.category(status, facts.code)
-        raise UpstreamRefusal(status, headers, body, category, facts.message)
+        message = mask_secrets(facts.message, *self._secrets)
+        raise UpstreamRefusal(status, headers, body, category, message)
 
     def explain(self, watch: Watch, error: asyncio.CancelledError) -> BaseException:
         """Return what a cancellation was about; itself, if it is not the watch's."""
@@ -333,6 +350,9 @@ class Relay:
     ) -> None:
         answer = reply.answer
         is_plain = reply.head.is_plain
+        side = unpacker(reply.head.encoding)
+        secret = reply.secret
+        is_late = False
         headers = [one for one in headers if one[0] not in _NOT_OF_A_STREAM]
         headers += _STREAM_HEADERS
         tap = StreamTap()
@@ -343,7 +363,15 @@ class Relay:
         exchange.status = answer.status
         try:
             await send(_start(answer.status, headers))
-            while data := await answer.read():
+            while True:
+                try:
+                    data = await answer.read()
+                except UpstreamError:
+                    if not (tap.is_done and is_plain):
+                        raise
+                    data = b""  # nothing of the answer is missing
+                if not data:
+                    break
                 watch.since = time()
                 if is_plain:
                     incomplete = tap.feed(data)
@@ -351,8 +379,19 @@ class Relay:
                         _note_first(exchange)
                     if held or incomplete:
                         data, held = _whole_lines(held, data, incomplete)
+                    if secret and secret in data:
+                        data = _hidden(data, secret)
                     if tap.error is not None:
-                        data, failure = _at_error(data, tap)
+                        data = _to_error(data, tap)
+                        failure = self._error_of(tap.error)
+                        break
+                elif side is not None:
+                    tap.feed(side.feed(data))
+                    if tap.has_content and exchange.ttft_s is None:
+                        _note_first(exchange)
+                    if tap.error is not None:  # cannot be taken out
+                        data = b""
+                        failure = self._error_of(tap.error)
                         break
                 if answer.ended and not answer.has_more:
                     break
@@ -363,30 +402,41 @@ class Relay:
                     watch.is_sending = False
                     watch.since = time()
             tap.finish()
-            if failure is None and (tap.is_done or not is_plain):
-                data += held
+            is_read = is_plain or (side is not None and not side.is_lost)
+            if failure is None and (tap.is_done or tap.has_ended or not is_read):
+                data = _hidden(data + held, secret)
             elif failure is None:
                 failure = UpstreamError(_INTERRUPTED, "its stream ended too early")
             exchange.response_bytes += len(data)
             watch.is_sending = True
             await send(_part(data, more=failure is not None))
         except UpstreamError as error:
-            failure = error
+            failure = error.with_traceback(None)  # it would hold this frame
         except asyncio.CancelledError as error:
             found = self.explain(watch, error)
             if not isinstance(found, (UpstreamError, Refusal)):
                 if isinstance(found, ClientGone) and tap.is_done:
                     return  # it has all that it waited for
-                raise found from None
-            failure = found
+                try:
+                    raise found from None
+                finally:
+                    del found  # it would hold this frame, and all that is in it
+            if tap.is_done and is_plain and failure is None:
+                is_late = True  # the client has all of it
+            else:
+                failure = found
         except OSError as error:  # as some servers tell that the client has left
             raise ClientGone from error
         finally:
             answer.release()
             exchange.events = tap.events
-            _note(exchange, tap)
+            self._note(exchange, tap)
         if failure is not None:
+            if not is_plain:  # it would not be read amid what is compressed
+                raise failure
             await self._end_broken(failure, exchange, watch, send, tap)
+        elif is_late:
+            await self._send_last(b"", watch, send)
 
     async def _end_broken(
         self,
@@ -404,9 +454,13 @@ class Relay:
             if tap.events:  # whose line may have come without the one that ends it
                 event = b"\n" + event
         exchange.response_bytes += len(event)
+        await self._send_last(event, watch, send)
+
+    async def _send_last(self, data: bytes, watch: Watch, send: Send) -> None:
+        """End an answer, if the client still takes it."""
         watch.again("client", _LAST_WORDS_S)
         try:
-            await send(_part(event, more=False))
+            await send(_part(data, more=False))
         except asyncio.CancelledError as error:
             if self.explain(watch, error) is error:
                 raise
@@ -424,38 +478,47 @@ class Relay:
         answer = reply.answer
         tap = reply.tap or BodyTap()
         has_read = reply.tap is not None
+        side = unpacker(reply.head.encoding)
+        is_plain = reply.head.is_plain
+        secret = reply.secret
         time = asyncio.get_running_loop().time
         exchange.phase = "body"
         is_whole = False
         try:
-            data = await answer.read()
-            watch.is_sending = True
-            exchange.status = answer.status
-            await send(_start(answer.status, headers))
             while True:
+                data = await answer.read()
+                watch.since = time()
+                watch.is_sending = True
                 is_whole = answer.ended and not answer.has_more
                 if not has_read:
-                    tap.feed(data)
+                    plain = data if is_plain else side.feed(data) if side else b""
+                    tap.feed(plain)
+                    has_read = is_whole
+                    if is_whole and (is_plain or (side and not side.is_lost)):
+                        tap.finish()
+                        if tap.is_unreadable and answer.status == _OK:
+                            raise UpstreamError(_INVALID, "its answer is no JSON")
+                if secret and secret in data:
+                    data = _hidden(data, secret)
+                if not exchange.status:
+                    exchange.status = answer.status
+                    await send(_start(answer.status, headers))
                 exchange.response_bytes += len(data)
                 await send(_part(data, more=not is_whole))
                 if is_whole:
                     break
                 watch.is_sending = False
                 watch.since = time()
-                data = await answer.read()
-                watch.since = time()
-                watch.is_sending = True
         except asyncio.CancelledError as error:
-            found = self.explain(watch, error)
-            if not (is_whole and isinstance(found, ClientGone)):
-                raise found from None
+            if not (is_whole and watch.reason == "gone" and watch.caught()):
+                raise self.explain(watch, error) from None
         except OSError as error:
             raise ClientGone from error
         finally:
             answer.release()
-            if not has_read and reply.head.is_plain:
+            if not has_read and is_plain:
                 tap.finish()
-            _note(exchange, tap)
+            self._note(exchange, tap)
 
     async def fetch(self, reply: Reply, watch: Watch, limit: int) -> bytes:
         """Return a whole body.
@@ -478,7 +541,45 @@ class Relay:
             raise self.explain(watch, error) from None
         finally:
             answer.release()
-        return b"".join(pieces)
+        body = b"".join(pieces)
+        return _hidden(_unpacked(body, reply.head.encoding) or b"", reply.secret)
+
+    def _note(self, exchange: Exchange, tap: StreamTap | BodyTap) -> None:
+        exchange.usage = tap.usage
+        exchange.time_info = tap.time_info
+        exchange.model_served = self._masked(tap.model)
+        exchange.answer_chars = tap.answer_chars
+        if exchange.upstream_id is None:
+            exchange.upstream_id = self._masked(tap.id)
+        if tap.is_unreadable:
+            exchange.outcome = "failed"
+            exchange.error_category = "upstream_invalid_answer"
+            exchange.error_message = "A part of the answer is no JSON."
+
+    def _masked(self, text: str | None) -> str | None:
+        """Return what an upstream says, without a key that it repeats."""
+        if text is None or not any(one and one in text for one in self._secrets):
+            return text
+        return mask_secrets(text, *self._secrets)
+
+    def _check_first(self, data: bytes) -> None:
+        """Look at a stream's beginning.
+
+        Raises:
+            UpstreamError: It tells of an error, and of nothing else.
+        """
+        tap = StreamTap()
+        tap.feed(data)
+        if tap.error is not None and not tap.has_content:
+            raise self._error_of(tap.error)
+
+    def _error_of(self, found: dict[str, Any]) -> UpstreamError:
+        """Return the failure that an error event tells of."""
+        code = found.get("code")
+        category = envelopes.category(_status_of(found), str(code) if code else None)
+        message = str(found.get("message") or "its stream tells of an error")
+        masked = mask_secrets(message, *self._secrets)
+        return UpstreamError(category, masked.rstrip("."))
 
 
 def told(error: UpstreamError, exchange: Exchange) -> str:
@@ -532,19 +633,6 @@ def _note_first(exchange: Exchange) -> None:
         exchange.upstream_ttft_s = now - exchange.upstream_began
 
 
-def _note(exchange: Exchange, tap: StreamTap | BodyTap) -> None:
-    exchange.usage = tap.usage
-    exchange.time_info = tap.time_info
-    exchange.model_served = tap.model
-    exchange.answer_chars = tap.answer_chars
-    if exchange.upstream_id is None:
-        exchange.upstream_id = tap.id
-    if tap.is_unreadable:
-        exchange.outcome = "failed"
-        exchange.error_category = "upstream_invalid_answer"
-        exchange.error_message = "A part of the answer is no JSON."
-
-
 def _note_failure(exchange: Exchange, failure: UpstreamError | Refusal) -> None:
     exchange.outcome = "failed"
     exchange.error_category = failure.category  # type: ignore[assignment]
@@ -562,34 +650,27 @@ def _status_of(error: dict[str, Any]) -> int:
     return 502
 
 
-def _check_first(data: bytes) -> None:
-    """Look at a stream's beginning.
-
-    Raises:
-        UpstreamError: It tells of an error, and of nothing else.
-    """
-    tap = StreamTap()
-    tap.feed(data)
-    if tap.error is not None and not tap.has_content:
-        raise _error_of(tap.error)
-
-
-def _at_error(data: bytes, tap: StreamTap) -> tuple[bytes, UpstreamError]:
+def _to_error(data: bytes, tap: StreamTap) -> bytes:
     """Return what of a read goes on, up to an error event, that included if it is one.
 
     A `[DONE]` behind it would say that all was well.
     """
     flat = tap.error_is_flat
-    data = data[: find_error(data)] if flat else _DONE_LINE.sub(b"", data)
-    return data, _error_of(tap.error or {})
+    return data[: find_error(data)] if flat else _DONE_LINE.sub(b"", data)
 
 
-def _error_of(found: dict[str, Any]) -> UpstreamError:
-    """Return the failure that an error event tells of."""
-    code = found.get("code")
-    category = envelopes.category(_status_of(found), str(code) if code else None)
-    message = str(found.get("message") or "its stream tells of an error")
-    return UpstreamError(category, mask_secrets(message).rstrip("."))
+def _hidden(data: bytes, secret: bytes) -> bytes:
+    """Return what an upstream sends, as long as it was, without its key."""
+    return data.replace(secret, b"*" * len(secret)) if secret else data
+
+
+def _unpacked(data: bytes, encoding: bytes) -> bytes | None:
+    """Return a whole body as it was before it was compressed; `None` if unknown."""
+    if not encoding:
+        return data
+    side = unpacker(encoding)
+    plain = b"" if side is None else side.feed(data)
+    return None if side is None or side.is_lost else plain
 
 
 def _event_of(failure: UpstreamError | Refusal, exchange: Exchange) -> bytes:

@@ -80,6 +80,7 @@ class _Facts:
         usage: Its last `usage` object.
         time_info: Its last `time_info` object.
         finish_reason: Why it ended, if it says so.
+        has_ended: Whether it has said that nothing more of the answer comes.
         error: The error that it tells of; its own object, or the flat event.
         error_is_flat: Whether that has no envelope of its own.
         is_unreadable: Whether something of it that was looked at is no JSON.
@@ -90,6 +91,7 @@ class _Facts:
         "error",
         "error_is_flat",
         "finish_reason",
+        "has_ended",
         "id",
         "is_unreadable",
         "model",
@@ -104,6 +106,7 @@ class _Facts:
         self.usage: dict[str, Any] | None = None
         self.time_info: dict[str, Any] | None = None
         self.finish_reason: str | None = None
+        self.has_ended = False
         self.error: dict[str, Any] | None = None
         self.error_is_flat = False
         self.is_unreadable = False
@@ -117,11 +120,14 @@ class _Facts:
             self.model = event.model
         if isinstance(event.usage, dict):
             self.usage = event.usage
+            # Behind the reason, where usage comes by itself.
+            self.has_ended = self.has_ended or event.choices == []
         if isinstance(event.time_info, dict):
             self.time_info = event.time_info
         for choice in event.choices or ():
             if isinstance(choice.finish_reason, str):
                 self.finish_reason = choice.finish_reason
+                self.has_ended = True
         if event.error:
             error: Any = event.error
             self.error = error if isinstance(error, dict) else {"message": str(error)}

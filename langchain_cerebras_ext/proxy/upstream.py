@@ -48,6 +48,7 @@ _NO_LIMITS: Final = aiohttp.ClientTimeout(total=None)
 _MAX_STALE: Final = 2
 _MAX_KEEP_ALIVE_S: Final = 55.0  # load balancers close idle ones after a minute
 _CONNECTION: Final = "upstream_connection"
+_INTERRUPTED: Final = "upstream_interrupted"
 _JOINED_BYTES: Final = 64 * 1024  # sent in one piece with the head
 
 
@@ -333,11 +334,12 @@ class _Line(ResponseHandler):
         how = "closed" if exc is None else _reason(exc)
         if answer is not None and answer.status:
             message = f"its answer broke off ({how})"
-            return UpstreamError("upstream_interrupted", message)
+            return UpstreamError(_INTERRUPTED, message)
         message = f"the connection ended before an answer ({how})"
+        # It may have worked on the request, and bill it.
         if self.asked > 1 and (answer is None or not answer.received):
-            return _StaleError(_CONNECTION, message)
-        return UpstreamError(_CONNECTION, message)
+            return _StaleError(_INTERRUPTED, message)
+        return UpstreamError(_INTERRUPTED, message)
 
     def _spoil(self) -> None:
         self._spoiled = True
@@ -386,6 +388,7 @@ class Target:
     Attributes:
         name: What logs and metrics call it.
         model: Asked for there in place of the client's; `None` leaves it.
+        secret: Its key; empty if it has none.
         url: The base URL.
         proxy: An HTTP proxy on the way, if there is one.
         proxy_auth: What that asks for.
@@ -395,6 +398,7 @@ class Target:
         url = URL(upstream.base_url, encoded=True)
         self.name = upstream.name
         self.model = upstream.model
+        self.secret = (upstream.api_key or "").encode()
         self.url = url
         self._path = url.raw_path.rstrip("/").encode("latin-1")
         lines = [f"host: {_host(url)}", "accept-encoding: identity"]

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from proxy_process import CLIENT_KEY, UPSTREAM_KEY, ProxyProcess, proxy_environment
 from wire_server import WireServer, plain
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from wire_server import Request
 
+# The machine may be busy with other tests.
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 LIMIT = 20_000
 CHAT = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "gpt-oss-120b", "messages": [{"role": "user"}]}
@@ -306,7 +308,7 @@ PARTS = BODIES.flatmap(
 )
 
 
-@settings(max_examples=200)
+@settings(LAW, max_examples=200)
 @given(METHODS, PATHS, HEADERS, PARTS, st.sampled_from([b"", b"a=b", b"\xff", b"a b"]))
 @example("GET", "/v1/models/..", [KEY], [b""], b"")
 @example("GET", "/v1/models/../../secret", [KEY], [b""], b"")
@@ -324,7 +326,7 @@ def test_any_request_is_answered_or_refused(
     harness.ask(method, path, headers, parts, query_string=query)
 
 
-@settings(max_examples=150)
+@settings(LAW, max_examples=150)
 @given(PARTS, st.sampled_from([b"application/json", b"application/msgpack"]))
 def test_any_body_is_answered_or_refused(
     harness: Harness, parts: list[bytes], kind: bytes
@@ -335,7 +337,7 @@ def test_any_body_is_answered_or_refused(
     assert status != 200 or json.loads(raw) == ANSWER
 
 
-@settings(max_examples=60)
+@settings(LAW, max_examples=60)
 @given(OBJECTS | st.fixed_dictionaries({"messages": TREES}).map(lambda o: BODY | o))
 @example({**BODY, "stream": True, "messages": [{"role": "user", "content": "Hi"}]})
 @example({**BODY, "messages": [{"role": "user", "content": "\ud83d"}]})
@@ -529,7 +531,7 @@ def test_nothing_is_smuggled_in_behind_a_refused_head(process: Any) -> None:
     assert came.count(b"HTTP/1.1 ") == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(LAW, max_examples=60)
 @given(damaged(wired()))
 def test_over_the_wire_any_damage_is_answered_or_refused(
     process: Any, data: Any

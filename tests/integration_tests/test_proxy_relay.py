@@ -354,9 +354,9 @@ def test_a_cut_body_never_looks_whole() -> None:
 @pytest.mark.parametrize(
     ("pieces", "status", "code"),
     [
-        ([CUT], 502, "upstream_connection"),
-        ([RESET], 502, "upstream_connection"),
-        ([b"HTTP/1.1 200 OK\r\ncont", CUT], 502, "upstream_connection"),
+        ([CUT], 502, "upstream_interrupted"),
+        ([RESET], 502, "upstream_interrupted"),
+        ([b"HTTP/1.1 200 OK\r\ncont", CUT], 502, "upstream_interrupted"),
         ([b"SSH-2.0-OpenSSH_9\r\n", CUT], 502, "upstream_invalid_answer"),
         ([b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello"],
          502, "upstream_invalid_answer"),
@@ -668,7 +668,7 @@ def two(first: str, second: str, **settings: Any) -> dict[str, Any]:
         (answering({"message": "No."}, status=503), "upstream_server"),
         (answering({"message": "None."}, status=404), "upstream_not_found"),
         (answering(b"<html>"), "upstream_invalid_answer"),
-        (lambda _: [CUT], "upstream_connection"),
+        (lambda _: [CUT], "upstream_interrupted"),
         (lambda _: [stream_head(), CUT], "upstream_interrupted"),
         (
             streaming(event({"error": {"message": "Busy."}, "status_code": 503})),

@@ -18,7 +18,12 @@ from rich.console import Console
 from terminals import in_pipes, in_terminal
 from typer.testing import CliRunner, Result
 
-from langchain_cerebras_ext.cli import costs_budget, costs_project, costs_watch
+from langchain_cerebras_ext.cli import (
+    costs,
+    costs_budget,
+    costs_project,
+    costs_watch,
+)
 from langchain_cerebras_ext.cli.costs_budget import bar
 from langchain_cerebras_ext.cli.costs_filter import (
     Asked,
@@ -377,7 +382,19 @@ def test_rows_can_be_limited_and_the_total_is_of_all(run: Run) -> None:
     found = run("report", "--limit", "1")
     assert [row[0] for row in lines(found)[:3]] == ["model", "gpt-oss-120b", "total"]
     assert "≥ $0.503" in found.stdout
-    assert "There are more: give a higher --limit." in found.stderr
+    assert "There are more, less dear: give a higher --limit, or 0." in found.stderr
+
+
+def test_a_table_has_the_dearest_only_unless_all_are_asked_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "_MOST_ROWS", 1)
+    assert "There are more" in run("report").stderr
+    everything = run("report", "--limit", "0")
+    assert "There are more" not in everything.stderr
+    models = len(lines(everything)) - 2  # a head and the total
+    assert models > 1
+    assert len(one_object(run("report", "--json"))["groups"]) == models
 
 
 def test_where_nothing_is_recorded_it_says_so_and_no_sum(run: Run) -> None:
@@ -408,7 +425,7 @@ def test_without_a_ledger_it_says_how_to_begin_and_makes_none(
         (["report", "--by", "usr"], "--by is 'usr'. Did you mean 'user'?"),
         (["report", "--since", "soon"], "--since is 'soon'. Give a span back"),
         (["report", "--outcome", "bad"], "--outcome is 'bad'. Give one of ok, failed"),
-        (["report", "--limit", "0"], "The number of rows is 0."),
+        (["report", "--limit", "-1"], "The number of rows is -1."),
         (["top", "0"], "The number of rows is 0."),
         (["report", "--json", "--csv"], "not both"),
         (["report", "--ledger", "mysql://h/d"], "The ledger's URL begins with 'mysql'"),

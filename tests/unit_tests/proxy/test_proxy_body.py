@@ -10,13 +10,15 @@ import zlib
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_cerebras_ext.proxy import body
 from langchain_cerebras_ext.proxy.body import Asked, ClientGone, parse, read_body
 from langchain_cerebras_ext.proxy.refusal import Refusal
 
+# The machine may be busy with other tests.
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 JSON = {b"content-type": b"application/json"}
 GZIP = {**JSON, b"content-encoding": b"gzip"}
 MSGPACK = {b"content-type": b"application/vnd.msgpack"}
@@ -386,6 +388,18 @@ def test_a_model_that_is_no_text_is_refused(value, words: str) -> None:
     assert packed.message == told.message
 
 
+def deeper(frames: int, ask):
+    return ask() if frames == 0 else deeper(frames - 1, ask)
+
+
+def test_a_deep_model_is_refused_wherever_the_limit_is_met() -> None:
+    """Also where the body could be passed over, and the value then not be decoded."""
+    for depth in range(560, 760, 2):
+        raw = b'{"model":' + b"[" * depth + b"]" * depth + b"}"
+        told = deeper(200, lambda raw=raw: refused(raw))
+        assert told.status == 400
+
+
 @pytest.mark.parametrize("rest", [{}, {"n": 1.0}], ids=["plain", "with an odd field"])
 def test_a_model_is_bounded(rest) -> None:
     longest = "m" * body.MAX_MODEL_CHARS
@@ -574,7 +588,7 @@ def parsed_or_refused(raw: bytes, headers) -> Asked | Refusal:
         return refusal
 
 
-@settings(max_examples=150)
+@settings(LAW, max_examples=150)
 @given(st.binary(max_size=60), HEADERS)
 def test_any_bytes_are_read_or_refused(raw: bytes, headers) -> None:
     found = parsed_or_refused(raw, headers)
@@ -583,7 +597,7 @@ def test_any_bytes_are_read_or_refused(raw: bytes, headers) -> None:
         assert len(found.message) < 300
 
 
-@settings(max_examples=150)
+@settings(LAW, max_examples=150)
 @given(st.sampled_from([RAW, PACKED]), st.data())
 def test_any_damage_is_read_or_refused(whole: bytes, data) -> None:
     raw = bytearray(whole)

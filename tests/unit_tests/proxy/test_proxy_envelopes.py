@@ -7,7 +7,7 @@ from typing import get_args
 
 import openai
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from langchain_cerebras_ext.proxy.envelopes import (
@@ -18,6 +18,8 @@ from langchain_cerebras_ext.proxy.envelopes import (
 )
 from langchain_cerebras_ext.proxy.exchange import ErrorCategory
 
+# The machine may be busy with other tests.
+LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 KEY = "csk-upstream0123456789abcdef"
 
 
@@ -193,7 +195,7 @@ def test_a_type_is_found_by_the_status(status: int, kind: str) -> None:
     assert error_of(status, b"")["type"] == kind
 
 
-@settings(max_examples=100)
+@settings(LAW, max_examples=100)
 @given(
     st.integers(400, 599),
     st.binary(max_size=80)
