@@ -61,6 +61,7 @@ _COMPLETIONS: Final = {"/v1/chat/completions", "/v1/completions"}
 _CLOSE: Final = (b"connection", b"close")
 _LAST_WORDS_S: Final = 10.0
 _MAX_LOGGED: Final = 64 * 1024
+_MUCH_PACKED_BYTES: Final = 256 * 1024  # zlib lets go of the lock meanwhile
 _QUERY: Final = re.compile(rb"[!-~]*")
 
 
@@ -417,13 +418,27 @@ class _Visit:
         """Answer a request for a completion."""
         app = self._app
         exchange = self._exchange
-        settings = app.settings
-        limit = settings.max_body_bytes
-        raw = await read_body(
-            self._receive, self._headers, limit=limit, timeout_s=settings.body_timeout_s
-        )
+        call = await self._read(path)
+        watch = self._start_watch()
+        if not app.gate.is_idle:
+            await self._admit(watch)
+        reply = await app.relay.open(call, exchange, watch)
+        del call  # a long stream need not hold what it was asked
+        await app.relay.hand_down(reply, exchange, watch, self._send, self._more())
+
+    async def _read(self, path: str) -> Call:
+        """Return what goes up of a request for a completion."""
+        app = self._app
+        exchange = self._exchange
+        headers = self._headers
+        limit = app.settings.max_body_bytes
+        timeout_s = app.settings.body_timeout_s
+        raw = await read_body(self._receive, headers, limit=limit, timeout_s=timeout_s)
         exchange.request_bytes = len(raw)
-        asked = parse(raw, self._headers, limit=limit)
+        if len(raw) > _MUCH_PACKED_BYTES and b"content-encoding" in headers:
+            asked = await asyncio.to_thread(parse, raw, headers, limit=limit)
+        else:
+            asked = parse(raw, headers, limit=limit)
         exchange.prompt_bytes = asked.json_bytes
         exchange.model_asked = asked.model
         exchange.stream = asked.stream
@@ -432,20 +447,15 @@ class _Visit:
         route = app.models.resolve(asked.model)
         exchange.model = route.model
         exchange.sunset = route.sunset
-        if settings.log_content:
+        if app.settings.log_content:
             self._log_content(raw)
-        call = Call(
+        return Call(
             b"POST",
             self._upward_path(path[3:]),
             upward(self._scope["headers"], exchange),
             body=asked.with_model,
             model=route.model,
         )
-        watch = self._start_watch()
-        if not app.gate.is_idle:
-            await self._admit(watch)
-        reply = await app.relay.open(call, exchange, watch)
-        await app.relay.hand_down(reply, exchange, watch, self._send, self._more())
 
     async def _admit(self, watch: Watch) -> None:
         """Wait for the gate; that may have to ask a store that others share."""

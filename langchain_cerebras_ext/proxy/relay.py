@@ -510,8 +510,10 @@ class Relay:
                 watch.is_sending = False
                 watch.since = time()
         except asyncio.CancelledError as error:
-            if not (is_whole and watch.reason == "gone" and watch.caught()):
+            if not (is_whole and watch.reason == "gone"):
                 raise self.explain(watch, error) from None
+            if not watch.caught():
+                raise
         except OSError as error:
             raise ClientGone from error
         finally:

@@ -690,10 +690,13 @@ def two(first: str, second: str, **settings: Any) -> dict[str, Any]:
 def test_another_upstream_is_asked_before_the_first_byte(
     answer: Any, category: str
 ) -> None:
+    limit_s = 0.5 if category == "upstream_timeout" else 30
     with (
         WireServer(answer) as first,
         WireServer(streaming(*STREAM)) as second,
-        running_proxy(**two(first.url, second.url, first_byte_timeout_s=0.2)) as proxy,
+        running_proxy(
+            **two(first.url, second.url, first_byte_timeout_s=limit_s)
+        ) as proxy,
     ):
         found = ask(proxy, question(stream=True, odd=1))
         assert found.body == b"".join(STREAM)
