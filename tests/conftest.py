@@ -6,6 +6,7 @@ in all that a test puts out, by `secret_watch`.
 
 import contextlib
 import gc
+import logging
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -16,7 +17,11 @@ from secret_watch import SecretWatch, watching
 from langchain_cerebras_ext import errors
 
 with contextlib.suppress(ImportError):  # the wheel is tested without it
-    import hypothesis  # noqa: F401 - before anything is frozen: it looks for referrers
+    import hypothesis  # before anything is frozen: it looks for referrers
+
+    # No test is a timed one: machines are shared.
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 _PREFIXES = (
     "APE_",
@@ -42,6 +47,17 @@ _OTHERS = {
     "SSL_CERT_DIR",
     "SSL_CERT_FILE",
 }
+_LOGGERS = (
+    "aiohttp",
+    "asyncio",
+    "langchain_cerebras_ext",
+    "langchain_cerebras_ext.proxy",
+    "sqlalchemy",
+    "uvicorn",
+    "uvicorn.access",
+    "uvicorn.asgi",
+    "uvicorn.error",
+)
 _WATCH = pytest.StashKey[SecretWatch]()
 
 
@@ -64,6 +80,18 @@ def pytest_collection() -> Generator[None, object, object]:
 def pytest_sessionfinish() -> None:
     """Let it see all again: some libraries ask it who has an object."""
     gc.unfreeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_loggers() -> Generator[None]:
+    """Undo what the proxy's start does to logging, or later tests would log."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [(one.level, one.handlers[:], one.filters[:]) for one in loggers]
+    yield
+    for one, (level, handlers, filters) in zip(loggers, before, strict=True):
+        if one.level != level:
+            one.setLevel(level)
+        one.handlers[:], one.filters[:] = handlers, filters
 
 
 @pytest.fixture(autouse=True)

