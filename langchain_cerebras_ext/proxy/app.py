@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from datetime import UTC, datetime, time
+from email.utils import format_datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -28,6 +30,7 @@ from langchain_cerebras_ext.proxy.models import ModelTable
 from langchain_cerebras_ext.proxy.record import LedgerObserver, Priced, open_ledger
 from langchain_cerebras_ext.proxy.refusal import Refusal, envelope
 from langchain_cerebras_ext.proxy.relay import (
+    MUCH_BYTES,
     Call,
     ClientStalled,
     Relay,
@@ -40,6 +43,7 @@ from langchain_cerebras_ext.proxy.upstream import UpstreamError, Upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
+    from datetime import date
 
     from langchain_cerebras_ext.proxy.exchange import Exchange, Observer
     from langchain_cerebras_ext.proxy.refusal import Headers
@@ -61,7 +65,6 @@ _COMPLETIONS: Final = {"/v1/chat/completions", "/v1/completions"}
 _CLOSE: Final = (b"connection", b"close")
 _LAST_WORDS_S: Final = 10.0
 _MAX_LOGGED: Final = 64 * 1024
-_MUCH_PACKED_BYTES: Final = 256 * 1024  # zlib lets go of the lock meanwhile
 _QUERY: Final = re.compile(rb"[!-~]*")
 
 
@@ -380,7 +383,26 @@ class _Visit:
 
     def _more(self) -> Headers:
         """Return headers that any answer has at the moment."""
-        return [_CLOSE] if self._app.is_ending else []
+        headers: Headers = [_CLOSE] if self._app.is_ending else []
+        if self._exchange.sunset is not None:
+            headers += self._end_headers()
+        return headers
+
+    def _end_headers(self) -> Headers:
+        """Return what tells of the end of a model's service.
+
+        `Sunset` as RFC 8594 has it, `Deprecation` as RFC 9745.
+        """
+        life = self._app.models.life(self._exchange.model_asked)
+        if life is None or life.ends_on is None:
+            return []
+        headers = [
+            (b"sunset", format_datetime(_start_of(life.ends_on), usegmt=True).encode())
+        ]
+        if life.told_on is not None:
+            told = b"@%d" % _start_of(life.told_on).timestamp()
+            headers.append((b"deprecation", told))
+        return headers
 
     # ------------------------------------------------------------------ answers
 
@@ -435,7 +457,7 @@ class _Visit:
         timeout_s = app.settings.body_timeout_s
         raw = await read_body(self._receive, headers, limit=limit, timeout_s=timeout_s)
         exchange.request_bytes = len(raw)
-        if len(raw) > _MUCH_PACKED_BYTES and b"content-encoding" in headers:
+        if len(raw) > MUCH_BYTES:
             asked = await asyncio.to_thread(parse, raw, headers, limit=limit)
         else:
             asked = parse(raw, headers, limit=limit)
@@ -444,11 +466,16 @@ class _Visit:
         exchange.stream = asked.stream
         if asked.max_output_tokens is not None:
             exchange.max_output_tokens = asked.max_output_tokens * asked.n
-        route = app.models.resolve(asked.model)
+        try:
+            route = app.models.resolve(asked.model)
+        except Refusal:
+            self._note_end()
+            raise
         exchange.model = route.model
         exchange.sunset = route.sunset
         if app.settings.log_content:
             self._log_content(raw)
+        self._headers = {}  # a stream may be long, and streams many
         return Call(
             b"POST",
             self._upward_path(path[3:]),
@@ -456,6 +483,13 @@ class _Visit:
             body=asked.with_model,
             model=route.model,
         )
+
+    def _note_end(self) -> None:
+        """Note when the service of a model ended that is refused."""
+        exchange = self._exchange
+        life = self._app.models.life(exchange.model_asked)
+        if life is not None and life.ends_on is not None:
+            exchange.sunset = (life.ends_on.isoformat(), life.successor)
 
     async def _admit(self, watch: Watch) -> None:
         """Wait for the gate; that may have to ask a store that others share."""
@@ -519,6 +553,10 @@ class _Visit:
 
 
 # ------------------------------------------------------------------------- answering
+
+
+def _start_of(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 def _in_path(model: str) -> str:

@@ -107,7 +107,7 @@ def downward(headers: Headers, exchange: Exchange, secret: bytes = b"") -> Head:
         exchange: Where limits and the upstream's id are noted.
         secret: The upstream's key, which some repeat in what they say of it.
     """
-    if secret and any(secret in value for _, value in headers):
+    if secret and secret in b"\n".join([value for _, value in headers]):
         headers = [(name, value.replace(secret, b"***")) for name, value in headers]
     found: Headers = []
     limits: dict[str, str] | None = None

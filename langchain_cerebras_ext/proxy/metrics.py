@@ -587,7 +587,8 @@ class Metrics:
         for name, category in failed:
             self._cell("upstream_errors_total", name, model, category).value += 1
         for before, after in pairwise(names):
-            self._cell("fallbacks_total", before, after).value += 1
+            if before != after:  # and not sent again on another connection
+                self._cell("fallbacks_total", before, after).value += 1
 
     def _count_retired(self, exchange: Exchange) -> None:
         """Count a request that was refused because the model's service has ended."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import date
 
-    from langchain_cerebras_ext.catalog import ModelCard
+    from langchain_cerebras_ext.catalog import Lifecycle, ModelCard
 
 __all__ = ["ModelSettings", "ModelTable", "Route"]
 
@@ -128,6 +128,15 @@ class ModelTable:
         if isinstance(found, Route):
             return found
         raise found()
+
+    def life(self, asked: str) -> Lifecycle | None:
+        """Return the life of the model that a name stands for.
+
+        Args:
+            asked: As `resolve` takes it; it may be one that is refused.
+        """
+        card = _card_of(self._way(asked)[-1])
+        return None if card is None else card.lifecycle(self._clock())
 
     def _find(self, asked: str, day: date) -> Route | Callable[[], Refusal]:
         """Return the way of a model, or what to raise."""

@@ -181,7 +181,7 @@ def _paths() -> dict[str, Any]:
             parameters=[_MODEL_ID],
         ),
         "/health": _get("health", "Tell that it runs.", "Health", {"200": _HEALTHY}),
-        "/health/live": _get("live", "The same.", "Health", {"200": _HEALTHY}),
+        "/health/live": _get("live", "Tell that it runs.", "Health", {"200": _HEALTHY}),
         "/health/ready": _get(
             "ready",
             "Tell whether it takes requests.",

@@ -35,15 +35,32 @@ if TYPE_CHECKING:
 
     Send = Callable[[Any], Awaitable[None]]
 
-__all__ = ["Call", "ClientStalled", "Relay", "Reply", "UpstreamRefusal", "told"]
+__all__ = [
+    "MUCH_BYTES",
+    "Call",
+    "ClientStalled",
+    "Relay",
+    "Reply",
+    "UpstreamRefusal",
+    "told",
+]
 
 _OK: Final = 200
 _REDIRECT: Final = 300
 _ERROR: Final = 400
 _SERVER_ERROR: Final = 500
+_BAD_GATEWAY: Final = 502
 _END: Final = 600
+_MEANT: Final = {
+    "upstream_auth": 401,
+    "upstream_not_found": 404,
+    "upstream_rate_limit": 429,
+}
 _MOVES_ON: Final = frozenset({402, 404, 408, 409, 410, 429})
 """Of another upstream more may be hoped; as the router has it, and all from 500 on."""
+
+MUCH_BYTES: Final = 256 * 1024
+"""A body that is longer is parsed and changed in a thread."""
 
 _ERROR_WITHIN_S: Final = 2.0
 _MAX_ERROR_BYTES: Final = 1024 * 1024
@@ -194,7 +211,7 @@ class Relay:
         headers = call.headers
         if call.body is not None:
             exchange.model = target.model or call.model
-            body = call.body(exchange.model)
+            body = await self._body(call, exchange, watch)
             headers = b"%scontent-length: %d\r\n" % (headers, len(body))
         head = target.head(call.method, call.path, headers)
         if exchange.attempts > 1:
@@ -202,7 +219,8 @@ class Relay:
         exchange.upstream_began = perf_counter()
         answer: Answer | None = None
         try:
-            answer = await self._upstreams.ask(target, head, body, watch)
+            lost = exchange.failed_upstreams
+            answer = await self._upstreams.ask(target, head, body, watch, lost)
             if not answer.ended:
                 watch.expect("idle", self._idle_s)
             reply = await self._receive(answer, exchange, watch, target.secret)
@@ -219,6 +237,19 @@ class Relay:
                 raise self.explain(watch, error) from None
             raise
         return reply
+
+    async def _body(self, call: Call, exchange: Exchange, watch: Watch) -> bytes:
+        """Return the body that names the exchange's model."""
+        make = call.body
+        if make is None:
+            return b""
+        is_rewritten = exchange.model != exchange.model_asked
+        if not is_rewritten or exchange.request_bytes <= MUCH_BYTES:
+            return make(exchange.model)
+        try:
+            return await asyncio.to_thread(make, exchange.model)
+        except asyncio.CancelledError as error:
+            raise self.explain(watch, error) from None
 
     async def _receive(
         self, answer: Answer, exchange: Exchange, watch: Watch, secret: bytes
@@ -334,11 +365,10 @@ class Relay:
             ClientStalled: The same.
             Refusal: The proxy ends.
         """
-        headers = reply.head.headers + more
         if reply.is_stream:
-            await self._stream_down(reply, exchange, watch, send, headers)
+            await self._stream_down(reply, exchange, watch, send, more)
         else:
-            await self._body_down(reply, exchange, watch, send, headers)
+            await self._body_down(reply, exchange, watch, send, more)
 
     async def _stream_down(
         self,
@@ -346,15 +376,16 @@ class Relay:
         exchange: Exchange,
         watch: Watch,
         send: Send,
-        headers: Headers,
+        more: Headers,
     ) -> None:
         answer = reply.answer
         is_plain = reply.head.is_plain
         side = unpacker(reply.head.encoding)
         secret = reply.secret
         is_late = False
-        headers = [one for one in headers if one[0] not in _NOT_OF_A_STREAM]
+        headers = [one for one in reply.head.headers if one[0] not in _NOT_OF_A_STREAM]
         headers += _STREAM_HEADERS
+        headers += more
         tap = StreamTap()
         failure: UpstreamError | Refusal | None = None
         time = asyncio.get_running_loop().time
@@ -363,6 +394,9 @@ class Relay:
         exchange.status = answer.status
         try:
             await send(_start(answer.status, headers))
+            del headers
+            answer.forget_headers()
+            reply.head = reply.head._replace(headers=[])
             while True:
                 try:
                     data = await answer.read()
@@ -473,7 +507,7 @@ class Relay:
         exchange: Exchange,
         watch: Watch,
         send: Send,
-        headers: Headers,
+        more: Headers,
     ) -> None:
         answer = reply.answer
         tap = reply.tap or BodyTap()
@@ -502,6 +536,7 @@ class Relay:
                     data = _hidden(data, secret)
                 if not exchange.status:
                     exchange.status = answer.status
+                    headers = reply.head.headers + more
                     await send(_start(answer.status, headers))
                 exchange.response_bytes += len(data)
                 await send(_part(data, more=not is_whole))
@@ -644,12 +679,13 @@ def _note_failure(exchange: Exchange, failure: UpstreamError | Refusal) -> None:
 
 
 def _status_of(error: dict[str, Any]) -> int:
-    """Return the status that an error names; 502 if it names none."""
+    """Return the status that an error names, or its code means; else 502."""
     for name in ("status_code", "status", "code"):
         status = error.get(name)
         if isinstance(status, int) and _ERROR <= status < _END:
             return status
-    return 502
+    category = envelopes.category(_BAD_GATEWAY, str(error.get("code")))
+    return _MEANT.get(category, _BAD_GATEWAY)
 
 
 def _to_error(data: bytes, tap: StreamTap) -> bytes:

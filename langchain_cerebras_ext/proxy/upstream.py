@@ -85,6 +85,7 @@ class Answer:
     __slots__ = (
         "_connection",
         "_error",
+        "_is_open_ended",
         "_line",
         "_paused",
         "_pieces",
@@ -104,6 +105,7 @@ class Answer:
         self._line = line
         self._connection: Connection | None = connection
         self._error: UpstreamError | None = None
+        self._is_open_ended: bool | None = None
         self._paused = False
         self._pieces: list[bytes] = []
         self._size = 0
@@ -112,7 +114,14 @@ class Answer:
     @property
     def is_open_ended(self) -> bool:
         """Whether only the connection's end tells the body's."""
-        return not any(name in _FRAMING for name, _ in self.headers)
+        if self._is_open_ended is None:
+            return not any(name in _FRAMING for name, _ in self.headers)
+        return self._is_open_ended
+
+    def forget_headers(self) -> None:
+        """Let go of the headers: a stream may be long, and streams many."""
+        self._is_open_ended = self.is_open_ended
+        self.headers = []
 
     @property
     def has_more(self) -> bool:
@@ -272,7 +281,7 @@ class _Line(ResponseHandler):
         answer = self.answer = Answer(self, connection)
         transport = self.transport
         if transport is None or transport.is_closing():
-            answer.fail(self._closed_error(self._lost))
+            answer.fail(self._closed_error(self._lost, _CONNECTION))
         elif len(body) <= _JOINED_BYTES:
             transport.write(head + body)
         else:
@@ -329,17 +338,19 @@ class _Line(ResponseHandler):
         self._parser_ = None  # they hold each other
         super().connection_lost(exc)
 
-    def _closed_error(self, exc: BaseException | None) -> UpstreamError:
+    def _closed_error(
+        self, exc: BaseException | None, category: ErrorCategory = _INTERRUPTED
+    ) -> UpstreamError:
         answer = self.answer
         how = "closed" if exc is None else _reason(exc)
         if answer is not None and answer.status:
             message = f"its answer broke off ({how})"
             return UpstreamError(_INTERRUPTED, message)
         message = f"the connection ended before an answer ({how})"
-        # It may have worked on the request, and bill it.
+        # If the request was sent, it may have been worked on, and billed.
         if self.asked > 1 and (answer is None or not answer.received):
-            return _StaleError(_INTERRUPTED, message)
-        return UpstreamError(_INTERRUPTED, message)
+            return _StaleError(category, message)
+        return UpstreamError(category, message)
 
     def _spoil(self) -> None:
         self._spoiled = True
@@ -451,19 +462,25 @@ class Upstreams:
         self._templates: dict[Target, aiohttp.ClientRequest] = {}
 
     async def ask(
-        self, target: Target, head: bytes, body: bytes, watch: Watch
+        self,
+        target: Target,
+        head: bytes,
+        body: bytes,
+        watch: Watch,
+        lost: list[tuple[str, ErrorCategory]],
     ) -> Answer:
         """Send a request, and return when the answer's head has come.
 
         A kept connection may turn out to have been closed before anything of the
         answer came: the server has most likely left the request unread, which is sent
-        again.
+        again. It may have been billed nevertheless, and so is noted.
 
         Args:
             target: Where to.
             head: The request's, with its end.
             body: The request's.
             watch: The exchange's: connecting has one time limit, the rest another.
+            lost: Takes the tries that came to nothing.
 
         Raises:
             UpstreamError: No answer came.
@@ -476,9 +493,11 @@ class Upstreams:
             watch.expect("first_byte", self._first_byte_s)
             try:
                 await answer.head()
-            except _StaleError:
+            except _StaleError as error:
                 answer.release()
                 tries += 1
+                if error.category == _INTERRUPTED:
+                    lost.append((target.name, error.category))
             except BaseException:
                 answer.release()
                 raise

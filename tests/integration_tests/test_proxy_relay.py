@@ -473,7 +473,7 @@ def test_the_whole_has_a_limit() -> None:
         running_proxy(server.url, total_timeout_s=0.3) as proxy,
     ):
         events = ask(proxy, question(stream=True)).events
-        assert len(events) > 2
+        assert len(events) > 1
         assert events[-1]["error"]["code"] == "upstream_timeout"
 
 
@@ -487,7 +487,7 @@ def test_a_client_that_takes_nothing_is_let_go_of() -> None:
 
     with (
         WireServer(endless) as server,
-        running_proxy(server.url, idle_timeout_s=0.2) as proxy,
+        running_proxy(server.url, idle_timeout_s=1) as proxy,
         RawClient(proxy) as client,
     ):
         client.send(question(stream=True))

@@ -316,6 +316,29 @@ def test_an_alias_is_all_that_changes_in_a_request() -> None:
         assert (seen[0].model_asked, seen[0].model) == ("fast", "gpt-oss-120b")
 
 
+def test_a_large_request_is_rewritten_all_the_same() -> None:
+    with WireServer(lambda _: plain(BODY)) as server:
+        app, _ = make_app(server.url, aliases={"fast": "gpt-oss-120b"})
+        large = {**QUESTION, "model": "fast", "padding": "x" * 600_000}
+        assert ask(app, "POST", CHAT, json=large).status_code == 200
+        assert server.requests[0].json == {**large, "model": "gpt-oss-120b"}
+
+
+@pytest.mark.parametrize("migrates", [False, True], ids=["refused", "migrated"])
+def test_the_end_of_a_models_service_is_told_in_headers(migrates: bool) -> None:
+    with WireServer(lambda _: plain(BODY)) as server:
+        app, seen = make_app(server.url, migrate_retired=migrates)
+        old = {**QUESTION, "model": "zai-glm-4.6"}
+        found = ask(app, "POST", CHAT, json=old)
+        new = ask(app, "POST", CHAT, json=QUESTION)
+    assert found.status_code == (200 if migrates else 404)
+    assert found.headers["sunset"] == "Tue, 20 Jan 2026 00:00:00 GMT"
+    assert found.headers["deprecation"] == "@1767225600"
+    assert seen[0].sunset == ("2026-01-20", "gpt-oss-120b")
+    assert len(server.requests) == (2 if migrates else 1)
+    assert "sunset" not in new.headers
+
+
 def test_cors_is_off_unless_origins_are_named() -> None:
     asked = {"origin": "https://a.test", "access-control-request-method": "POST"}
     app, _ = make_app()

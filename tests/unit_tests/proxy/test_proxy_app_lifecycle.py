@@ -60,8 +60,8 @@ def test_the_whole_is_named_before_its_parts() -> None:
 
 def test_a_limit_begins_anew_with_each_sign_of_life() -> None:
     async def work(watch: Watch) -> str:
-        watch.expect("idle", 0.15)
-        for _ in range(8):
+        watch.expect("idle", 0.5)
+        for _ in range(16):
             await asyncio.sleep(0.04)
             watch.heard()
         return "done"
