@@ -19,9 +19,11 @@ from langchain_cerebras_ext import errors
 with contextlib.suppress(ImportError):  # the wheel is tested without it
     import hypothesis  # before anything is frozen: it looks for referrers
 
-    # No test is a timed one: machines are shared.
-    hypothesis.settings.register_profile("untimed", deadline=None)
-    hypothesis.settings.load_profile("untimed")
+    # No test is a timed one: machines are shared. HYPOTHESIS_PROFILE=thorough looks
+    # for longer.
+    hypothesis.settings.register_profile("quick", deadline=None, max_examples=50)
+    hypothesis.settings.register_profile("thorough", deadline=None, max_examples=1000)
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 _PREFIXES = (
     "APE_",

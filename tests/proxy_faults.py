@@ -8,6 +8,7 @@ packets comes first.
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from proxy_raw import RawAnswer
+    from proxy_server import Proxy
 
     from langchain_cerebras_ext.proxy.exchange import Exchange
     from langchain_cerebras_ext.simulator import Simulator
@@ -203,6 +205,14 @@ def _odd() -> Iterator[Trouble]:
 
 
 TROUBLES: tuple[Trouble, ...] = (*_network(), *_service(), *_odd())
+
+
+def settle(proxy: Proxy) -> None:
+    """Wait until nothing is under way, and all that has ended was noted."""
+    proxy.wait(lambda: not proxy.app.in_flight)
+    noted = threading.Event()
+    proxy.loop.call_soon_threadsafe(noted.set)  # behind what ends just now
+    assert noted.wait(10)
 
 
 def is_error(answer: RawAnswer) -> bool:

@@ -17,8 +17,8 @@ app = typer.Typer(
         "What calls have cost, from a ledger: reports, budgets, export, a dashboard; "
         "and what a plan would cost. Needs no network and no key.\n\n"
         "The ledger is --ledger, else CEREBRAS_COSTS_LEDGER, else sqlite:///costs.db "
-        "here. Calls get into it by `track_costs(ledger=...)` or "
-        "`CostTracker(ledger=...)`."
+        "here. Calls get into it by `track_costs(ledger=...)`, "
+        "`CostTracker(ledger=...)`, or a proxy with APE_LEDGER_URL."
     ),
     epilog=(
         "Beside a total: '≥' it lacks calls whose cost is not known, '~' some tokens "

@@ -147,9 +147,13 @@ def _show(settings: Settings) -> None:
         if (value or value == 0) and value != default:
             shown = "***" if one.is_secret else _text(value)
             typer.echo(f"{one.name}={shown}")
+    for notice in settings.notices():
+        typer.echo(f"Note: {notice}", err=True)
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
     if isinstance(value, dict):
         return ",".join(f"{name}={target}" for name, target in value.items())
     if isinstance(value, (tuple, frozenset)):

@@ -18,7 +18,6 @@ from urllib.parse import quote
 import msgspec
 
 from langchain_cerebras_ext._version import __version__
-from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
 from langchain_cerebras_ext.proxy import log
 from langchain_cerebras_ext.proxy.body import ClientGone, parse, read_body
 from langchain_cerebras_ext.proxy.gate import Gate
@@ -27,7 +26,12 @@ from langchain_cerebras_ext.proxy.keys import Keys
 from langchain_cerebras_ext.proxy.lifecycle import Lifecycle, Watch
 from langchain_cerebras_ext.proxy.metrics import Metrics
 from langchain_cerebras_ext.proxy.models import ModelTable
-from langchain_cerebras_ext.proxy.record import LedgerObserver, Priced, open_ledger
+from langchain_cerebras_ext.proxy.record import (
+    LedgerObserver,
+    Priced,
+    load_prices,
+    open_ledger,
+)
 from langchain_cerebras_ext.proxy.refusal import Refusal, envelope
 from langchain_cerebras_ext.proxy.relay import (
     MUCH_BYTES,
@@ -107,8 +111,7 @@ class ProxyApp:
         log.configure(settings)
         for notice in settings.notices():
             _log.warning(notice)
-        path = settings.prices_file
-        prices = list_prices() if path is None else PriceBook.load(path)
+        prices = load_prices(settings)
         self.keys = Keys(settings)
         self.models = ModelTable(settings, prices=prices)
         self.metrics = Metrics(settings)

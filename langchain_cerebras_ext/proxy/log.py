@@ -29,7 +29,7 @@ __all__ = ["JsonFormatter", "RequestLog", "configure", "uvicorn_config"]
 
 LOGGER: Final = "langchain_cerebras_ext"
 SERVER_LOGGERS: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
-LIBRARY_LOGGERS: Final = ("asyncio", "aiohttp")
+LIBRARY_LOGGERS: Final = ("asyncio", "aiohttp", "py.warnings")
 
 Write: TypeAlias = "Callable[[bytes], object]"
 

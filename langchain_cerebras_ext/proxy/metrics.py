@@ -265,8 +265,8 @@ _BUDGET_LABELS: Final = ("budget", "per", "key", "window")
 _BUDGET_NAMES: Final = {
     "limit_usd": "What may be spent in the window.",
     "spent_usd": "What was spent in the window.",
-    "reserved_usd": "What requests under way may cost at most.",
-    "readable": "Whether the budget's store could be read.",
+    "reserved_usd": "What calls under way may cost at most.",
+    "readable": "Whether a budget's standing could be read.",
 }
 
 NAMES: Final = frozenset(

@@ -48,7 +48,9 @@ _RETRY: Final = {
 _REFUSALS: Final = {
     "400": _answer("The request cannot be read, or the upstream refuses it.", "Error"),
     "401": _answer("There is no key, or it is none of this proxy's.", "Error"),
-    "403": _answer("The model is not allowed here.", "Error"),
+    "403": _answer(
+        "The model is not allowed here; or, without any key, another machine.", "Error"
+    ),
     "404": _answer(
         "There is no such model; of one that has been retired, the successor is named.",
         "Error",
@@ -140,7 +142,7 @@ def _paths() -> dict[str, Any]:
         "description": "Prometheus's text, or OpenMetrics where that is asked for.",
         "content": {"text/plain": {"schema": {"type": "string"}}},
     }
-    models = ("401", "429", "502", "504")
+    models = ("401", "403", "429", "502", "503", "504")
     return {
         "/v1/chat/completions": {
             "post": _completion(
@@ -175,7 +177,7 @@ def _paths() -> dict[str, Any]:
             "Models",
             {
                 "200": _answer("The model.", "ListedModel"),
-                **_few("401", "403", "404", "429", "502", "504"),
+                **_few("401", "403", "404", "429", "502", "503", "504"),
             },
             security=_KEY,
             parameters=[_MODEL_ID],

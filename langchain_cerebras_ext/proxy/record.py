@@ -19,7 +19,13 @@ from langchain_cerebras_ext.costs._usage import Counts, read_counts
 from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
 from langchain_cerebras_ext.costs.pricing import Cost, price_counts
 from langchain_cerebras_ext.costs.records import UsageRecord
-from langchain_cerebras_ext.errors import InvalidUsageError, UnknownPriceError
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    InvalidUsageError,
+    LedgerError,
+    MissingExtraError,
+    UnknownPriceError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,6 +42,7 @@ __all__ = [
     "Priced",
     "Providers",
     "counts_of",
+    "load_prices",
     "open_ledger",
     "output_speed",
     "queue_time",
@@ -266,10 +273,7 @@ class Priced:
     __slots__ = ("_kept", "_prices", "_providers", "_table", "_warned")
 
     def __init__(self, settings: Settings, prices: PriceBook | None = None) -> None:
-        if prices is None:
-            path = settings.prices_file
-            prices = list_prices() if path is None else PriceBook.load(path)
-        self._prices = prices
+        self._prices = load_prices(settings) if prices is None else prices
         self._providers = Providers(settings)
         self._table: object = None
         self._warned: set[str] = set()
@@ -475,16 +479,37 @@ class LedgerObserver:
             self._ledger.add(row)
 
 
+def load_prices(settings: Settings) -> PriceBook:
+    """Return the prices that are asked for.
+
+    Raises:
+        CerebrasConfigurationError: The file cannot be read; names the line.
+    """
+    if settings.prices_file is None:
+        return list_prices()
+    try:
+        return PriceBook.load(settings.prices_file)
+    except CerebrasConfigurationError as error:
+        msg = f"APE_PRICES_FILE: {error}"
+        raise CerebrasConfigurationError(msg) from error
+
+
 def open_ledger(settings: Settings) -> Ledger | None:
     """Return the ledger that is asked for; `None` if none is.
 
     Raises:
-        CerebrasConfigurationError: The URL is none of a ledger.
+        CerebrasConfigurationError: The URL is none of a ledger, or what is there is
+            none.
         MissingExtraError: What the database needs is not installed.
-        LedgerError: What is there is no ledger.
     """
     if settings.ledger_url is None:
         return None
     from langchain_cerebras_ext.costs.ledger import Ledger
 
-    return Ledger(settings.ledger_url)
+    try:
+        return Ledger(settings.ledger_url)
+    except MissingExtraError:
+        raise
+    except (CerebrasConfigurationError, LedgerError) as error:
+        msg = f"APE_LEDGER_URL: {error}"
+        raise CerebrasConfigurationError(msg) from error

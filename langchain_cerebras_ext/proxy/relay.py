@@ -1,8 +1,8 @@
 """`Relay`: one request goes up, its answer comes down, byte for byte.
 
 Whatever happens on the way is told to the client in OpenAI's envelope, and noted in the
-`Exchange`. Nothing is held back: what one read brought goes on with one write, and the
-next read waits until the client has taken it.
+`Exchange`. What one read brought goes on with one write, but for a line of a stream
+that has not ended yet, and the next read waits until the client has taken it.
 """
 
 from __future__ import annotations

@@ -240,6 +240,13 @@ class Settings:
                 "guessed. Make one with: python -c 'import secrets; "
                 "print(secrets.token_urlsafe())'"
             )
+        kept = self.limits_url or self.ledger_url
+        if self.key_budget_usd is not None and kept is None:
+            told.append(
+                "APE_KEY_BUDGET_USD is counted in memory: what keys have spent is "
+                "forgotten when the proxy ends. Set APE_LEDGER_URL or APE_LIMITS_URL "
+                "to keep it."
+            )
         return tuple(told)
 
     @property

@@ -18,6 +18,7 @@ import msgspec
 __all__ = ["BodyTap", "StreamTap", "find_error"]
 
 _MAX_LINE: Final = 1024 * 1024  # a longer one is not read
+_MAX_PARTS: Final = 16 * 1024  # of an event over several lines, tried at each of them
 _MAX_BODY: Final = 4 * 1024 * 1024
 _TAIL: Final = 64 * 1024
 _DONE: Final = b"[DONE]"
@@ -177,7 +178,10 @@ class StreamTap(_Facts):
 
     __slots__ = (
         "_envelope",
+        "_half",
+        "_has_parts",
         "_is_skipping",
+        "_open",
         "_rest",
         "_rest_size",
         "answer_chars",
@@ -193,6 +197,9 @@ class StreamTap(_Facts):
         self.is_done = False
         self.answer_chars = 0
         self._envelope = 0  # bytes of an event around its content
+        self._has_parts = False  # events are written over several lines
+        self._open = b""  # what has come of such an event
+        self._half = False  # a line's end has come that may have a second byte
         self._rest: list[bytes] = []  # of a line that is not complete
         self._rest_size = 0
         self._is_skipping = False
@@ -206,7 +213,9 @@ class StreamTap(_Facts):
         """
         self.size += len(data)
         end = data.rfind(b"\n") + 1
+        half = False
         if not end and b"\r" in data:  # which may end a line too
+            half = data.endswith(b"\r")
             data = data.replace(b"\r", b"\n")
             end = data.rfind(b"\n") + 1
         if not end:
@@ -221,6 +230,7 @@ class StreamTap(_Facts):
             self._rest = []
             self._rest_size = 0
         self._take(lines)
+        self._half = half
         return 0 if end == len(data) else self._keep(data[end:])
 
     def finish(self) -> None:
@@ -230,6 +240,8 @@ class StreamTap(_Facts):
         self._rest_size = 0
         if rest.startswith(_DATA):
             self._parse(rest)
+        if self._open:
+            self._give_up()
 
     def _keep(self, data: bytes) -> int:
         if self._is_skipping:
@@ -245,6 +257,8 @@ class StreamTap(_Facts):
 
     def _take(self, lines: bytes) -> None:
         """Read complete lines; the last event of them is always parsed."""
+        if self._open:
+            self._look_for_end(lines)
         count = lines.count(_LINE) + lines.startswith(_DATA)
         if not count:
             return
@@ -259,7 +273,7 @@ class StreamTap(_Facts):
 
         From the first content on only the odd ones are parsed.
         """
-        while count and not self.has_content:
+        while count and (not self.has_content or self._has_parts):
             stop = lines.find(_LINE, start, end) + 1 or end
             self._parse(lines[start:stop])
             start = stop
@@ -282,17 +296,46 @@ class StreamTap(_Facts):
         if payload == _DONE:
             self.is_done = True
             return
-        self.events += 1
-        event = _read_event(payload)
+        event = _read_event(payload) if not self._open else None
         if event is None:
-            self.is_unreadable = True
-            return
+            event = self._read_part(payload, lines)
+            if event is None:
+                return
+        self.events += 1
         self.note(event)
         chars = _content_length(event)
         if chars:
             self.has_content = True
             self.answer_chars += chars
             self._envelope = len(lines) - chars
+
+    def _read_part(self, payload: bytes, lines: bytes) -> _Event | None:
+        """Return the event whose last line this is, of several lines of data."""
+        joined = b"%b\n%b" % (self._open, payload) if self._open else payload
+        event = _read_event(joined) if self._open else None
+        self._open = b""
+        if event is not None:
+            self._has_parts = True
+        elif b"\n\n" not in lines.replace(b"\r", b"") and len(joined) < _MAX_PARTS:
+            self._open = joined
+        else:
+            self._give_up()
+            event = _read_event(payload) if joined != payload else None
+        return event
+
+    def _look_for_end(self, lines: bytes) -> None:
+        """See whether the event whose beginning has come ends without its rest."""
+        if self._half and lines.startswith(b"\n"):
+            lines = lines[1:]
+        start = 0 if lines.startswith(_DATA) else lines.find(_LINE) + 1 or len(lines)
+        if b"\n\n" in b"\n" + lines[:start].replace(b"\r", b""):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Count an event that cannot be read."""
+        self._open = b""
+        self.is_unreadable = True
+        self.events += 1
 
 
 def find_error(lines: bytes) -> int | None:

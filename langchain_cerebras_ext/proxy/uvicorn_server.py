@@ -121,6 +121,7 @@ class ProxyServer(uvicorn.Server):
         self.app = app
         if multiprocessing.parent_process() is not None:
             threading.Thread(target=_end_with_parent, daemon=True).start()
+        logging.captureWarnings(True)  # into the log, whose lines are all JSON
         await super().startup(sockets)
         # What lives as long as the process need not be looked at again and again.
         gc.collect()
@@ -161,6 +162,7 @@ class ProxyServer(uvicorn.Server):
         await self._wait(end, state.connections)
         await self._cut()
         await self.lifespan.shutdown()
+        logging.captureWarnings(False)
 
     async def _wait(self, end: float, left: Collection[Any] = (None,)) -> None:
         """Wait until a time, or until nothing is left to wait for."""
@@ -168,11 +170,15 @@ class ProxyServer(uvicorn.Server):
             await asyncio.sleep(_TICK_S)
 
     async def _cut(self) -> None:
-        """Break off what has not ended."""
+        """Break off what has not ended: with last words, or else without."""
         state = self.server_state
+        if state.tasks:
+            _log.warning("%d requests are broken off.", len(state.tasks))
+            if self.app is not None:
+                self.app.lifecycle.cut()
+            await asyncio.wait(set(state.tasks), timeout=_LAST_WORDS_S)
         tasks = set(state.tasks)
         if tasks:
-            _log.warning("%d requests are broken off.", len(tasks))
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks, timeout=_LAST_WORDS_S)

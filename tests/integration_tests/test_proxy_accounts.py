@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from proxy_faults import TROUBLES, Trouble
+from proxy_faults import TROUBLES, Trouble, settle
 from proxy_process import ProxyProcess, proxy_environment
 from proxy_raw import CHAT, RawClient, ask, question
 from proxy_server import CLIENT_KEY, UPSTREAM_KEY, Proxy, running_proxy
@@ -71,6 +71,7 @@ class Pair:
 
     def reset(self) -> None:
         """Forget what was."""
+        settle(self.proxy)
         self.first.reset()
         self.second.reset()
         self.proxy.exchanges.clear()

@@ -11,7 +11,6 @@ import socket
 import struct
 import sys
 import time
-from http.client import HTTPException
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -137,9 +136,13 @@ def test_a_second_ctrl_c_ends_it_at_once(env, upstream):
             proxy.process.send_signal(signal.SIGINT)
             proxy.said("Ending;")
             assert proxy.end(signal.SIGINT) == 0
-            with pytest.raises((HTTPException, OSError)):
-                answer.read()
+            text = answer.read()
+        events = [line for line in text.splitlines() if line.startswith(b"data: ")]
+        assert json.loads(events[-1][6:])["error"]["code"] == "shutting_down"
         assert "1 requests are broken off." in proxy.text
+        assert "Traceback" not in proxy.text
+        (request,) = [one for one in proxy.records() if "total_time_seconds" in one]
+        assert request["error_category"] == "shutting_down"
 
 
 # -------------------------------------------------------------------------- settings

@@ -78,6 +78,14 @@ def test_settings_can_be_checked_without_serving(tmp_path: Path) -> None:
     assert KEY not in done.stdout + done.stderr
 
 
+def test_a_check_tells_what_the_start_would_warn_of() -> None:
+    env = {"CEREBRAS_API_KEY": KEY, "APE_ALLOW_OPEN": "1"}
+    done = in_pipes("proxy", "--check", "--host=0.0.0.0", env=env)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1:] == ["APE_ALLOW_OPEN=1", "HOST=0.0.0.0"]
+    assert done.stderr.startswith("Note: NO KEY IS ASKED FOR: anybody")
+
+
 def test_what_a_check_finds_in_files_is_told() -> None:
     env = {"CEREBRAS_API_KEY": KEY, "APE_KEYS_FILE": "/nowhere/keys"}
     done = in_pipes("proxy", "--check", env=env)

@@ -20,7 +20,7 @@ from langchain_cerebras_ext.catalog import get_model
 from langchain_cerebras_ext.costs._usage import Counts, read_counts
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.prices import PriceBook
-from langchain_cerebras_ext.errors import CerebrasConfigurationError, LedgerError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.proxy.record import (
     LedgerObserver,
     Priced,
@@ -422,5 +422,5 @@ def test_a_ledger_is_opened_where_one_is_asked_for(tmp_path):
 def test_what_is_no_ledger_stops_the_start(tmp_path):
     path = tmp_path / "costs.db"
     path.write_text("nothing of the kind, but long enough to be looked at" * 40)
-    with pytest.raises(LedgerError):
+    with pytest.raises(CerebrasConfigurationError, match=r"^APE_LEDGER_URL: "):
         open_ledger(settings(ledger_url=f"sqlite:///{path}"))

@@ -441,3 +441,11 @@ def test_a_guessable_key_and_a_foreign_key_are_told_without_them():
     (told,) = Settings.load(environ).notices()
     assert "Anthropic" in told
     assert "0123456789" not in told
+
+
+def test_a_budget_that_a_restart_forgets_is_told():
+    given = {"APE_API_KEY": "a" * 16, "APE_KEY_BUDGET_USD": "5"}
+    (told,) = load(**given).notices()
+    assert told.startswith("APE_KEY_BUDGET_USD is counted in memory")
+    assert load(**given, APE_LIMITS_URL="redis://h:6379/0").notices() == ()
+    assert load(**given, APE_LEDGER_URL="sqlite:///costs.db").notices() == ()
