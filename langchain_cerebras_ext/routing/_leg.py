@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -103,8 +104,7 @@ def _leg(
     return Leg(name, model, target, make=make)
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
+class Need(msgspec.Struct, frozen=True):
     """What a request asks of a leg.
 
     Attributes:
@@ -127,8 +127,7 @@ class Need:
     response_format: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One leg's part in a call.
 
     Attributes:
@@ -150,16 +149,17 @@ class Attempt:
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it, without what is not known."""
         found: dict[str, Any] = {"leg": self.leg, "outcome": self.outcome}
-        for name in ("reason", "error_type", "status_code"):
-            value = getattr(self, name)
-            if value is not None:
-                found[name] = value
+        if self.reason is not None:
+            found["reason"] = self.reason
+        if self.error_type is not None:
+            found["error_type"] = self.error_type
+        if self.status_code is not None:
+            found["status_code"] = self.status_code
         found["elapsed_s"] = round(self.elapsed_s, 6)
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """A request, as strategies see it.
 
     Attributes:
@@ -171,9 +171,7 @@ class Asked:
     """
 
     need: Need
-    metadata: Mapping[str, Any] = field(
-        default_factory=lambda: MappingProxyType[str, Any]({})
-    )
+    metadata: Mapping[str, Any] = MappingProxyType({})
     tags: Sequence[str] = ()
     run_id: str | None = None
 

@@ -8,11 +8,12 @@ a leg what a call needs, and a `Trip` is one call.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
-from uuid import uuid4
 
+import msgspec
 from langchain_core.callbacks import CallbackManager
 from langchain_core.runnables.config import ensure_config
 
@@ -30,6 +31,7 @@ from langchain_cerebras_ext.routing._chunks import (
 )
 from langchain_cerebras_ext.routing._leg import Asked, Refusal, Seen
 from langchain_cerebras_ext.routing._plan import Fail, Plan
+from langchain_cerebras_ext.routing._recipe import Recipes
 from langchain_cerebras_ext.routing.capabilities import (
     Size,
     need_of,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext.routing._leg import Breaker, Leg, Need, Strategy, Ticket
     from langchain_cerebras_ext.routing._plan import Ask, Step
+    from langchain_cerebras_ext.routing._recipe import Recipe
     from langchain_cerebras_ext.routing.capabilities import Capabilities
     from langchain_cerebras_ext.routing.policy import FallbackPolicy
 
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
         [Sequence[BaseMessage], str | None], Sequence[BaseMessage]
     ]
 
-__all__ = ["RESTARTED", "ROUTER", "Recipe", "Route", "Trip"]
+__all__ = ["RESTARTED", "ROUTER", "Route", "Trip"]
 
 ROUTER = "router"
 """What a router names as its provider."""
@@ -76,6 +79,8 @@ class Route:
         breaker: Keeps calls away from legs that fail.
         total_timeout: Seconds for a call with all its tries.
         hedge_after_s: Seconds without a first token until a second leg is asked.
+        of_every_call: Arguments that each call has, unless it says otherwise.
+        recipes: What each leg runs.
         clock: Monotonic seconds.
     """
 
@@ -88,6 +93,8 @@ class Route:
     breaker: Breaker | None = None
     total_timeout: float | None = None
     hedge_after_s: float | None = None
+    of_every_call: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    recipes: Recipes = field(default_factory=Recipes)
     clock: Callable[[], float] = time.monotonic
 
     @property
@@ -99,35 +106,6 @@ class Route:
     def is_raced(self) -> bool:
         """Whether a call needs a clock beside the leg that it waits for."""
         return self.hedge_after_s is not None or self.total_timeout is not None
-
-
-RecipeStep: TypeAlias = "tuple[str, tuple[Any, ...], Mapping[str, Any]]"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Recipe:
-    """What is done with a leg's model before it is called.
-
-    Attributes:
-        steps: Methods of the model, in their order, with arguments.
-        needs: Arguments among those that decide which leg can.
-        is_structured: Whether the answer follows a schema.
-    """
-
-    steps: tuple[RecipeStep, ...] = ()
-    needs: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    is_structured: bool = False
-    _made: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
-
-    def of(self, leg: Leg) -> Runnable[Any, Any]:
-        """Return what a leg runs. Made once; of two threads one wins."""
-        found = self._made.get(leg.name)
-        if found is None:
-            found = leg.model
-            for method, args, kwargs in self.steps:
-                found = getattr(found, method)(*args, **kwargs)
-            found = self._made.setdefault(leg.name, found)
-        return cast("Runnable[Any, Any]", found)
 
 
 class Trip:
@@ -197,7 +175,7 @@ class Trip:
         self._size = Size(messages, needs.get("tools"))
         self._need = self._read_need(needs, stream=stream)
         able, lacks, _ = route.capabilities.sift(route.legs, self._need, self._size)
-        unable = [leg for leg in route.legs if leg.name in lacks]
+        unable = [leg for leg in route.legs if leg.name in lacks] if lacks else []
         order = route.strategy.order(able, self._asked())
         self._arm, self._experiment = order.arm, order.experiment
         self._legs = [*unable, *order.legs]
@@ -221,7 +199,7 @@ class Trip:
             kwargs=kwargs,
         )
         if getattr(self._route.strategy, "wants_input_tokens", False):
-            return replace(need, input_tokens=self._size.count())
+            return msgspec.structs.replace(need, input_tokens=self._size.count())
         return need
 
     def _asked(self) -> Asked:
@@ -359,19 +337,24 @@ class Trip:
 
     def _config_of(self, leg: Leg) -> RunnableConfig:
         route, run = self._route, self._run
-        config = cast("RunnableConfig", dict(self._config))
+        config = self._config.copy()
         config.pop("run_id", None)
         config.pop("run_name", None)
         given = config.get("metadata") or {}
         call = self._call or self._begin_call(given)
-        metadata = {**given, "router_leg": leg.name, ROUTER_CALL: call}
+        metadata = {
+            **route.metadata,
+            **given,
+            "router_leg": leg.name,
+            ROUTER_CALL: call,
+        }
         tags = [*(config.get("tags") or ())]
         if self._arm is not None:
             metadata["experiment_arm"] = self._arm
             tags.append(f"experiment_arm:{self._arm}")
         if self._experiment is not None:
             metadata["experiment"] = self._experiment
-        config["metadata"] = {**route.metadata, **metadata}
+        config["metadata"] = metadata
         config["tags"] = [*tags, *(route.owner.tags or ())]
         if run is not None:
             config["callbacks"] = run.get_child()
@@ -385,7 +368,7 @@ class Trip:
             self._call = outer
         else:
             run = self._run
-            self._call = RouterCall(uuid4() if run is None else run.run_id)
+            self._call = RouterCall(token_hex(16) if run is None else run.run_id)
         return self._call
 
     def failed(self, no: int, error: BaseException) -> Step:
@@ -489,6 +472,8 @@ class Trip:
         return step
 
     def _release_losers(self) -> None:
+        if not self._tickets:
+            return
         given = self.plan.given
         for no in [no for no in self._tickets if no != given]:
             self._tickets.pop(no).release()
@@ -595,6 +580,8 @@ def _without_loop(manager: Any) -> CallbackManager:
 
     Meters run inline anyway, and there are four rounds of the event loop less a call.
     """
+    if isinstance(manager, CallbackManager):
+        return manager
     return CallbackManager(
         handlers=manager.handlers,
         inheritable_handlers=manager.inheritable_handlers,

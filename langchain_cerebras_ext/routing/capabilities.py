@@ -9,6 +9,7 @@ Tokens are counted only where a prompt may be too long for a leg, and once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
@@ -48,9 +49,6 @@ CEREBRAS: Final = "cerebras"
 
 # ----------------------------------------------------------------- what a request needs
 
-_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_TOOL_KEYS: Final = ("tools", "functions")
-
 
 def need_of(
     messages: Sequence[BaseMessage],
@@ -70,10 +68,14 @@ def need_of(
         kwargs: Arguments of the call, and those that are bound.
     """
     given = kwargs or {}
-    most = next((given[name] for name in _OUTPUT_LIMITS if given.get(name)), None)
+    most = (
+        given.get("max_completion_tokens")
+        or given.get("max_tokens")
+        or given.get("max_output_tokens")
+    )
     shape = _response_format(given.get("response_format"))
     return Need(
-        tools=bool(tools) or any(given.get(name) for name in _TOOL_KEYS),
+        tools=bool(tools or given.get("tools") or given.get("functions")),
         images=has_images(messages),
         structured=structured
         or shape is not None
@@ -295,8 +297,7 @@ def _profile_of(leg: Leg) -> Mapping[str, Any] | None:
 # ---------------------------------------------------------------------- what is missing
 
 Unknown = Literal["allow", "refuse"]
-_SMALL: Final = 4_000
-"""Prompts of fewer tokens are never doubted: every chat model of today holds them."""
+_MOST_KEPT: Final = 64
 
 
 class Sifted(NamedTuple):
@@ -311,6 +312,22 @@ class Sifted(NamedTuple):
     able: tuple[Leg, ...]
     lacks: dict[str, tuple[str, ...]]
     doubts: dict[str, tuple[str, ...]]
+
+
+class _Kept(NamedTuple):
+    """How legs were parted, for all prompts of one need that surely fit.
+
+    Attributes:
+        table: The catalog's, at the time.
+        legs: All of them.
+        room: The most tokens of a prompt that fits, whichever leg gets it.
+        found: How they were parted.
+    """
+
+    table: object
+    legs: Sequence[Leg]
+    room: float
+    found: Sifted
 
 
 class _Judged(NamedTuple):
@@ -367,6 +384,7 @@ class Capabilities:
         self._on = on
         # By leg: the catalog's table at the time, and the card.
         self._cards: dict[str, tuple[object, LegCard]] = {}
+        self._kept: dict[Need, _Kept] = {}
 
     @property
     def can(self) -> Mapping[str, LegCard | Mapping[str, Any]]:
@@ -445,6 +463,40 @@ class Capabilities:
             need: What the request asks.
             size: Counts its tokens, if `need` does not have them.
         """
+        kept, table = self._kept.get(need), registry.table()
+        if (
+            kept is not None
+            and kept.legs is legs
+            and kept.table is table
+            and (size is None or size.bound <= kept.room)
+        ):
+            return kept.found
+        found = self._sift(legs, need, size)
+        room = self._steady_room(legs, need, table)
+        if room > 0 and (size is None or size.bound <= room):
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[need] = _Kept(table, legs, room, found)
+        return found
+
+    def _steady_room(self, legs: Sequence[Leg], need: Need, table: object) -> float:
+        """Return up to which size of a prompt legs are always parted alike.
+
+        0 where it may be otherwise the next time: a card is not known for good.
+        """
+        if need.input_tokens is not None or not isinstance(legs, tuple):
+            return 0
+        cards: list[LegCard] = []
+        for leg in legs:
+            card = self._can.get(leg.name)
+            if not isinstance(card, LegCard):
+                held, card = self._cards.get(leg.name, (None, UNKNOWN))
+                if held is not table:
+                    return 0
+            cards.append(card)
+        return min((_room(card, need) for card in cards), default=0)
+
+    def _sift(self, legs: Sequence[Leg], need: Need, size: Size | None) -> Sifted:
         able: list[Leg] = []
         tight: list[Leg] = []
         lacks: dict[str, tuple[str, ...]] = {}
@@ -531,8 +583,7 @@ def _fit(
     window = card.context_tokens
     if window is None or (need.input_tokens is None and size is None):
         return None
-    safe = card.safe_context_tokens or window
-    room = safe - (answer or 1)
+    room = _room(card, need)
     bound = need.input_tokens
     if bound is None:
         bound = cast("Size", size).bound
@@ -544,6 +595,14 @@ def _fit(
     answers = f" and {answer:,} for the answer" if answer else ""
     said = f"holds {window:,} tokens, and the prompt has about {count:,}{answers}"
     return (False if least > window else None), said
+
+
+def _room(card: LegCard, need: Need) -> float:
+    """Return how many tokens a prompt may have, as far as all sources allow."""
+    window = card.safe_context_tokens or card.context_tokens
+    if card.context_tokens is None or window is None:
+        return math.inf
+    return window - (need.max_output_tokens or 1)
 
 
 def _count(need: Need, size: Size | None, leg: Leg) -> tuple[int, int]:

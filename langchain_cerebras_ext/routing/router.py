@@ -48,8 +48,9 @@ from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.routing import _routed
 from langchain_cerebras_ext.routing._events import astream_events, stream_events
 from langchain_cerebras_ext.routing._leg import Leg
+from langchain_cerebras_ext.routing._recipe import OF_TOOLS, Recipe
 from langchain_cerebras_ext.routing._target import parse_name
-from langchain_cerebras_ext.routing._trip import ROUTER, Recipe, Route, Trip
+from langchain_cerebras_ext.routing._trip import ROUTER, Route, Trip
 from langchain_cerebras_ext.routing.capabilities import Capabilities, common_profile
 from langchain_cerebras_ext.routing.factory import create_chat_model
 from langchain_cerebras_ext.routing.history import portable_messages
@@ -71,9 +72,6 @@ else:
 
 __all__ = ["BoundRouter", "ChatRouter", "RoutedStructure"]
 
-_OF_TOOLS = ("tools", "tool_choice", "strict", "parallel_tool_calls", "response_format")
-"""Arguments that a leg's `bind_tools` has to see, when there are tools among them."""
-
 _OF_ROUTE = frozenset(
     {
         "breaker",
@@ -94,8 +92,6 @@ _OF_ROUTE = frozenset(
     }
 )
 """Fields that are read when a router is set up, and not at each call."""
-
-_MOST_RECIPES = 64
 
 
 class ChatRouter(BaseChatModel):
@@ -174,11 +170,6 @@ class ChatRouter(BaseChatModel):
     """Let legs stream under `invoke` too, so that handlers hear of tokens."""
 
     _route: Route = PrivateAttr()
-    _plain: Recipe = PrivateAttr(default_factory=Recipe)
-    _of_every_call: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
-    _recipes: dict[int, tuple[Any, dict[str, Any], Recipe]] = PrivateAttr(
-        default_factory=dict[int, tuple[Any, dict[str, Any], Recipe]]
-    )
 
     @field_validator("total_timeout", "hedge_after_s")
     @classmethod
@@ -231,7 +222,7 @@ class ChatRouter(BaseChatModel):
     def _set_up(self) -> None:
         legs = _make_legs(self.legs)
         own = ("temperature", "max_tokens", "stop")
-        self._of_every_call = {
+        of_every_call = {
             name: getattr(self, name) for name in own if getattr(self, name) is not None
         }
         policy = FallbackPolicy(
@@ -255,6 +246,7 @@ class ChatRouter(BaseChatModel):
             breaker=_breaker_of(self.breaker),
             total_timeout=self.total_timeout,
             hedge_after_s=self.hedge_after_s,
+            of_every_call=of_every_call,
         )
 
     # --------------------------------------------------------------------- identity
@@ -305,7 +297,7 @@ class ChatRouter(BaseChatModel):
             ls_model_name=str(kwargs.get("model") or ", ".join(self.leg_names)),
             ls_model_type="chat",
         )
-        given = {**self._of_every_call, **kwargs}
+        given = {**self._route.of_every_call, **kwargs}
         if isinstance(given.get("temperature"), (int, float)):
             params["ls_temperature"] = given["temperature"]
         if isinstance(given.get("max_tokens"), int):
@@ -337,25 +329,6 @@ class ChatRouter(BaseChatModel):
 
     # ------------------------------------------------------------------------ calls
 
-    def _recipe_of(self, kwargs: dict[str, Any]) -> tuple[Recipe, dict[str, Any]]:
-        """Return what each leg runs, and what is left of a call's arguments."""
-        tools = kwargs.get("tools")
-        if tools is None:
-            return self._plain, kwargs
-        bound = {
-            name: kwargs[name] for name in _OF_TOOLS if kwargs.get(name) is not None
-        }
-        rest = {name: one for name, one in kwargs.items() if name not in _OF_TOOLS}
-        held = self._recipes.get(id(tools))
-        if held is not None and held[0] is tools and held[1] == bound:
-            return held[2], rest
-        step = ("bind_tools", (), bound)
-        recipe = Recipe(steps=(step,), needs=bound)
-        if len(self._recipes) >= _MOST_RECIPES:
-            self._recipes.clear()
-        self._recipes[id(tools)] = (tools, bound, recipe)
-        return recipe, rest
-
     def _messages(self, given: LanguageModelInput) -> list[BaseMessage]:
         """Return the prompt's messages; each leg normalises them by itself."""
         if isinstance(given, str):
@@ -379,14 +352,15 @@ class ChatRouter(BaseChatModel):
     ) -> Trip:
         if stop is not None:
             kwargs = {**kwargs, "stop": stop}
-        if self._of_every_call:
-            kwargs = {**self._of_every_call, **kwargs}
+        route = self._route
+        if route.of_every_call:
+            kwargs = {**route.of_every_call, **kwargs}
         if self.streaming and not stream:
             kwargs = {"stream": True, **kwargs}
         if recipe is None:
-            recipe, kwargs = self._recipe_of(kwargs)
+            recipe, kwargs = route.recipes.of(kwargs)
         return Trip(
-            self._route,
+            route,
             recipe,
             self._messages(given),
             config,
@@ -699,7 +673,7 @@ class BoundRouter(  # type: ignore[no-redef] # a field is called `kwargs`
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Return the router with these tools in place of bound ones."""
         bound = cast("BoundRouter", self._router.bind_tools(tools, **kwargs))
-        kept = {name: one for name, one in self.kwargs.items() if name not in _OF_TOOLS}
+        kept = {name: one for name, one in self.kwargs.items() if name not in OF_TOOLS}
         return self._with({**kept, **bound.kwargs})
 
     def with_structured_output(
@@ -710,7 +684,7 @@ class BoundRouter(  # type: ignore[no-redef] # a field is called `kwargs`
         What is bound stays, tools among it, as far as the legs' own classes allow.
         """
         bound = dict(self.kwargs)
-        tools = {name: bound.pop(name) for name in _OF_TOOLS if name in bound}
+        tools = {name: bound.pop(name) for name in OF_TOOLS if name in bound}
         before: list[Any] = []
         if tools:
             before.append(("bind_tools", (), tools))

@@ -195,7 +195,7 @@ def test_many_bindings_do_not_pile_up():
     router = ChatRouter(legs=[scripted()])
     for _ in range(500):
         router.bind_tools([look]).invoke("hi")
-    assert len(router._recipes) <= 64
+    assert len(router._route.recipes) <= 64
 
 
 def test_tools_may_be_given_to_a_call():
