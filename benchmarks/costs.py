@@ -7,7 +7,7 @@ its own and does not count.
 
 `offline` is `invoke` with an answer that is there at once: the same difference as
 `invoke` has, with less noise. `read` is that with the adding up, which a tracker puts
-off until somebody asks, or until it has 512 new records; it has no target.
+off until somebody asks, or until it has 64 new records; it has no target.
 """
 
 from __future__ import annotations

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.costs._foreign import text_of, usage_of
 from langchain_cerebras_ext.costs._meter import (
-    Tokens,
-    counted,
+    GUESSED,
+    UNCOUNTED,
     deliver,
     end_of_left,
     find_price,
     prices_of,
 )
+from langchain_cerebras_ext.costs._usage import read_standard
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.pricing import Cost, price_call
 from langchain_cerebras_ext.costs.records import UsageRecord
@@ -33,10 +34,34 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext.costs._run import Run
     from langchain_cerebras_ext.costs.budget import CallScope, Hold
-    from langchain_cerebras_ext.costs.records import Outcome
+    from langchain_cerebras_ext.costs.records import Flag, Outcome
     from langchain_cerebras_ext.costs.tracker import CostTracker
 
 __all__ = ["CallbackCall"]
+
+
+class Tokens:
+    """Counts of one call, and what is not certain of them."""
+
+    __slots__ = ("flags", "usage")
+
+    def __init__(
+        self, usage: Mapping[str, Any] | None, flags: tuple[Flag, ...] = ()
+    ) -> None:
+        self.usage = usage
+        self.flags = flags
+
+    @classmethod
+    def none(cls) -> Tokens:
+        """Return the counts of a call that was never billed."""
+        return cls({"input_tokens": 0, "output_tokens": 0})
+
+    @classmethod
+    def estimated(cls, input_tokens: int, output_tokens: int) -> Tokens:
+        """Return counts that were made here."""
+        return cls(
+            {"input_tokens": input_tokens, "output_tokens": output_tokens}, GUESSED
+        )
 
 
 class CallbackCall:
@@ -195,7 +220,7 @@ class CallbackCall:
     def unread(self, trackers: Sequence[CostTracker], error: Exception) -> None:
         """Record a call whose end cannot be read: all that is known is that it was."""
         name = type(error).__name__
-        self._write(trackers, "failed", Tokens(None, ("no_usage",)), error_type=name)
+        self._write(trackers, "failed", Tokens(None, UNCOUNTED), error_type=name)
 
     def _text_tokens(self, text: str) -> int:
         from langchain_cerebras_ext._tokens import count_text_tokens
@@ -213,7 +238,7 @@ class CallbackCall:
     ) -> None:
         """Settle, and hand the record on."""
         cost = Cost() if free else self._price(tokens, more, trackers)
-        counts = counted(tokens)
+        counts = read_standard(tokens.usage)
         flags = () if free else tokens.flags
         if cost is None:
             flags = (*flags, "unpriced")
@@ -222,9 +247,10 @@ class CallbackCall:
             hold.settle(None if cost is None else cost.total)
         run, call = self._run, self._run.router_call
         context = run.context(trackers)
+        run_id, parent_run_id, trace_id = run.ids()
         fields: dict[str, Any] = {
             "duration_s": time.monotonic() - self._clock,
-            **counts,
+            **({} if counts is None else counts._asdict()),
             **more,
         }
         record = UsageRecord(
@@ -233,7 +259,9 @@ class CallbackCall:
             provider=self._provider,
             stream=bool(self._options.get("stream")),
             operation="text_completion" if isinstance(self._messages, str) else "chat",
-            **run.ids(),
+            run_id=run_id,
+            parent_run_id=parent_run_id,
+            trace_id=trace_id,
             router_call_id=context.router_call,
             router_so_far=None if call is None else call.end_try(outcome),
             tags=context.tags,

@@ -15,6 +15,8 @@ _USER_KEYS = ("user_id", "user")
 _SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 _ARM_KEYS = ("experiment_arm",)
 _CALL_KEYS = (ROUTER_CALL,)
+_NODE_KEY = "langgraph_node"
+_ALL_KEYS = frozenset({*_USER_KEYS, *_SESSION_KEYS, *_ARM_KEYS, *_CALL_KEYS, _NODE_KEY})
 
 # Tags that LangChain and LangGraph put on runs for themselves.
 _INNER_TAGS = ("seq:step:", "map:key:", "graph:step:", "condition:", "langsmith:")
@@ -40,6 +42,10 @@ class Context(NamedTuple):
     router_call: str | None = None
 
 
+_SILENT = Scope()
+_UNKNOWN = Context()
+
+
 def own_tags(tags: Iterable[str]) -> tuple[str, ...]:
     """Return the tags that somebody chose, once each."""
     return tuple(
@@ -60,24 +66,31 @@ def merge_context(
             `experiment_arm`, `router_call_id`.
         scopes: Of the trackers, the innermost first.
     """
+    telling = [scope for scope in scopes if scope != _SILENT]
     found = metadata or {}
+    is_told = not _ALL_KEYS.isdisjoint(found)
+    if not (tags or telling or is_told):
+        return _UNKNOWN  # as of most calls
     all_tags = list(tags or ())
-    user, session = _first(found, _USER_KEYS), _first(found, _SESSION_KEYS)
-    arm = _first(found, _ARM_KEYS)
-    for scope in scopes:
-        if scope.tags:
-            all_tags.extend(scope.tags)
+    user = session = node = arm = call = None
+    if is_told:
+        user = _first(found, _USER_KEYS)
+        session = _first(found, _SESSION_KEYS)
+        node = found.get(_NODE_KEY)
+        arm = _first(found, _ARM_KEYS)
+        call = _first(found, _CALL_KEYS)
+    for scope in telling:
+        all_tags.extend(scope.tags)
         user = user if user is not None else scope.user
         session = session if session is not None else scope.session
         arm = arm if arm is not None else scope.arm
-    node = found.get("langgraph_node")
     return Context(
         own_tags(all_tags) if all_tags else (),
         user,
         session,
         None if node is None else str(node),
         arm,
-        _first(found, _CALL_KEYS),
+        call,
     )
 
 

@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from langchain_cerebras_ext._metadata import PROVIDER, measured, to_usage_metadata
+from langchain_cerebras_ext._metadata import PROVIDER, measured
 from langchain_cerebras_ext.costs import _langsmith
+from langchain_cerebras_ext.costs._usage import (
+    RecordCounts,
+    read_service,
+    read_standard,
+)
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
 from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of, usd_text
-from langchain_cerebras_ext.costs.records import UsageRecord, record_of
+from langchain_cerebras_ext.costs.records import UsageRecord, new_id, record_of
 from langchain_cerebras_ext.errors import (
     CerebrasError,
     CerebrasTimeoutError,
@@ -27,10 +31,9 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from langchain_core.messages import AIMessage
-    from langchain_core.messages.ai import UsageMetadata
 
     from langchain_cerebras_ext._client import Call
     from langchain_cerebras_ext._metering import CallOutcome, RouterCall
@@ -45,18 +48,24 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.errors import FailedAttempt
 
 __all__ = [
+    "GUESSED",
+    "UNCOUNTED",
     "CallMeter",
-    "Tokens",
     "count_output",
-    "counted",
     "deliver",
     "end_of_left",
     "find_price",
-    "priced",
     "prices_of",
 ]
 
+GUESSED: Final[tuple[Flag, ...]] = ("estimated", "no_usage")
+"""Flags of counts that were made here."""
+UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
+"""Flags where nobody has counted."""
+
 _ZERO = Decimal(0)
+_NO_TOKENS = RecordCounts(input_tokens=0, output_tokens=0)
+_UNKNOWN = RecordCounts()
 _log = logging.getLogger("langchain_cerebras_ext.costs")
 
 
@@ -88,77 +97,12 @@ def deliver(
         _langsmith.note(told)
 
 
-class Tokens:
-    """Counts of one call, and what is not certain of them."""
-
-    __slots__ = ("flags", "usage")
-
-    def __init__(
-        self, usage: Mapping[str, Any] | None, flags: tuple[Flag, ...] = ()
-    ) -> None:
-        self.usage = usage
-        self.flags = flags
-
-    @classmethod
-    def none(cls) -> Tokens:
-        """Return the counts of a call that was never billed."""
-        return cls({"input_tokens": 0, "output_tokens": 0})
-
-    @classmethod
-    def estimated(cls, input_tokens: int, output_tokens: int) -> Tokens:
-        """Return counts that were made here."""
-        return cls(
-            {"input_tokens": input_tokens, "output_tokens": output_tokens},
-            ("estimated", "no_usage"),
-        )
-
-
-def counted(tokens: Tokens) -> dict[str, Any]:
-    """Return the counts as a record names them."""
-    usage = tokens.usage
-    if usage is None:
-        return {}
-    inputs: Mapping[str, int] = usage.get("input_token_details") or {}
-    outputs: Mapping[str, int] = usage.get("output_token_details") or {}
-    return {
-        "input_tokens": usage["input_tokens"],
-        "cached_input_tokens": inputs.get("cache_read"),
-        "cache_write_tokens": inputs.get("cache_creation"),
-        "image_tokens": inputs.get("image"),
-        "output_tokens": usage["output_tokens"],
-        "reasoning_tokens": outputs.get("reasoning"),
-        "accepted_prediction_tokens": outputs.get("accepted_prediction"),
-        "rejected_prediction_tokens": outputs.get("rejected_prediction"),
-    }
-
-
-def priced(
-    tokens: Tokens, row: PriceRow | None
-) -> tuple[dict[str, Any], Cost | None, tuple[Flag, ...]]:
-    """Return the counts as a record names them, their cost, and the flags of both."""
-    counts = counted(tokens)
-    if not counts:
-        return {}, None, (*tokens.flags, "unpriced") if row is None else tokens.flags
-    if not counts["input_tokens"] and not counts["output_tokens"]:
-        return counts, Cost(price=row), tokens.flags  # nothing costs nothing
-    cost = None
-    if row is not None:
-        with suppress(UnknownPriceError):
-            cost = cost_of(
-                row,
-                counts["input_tokens"],
-                counts["cached_input_tokens"] or 0,
-                counts["cache_write_tokens"] or 0,
-                counts["image_tokens"] or 0,
-                counts["output_tokens"],
-                counts["reasoning_tokens"] or 0,
-            )
-    return counts, cost, (*tokens.flags, "unpriced") if cost is None else tokens.flags
-
-
 def prices_of(trackers: Sequence[CostTracker]) -> PriceBook | None:
     """Return the prices of the first tracker that has its own."""
-    return next((held.prices for held in trackers if held.prices is not None), None)
+    for held in trackers:
+        if held.prices is not None:
+            return held.prices
+    return None
 
 
 def find_price(
@@ -304,7 +248,7 @@ class CallMeter:
         holds, self._holds = self._holds, ()
         owed, self._owed = self._owed, _ZERO
         for hold in holds:
-            hold.settle(None if cost is None else add_usd(owed, cost.total))
+            hold.settle(None if cost is None else cost.add_to(owed))
 
     def resending(self) -> None:
         """Note that the same request goes once more: what is reserved is for both."""
@@ -327,19 +271,19 @@ class CallMeter:
             if not again:
                 self._release()
             return
-        tokens = (
-            Tokens(failed.usage)
-            if failed.usage
-            else Tokens.estimated(self._input_tokens(), 0)
-        )
+        flags: tuple[Flag, ...] = ()
+        counts = read_standard(failed.usage or None)
+        if counts is None:
+            counts, flags = _guess(self._input_tokens(), 0), GUESSED
         row = self._settled(
             record,
-            tokens,
+            counts,
+            flags,
             "retried",
-            settle=not again,
-            error_type=failed.error_type,
-            attempts=len(record.failed),
-            duration_s=failed.elapsed_s,
+            failed.error_type,
+            len(record.failed),
+            failed.elapsed_s,
+            is_end=not again,
         )
         deliver(row, self._trackers, is_alone=self.is_alone)
 
@@ -348,9 +292,8 @@ class CallMeter:
         if not self._is_priced:
             self._is_priced = True
             try:
-                self._row = find_price(
-                    PROVIDER, self._model, self._began, self._trackers
-                )
+                book = prices_of(self._trackers) or list_prices()
+                self._row = book.find(PROVIDER, self._model, self._began)
             except Exception:  # noqa: BLE001 - the call is recorded as unpriced
                 _log.exception("the price of %s cannot be looked up", self._model)
         return self._row
@@ -387,57 +330,49 @@ class CallMeter:
         """Return what is recorded of a call that has ended, and settle for it."""
         error = record.error
         outcome, error_type = _end_of(record, self._run.router_call)
-        usage = to_usage_metadata(record.usage)
-        if usage is None and isinstance(error, CerebrasError):
-            usage = error.partial_usage
-        if usage is not None and not (usage["input_tokens"] or usage["output_tokens"]):
-            usage = None  # no prompt is empty: this is no count
-        try:
-            tokens = self._tokens(record, usage, error)
-        except Exception:  # noqa: BLE001 - a call is recorded whatever is not known
-            _log.exception("the tokens of a call cannot be counted")
-            tokens = Tokens(None, ("no_usage",))
-        timings = measured(
-            elapsed_s=record.elapsed_s,
-            first_token_s=record.first_token_s,
-            output_tokens=None if usage is None else usage["output_tokens"],
-        )
-        queued = (record.time_info or {}).get("queue_time")
+        flags: tuple[Flag, ...] = ()
+        counts = read_service(record.usage)
+        if counts is None and isinstance(error, CerebrasError):
+            counts = read_standard(error.partial_usage)
+        output_tokens = None if counts is None else counts.output_tokens
+        if counts is None or not (counts.input_tokens or output_tokens):
+            # No prompt is empty: what counts none is no count.
+            output_tokens = None
+            try:
+                counts, flags = self._seen(record, error)
+            except Exception:  # noqa: BLE001 - a call is recorded whatever is not known
+                _log.exception("the tokens of a call cannot be counted")
+                counts, flags = _UNKNOWN, UNCOUNTED
         return self._settled(
             record,
-            tokens,
+            counts,
+            flags,
             outcome,
-            router_so_far=self._so_far,
-            error_type=error_type,
-            attempts=max(record.attempts, 1),
-            duration_s=record.elapsed_s,
-            ttft_s=record.first_token_s,
-            output_tokens_per_s=timings.get("output_tokens_per_s"),
-            queue_time_s=float(queued) if isinstance(queued, (int, float)) else None,
-            model_served=record.response_model,
-            request_id=record.request_id or record.response_id,
-            service_tier=record.service_tier,
+            error_type,
+            record.attempts or 1,
+            record.elapsed_s,
+            measured(
+                elapsed_s=record.elapsed_s,
+                first_token_s=record.first_token_s,
+                output_tokens=output_tokens,
+            ).get("output_tokens_per_s"),
         )
 
-    def _tokens(
-        self,
-        record: CallRecord,
-        usage: UsageMetadata | None,
-        error: BaseException | None,
-    ) -> Tokens:
-        """Return what the call used, as the service says or as was seen here."""
-        if usage is not None:
-            return Tokens(usage)
+    def _seen(
+        self, record: CallRecord, error: BaseException | None
+    ) -> tuple[RecordCounts, tuple[Flag, ...]]:
+        """Return what a call used that the service has not counted."""
         if not self._sent:
-            return Tokens.none()
-        if isinstance(error, CerebrasError) and error.billed is False:
-            return Tokens.none()
-        arrived = error.partial_message if isinstance(error, CerebrasError) else None
+            return _NO_TOKENS, ()
+        arrived = None
+        if isinstance(error, CerebrasError):
+            if error.billed is False:
+                return _NO_TOKENS, ()
+            arrived = error.partial_message
         if arrived is None and record.message is not None:
             arrived = record.message()
-        return Tokens.estimated(
-            self._input_tokens(), count_output(arrived, self._model)
-        )
+        output = count_output(arrived, self._model)
+        return _guess(self._input_tokens(), output), GUESSED
 
     def _input_tokens(self) -> int:
         return self._count() if self._count is not None else 0
@@ -450,39 +385,87 @@ class CallMeter:
     def _settled(
         self,
         record: CallRecord,
-        tokens: Tokens,
+        counts: RecordCounts,
+        flags: tuple[Flag, ...],
         outcome: Outcome,
+        error_type: str | None,
+        attempts: int,
+        duration_s: float,
+        output_tokens_per_s: float | None = None,
         *,
-        settle: bool = True,
-        **more: Any,
+        is_end: bool = True,
     ) -> UsageRecord:
         """Return a record, and settle with the budgets what it costs."""
-        counts, cost, flags = priced(tokens, self._price())
+        cost, flags = _priced(counts, flags, self._price())
         if cost is not None:
             self._costs = (*self._costs, cost)
-        if settle:
+        if is_end:
             self._settle(cost)
         elif cost is not None:
-            self._owed = add_usd(self._owed, cost.total)
+            self._owed = cost.add_to(self._owed)
+        run_id, parent_run_id, trace_id = self._run.ids()
         context = self._who()
-        return UsageRecord(
-            started_at=self._began,
-            model=self._model,
-            operation=record.operation,
-            stream=record.stream,
-            **self._run.ids(),
-            router_call_id=context.router_call,
-            tags=context.tags,
-            user=context.user,
-            session=context.session,
-            node=context.node,
-            arm=context.arm,
-            outcome=outcome,
-            cost=cost,
-            flags=flags,
-            **counts,
-            **more,
+        queued = (record.time_info or {}).get("queue_time")
+        return UsageRecord(  # by place, since so many names take 3 us
+            self._began,
+            self._model,
+            new_id(),
+            PROVIDER,
+            record.response_model,
+            record.operation,
+            record.stream,
+            run_id,
+            parent_run_id,
+            trace_id,
+            context.router_call,
+            self._so_far,
+            record.request_id or record.response_id,
+            context.tags,
+            context.user,
+            context.session,
+            context.node,
+            context.arm,
+            outcome,
+            error_type,
+            attempts,
+            record.service_tier,
+            *counts,
+            record.first_token_s,
+            duration_s,
+            float(queued) if isinstance(queued, (int, float)) else None,
+            output_tokens_per_s,
+            cost,
+            flags,
         )
+
+
+def _guess(input_tokens: int, output_tokens: int) -> RecordCounts:
+    return RecordCounts(input_tokens=input_tokens, output_tokens=output_tokens)
+
+
+def _priced(
+    counts: RecordCounts, flags: tuple[Flag, ...], row: PriceRow | None
+) -> tuple[Cost | None, tuple[Flag, ...]]:
+    """Return what tokens cost, if that is known, and the flags with that of the price.
+
+    Args:
+        counts: The tokens.
+        flags: What is not certain of them.
+        row: The rates, if they are known.
+    """
+    used, cached, written, images, answer, thought, _, _ = counts
+    if used is None or answer is None:  # not even counted
+        return None, flags if row is not None else (*flags, "unpriced")
+    if not used and not answer:
+        return Cost(price=row), flags  # nothing costs nothing
+    if row is not None:
+        try:
+            return cost_of(
+                row, used, cached or 0, written or 0, images or 0, answer, thought or 0
+            ), flags
+        except UnknownPriceError:  # of a kind that was used
+            pass
+    return None, (*flags, "unpriced")
 
 
 def _end_of(record: CallRecord, call: RouterCall | None) -> tuple[Outcome, str | None]:

@@ -6,6 +6,7 @@ is worked out when a record is made.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext._metadata import PROVIDER
@@ -15,16 +16,17 @@ from langchain_cerebras_ext.costs._context import merge_context
 from langchain_cerebras_ext.costs._meter import CallMeter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from langchain_cerebras_ext._metering import RouterCall
-    from langchain_cerebras_ext.costs._context import Context
+    from langchain_cerebras_ext.costs._context import Context, Scope
     from langchain_cerebras_ext.costs.tracker import CostTracker
 
 __all__ = ["Run", "lineages"]
 
 _PACKAGE = "langchain-cerebras-ext"
+_SCOPE: Callable[[CostTracker], Scope] = attrgetter("scope")
 
 
 class Run:
@@ -108,19 +110,19 @@ class Run:
         """The router's call that the run is a try of, where the router is at hand."""
         return router_call(self.metadata)
 
-    def ids(self) -> dict[str, Any]:
-        """Return the ids as a record has them."""
+    def ids(self) -> tuple[str, str | None, str]:
+        """Return the ids as a record has them: the run's, its parent's, its trace's."""
         run, parent, root = self.run_id, self.parent_run_id, self.root_id
         run_id = str(run)
-        return {
-            "run_id": run_id,
-            "parent_run_id": None if parent is None else str(parent),
-            "trace_id": run_id if root is run else str(root),
-        }
+        return (
+            run_id,
+            None if parent is None else str(parent),
+            run_id if root is run else str(root),
+        )
 
     def context(self, trackers: Sequence[CostTracker]) -> Context:
         """Return whose the run is, by its own words and those of trackers."""
-        scopes = [tracker.scope for tracker in trackers]
+        scopes = map(_SCOPE, trackers)
         return merge_context(self.tags, self.metadata, scopes)
 
 

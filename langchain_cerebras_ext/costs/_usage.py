@@ -6,9 +6,18 @@ from collections.abc import Mapping
 from operator import index
 from typing import Any, Final, NamedTuple, NoReturn
 
+from langchain_cerebras_ext._metadata import to_usage_metadata
 from langchain_cerebras_ext.errors import InvalidUsageError
 
-__all__ = ["Counts", "check_counts", "check_whole", "read_counts"]
+__all__ = [
+    "Counts",
+    "RecordCounts",
+    "check_counts",
+    "check_whole",
+    "read_counts",
+    "read_service",
+    "read_standard",
+]
 
 MIXED_TIERS: Final = "mixed"
 """The tier of counts that were added up from several tiers; nobody prices it."""
@@ -44,6 +53,70 @@ class Counts(NamedTuple):
     cache_write_1h: int = 0
     audio_output: int = 0
     service_tier: str | None = None
+
+
+class RecordCounts(NamedTuple):
+    """Token counts as a record has them, by its names and in its order.
+
+    `None` was not told. They are taken for what they are, whatever they contradict.
+    """
+
+    input_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    image_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+_TOLD_OR_NOT: Final = frozenset({int, type(None)})
+
+
+def read_service(usage: Mapping[str, Any] | None) -> RecordCounts | None:
+    """Return the counts of a `usage` block of Cerebras's, as `to_usage_metadata` does.
+
+    They are read as they come, which is much quicker; odd ones are left to that.
+    """
+    if not usage:
+        return None
+    get = usage.get
+    ins = get("prompt_tokens_details") or {}
+    outs = get("completion_tokens_details") or {}
+    if type(ins) is dict and type(outs) is dict:
+        image = ins.get("image_tokens")
+        found = RecordCounts(
+            get("prompt_tokens") or 0,
+            ins.get("cached_tokens"),
+            None,
+            get("image_tokens") if image is None else image,
+            get("completion_tokens") or 0,
+            outs.get("reasoning_tokens"),
+            outs.get("accepted_prediction_tokens"),
+            outs.get("rejected_prediction_tokens"),
+        )
+        if _TOLD_OR_NOT.issuperset(map(type, found)):
+            return found
+    return read_standard(to_usage_metadata(usage))
+
+
+def read_standard(usage: Mapping[str, Any] | None) -> RecordCounts | None:
+    """Return the counts of LangChain's `UsageMetadata`."""
+    if usage is None:
+        return None
+    inputs: Mapping[str, int] = usage.get("input_token_details") or {}
+    outputs: Mapping[str, int] = usage.get("output_token_details") or {}
+    return RecordCounts(
+        usage["input_tokens"],
+        inputs.get("cache_read"),
+        inputs.get("cache_creation"),
+        inputs.get("image"),
+        usage["output_tokens"],
+        outputs.get("reasoning"),
+        outputs.get("accepted_prediction"),
+        outputs.get("rejected_prediction"),
+    )
 
 
 def read_counts(usage: Any) -> Counts:

@@ -39,6 +39,7 @@ CEREBRAS: Final = "cerebras"
 ANY_MODEL: Final = "*"
 YOURS: Final = "your prices"
 
+_Key = tuple[str | None, str, date, bool, str | None]
 _MAX_KEPT: Final = 4096
 _MAX_DIGITS: Final = 40
 _MAX_RATE: Final = Decimal("1e12")
@@ -409,33 +410,27 @@ class PriceBook:
         if not isinstance(model, str) or not model:
             msg = f"model={model!r} must be a model's id."
             raise CerebrasConfigurationError(msg)
-        day = call_day(on)
         known, table, stamp = self._known, registry.table(), _providers.stamp()
         if known.table is not table or known.stamp is not stamp:
             known = self._known = _Known(table, stamp)
-        found = self._kept(known, provider, model, day, batch=batch, tier=tier)
-        if found is not None and found.by_time and isinstance(on, datetime):
-            minute = on.astimezone(UTC).replace(second=0, microsecond=0)
-            return self._kept(known, provider, model, minute, batch=batch, tier=tier)
-        return found
-
-    def _kept(
-        self,
-        known: _Known,
-        provider: str | None,
-        model: str,
-        on: date,
-        *,
-        batch: bool,
-        tier: str | None,
-    ) -> Rates | None:
-        key = (provider, model, on, batch, tier)
+        key: _Key = (provider, model, call_day(on), batch, tier)
         found: Rates | None = known.rates.get(key, _NOT_YET)
         if found is _NOT_YET:
-            found = self._search(provider, model, on, batch=batch, tier=tier)
-            if len(known.rates) >= _MAX_KEPT:
-                known.rates.clear()
-            known.rates[key] = found
+            found = self._keep(known, key)
+        if found is not None and found.by_time and isinstance(on, datetime):
+            minute = on.astimezone(UTC).replace(second=0, microsecond=0)
+            key = (provider, model, minute, batch, tier)
+            found = known.rates.get(key, _NOT_YET)
+            if found is _NOT_YET:
+                found = self._keep(known, key)
+        return found
+
+    def _keep(self, known: _Known, key: _Key) -> Rates | None:
+        provider, model, on, batch, tier = key
+        found = self._search(provider, model, on, batch=batch, tier=tier)
+        if len(known.rates) >= _MAX_KEPT:
+            known.rates.clear()
+        known.rates[key] = found
         return found
 
     def _search(
@@ -524,7 +519,7 @@ class _Known:
     def __init__(self, table: Table | None, stamp: object) -> None:
         self.table = table
         self.stamp = stamp
-        self.rates: dict[tuple[Any, ...], Rates | None] = {}
+        self.rates: dict[_Key, Rates | None] = {}
 
 
 def _rebuild(

@@ -17,7 +17,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
@@ -73,6 +73,7 @@ _round = EXACT.quantize
 _plus = EXACT.add
 _minus = EXACT.subtract
 _PER_MILLION: Final = -6
+_MOST_RATES: Final = 4096
 
 
 class PriceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -143,7 +144,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fal
     @property
     def total(self) -> Decimal:
         """All kinds together."""
+        return self.add_to(ZERO)
+
+    def add_to(self, amount: Decimal) -> Decimal:
+        """Return an amount and all kinds together."""
         return add_usd(
+            amount,
             self.input,
             self.output,
             self.cached_input,
@@ -236,7 +242,21 @@ class Rates(NamedTuple):
 
 def _usd(rate: Decimal, tokens: int) -> Decimal:
     """Return tokens times a rate per million, rounded half to even to `QUANTUM`."""
+    each = _per_token(rate)
+    if each is not None:
+        return _times(each, tokens)
     return _round(_scale(_times(rate, tokens), _PER_MILLION), QUANTUM)
+
+
+@lru_cache(_MOST_RATES)
+def _per_token(rate: Decimal) -> Decimal | None:
+    """Return a token's price at a rate per million, written to the last `QUANTUM`.
+
+    `None` if it is no whole number of them: products must then be rounded.
+    """
+    exact = _scale(rate, _PER_MILLION)
+    each = _round(exact, QUANTUM)
+    return each if each == exact else None
 
 
 def cost_of(
@@ -391,6 +411,8 @@ def call_day(on: date | None) -> date:
     if on is None:
         return datetime.now(UTC).date()
     if isinstance(on, datetime):
+        if on.tzinfo is UTC:
+            return on.date()
         if on.tzinfo is None or on.utcoffset() is None:
             msg = (
                 f"on={on!r} has no time zone, so that its day is not known. Pass an "

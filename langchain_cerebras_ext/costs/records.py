@@ -19,6 +19,7 @@ __all__ = [
     "Flag",
     "Outcome",
     "UsageRecord",
+    "new_id",
 ]
 
 Outcome = Literal["ok", "failed", "aborted", "cache_hit", "retried"]
@@ -41,13 +42,12 @@ OUTCOMES: tuple[Outcome, ...] = ("ok", "failed", "aborted", "cache_hit", "retrie
 FLAGS: tuple[Flag, ...] = ("unpriced", "estimated", "no_usage")
 
 
-def _new_id() -> str:
+def new_id() -> str:
+    """Return a record's id."""
     return urandom(16).hex()
 
 
-class UsageRecord(
-    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
-):
+class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """One call: who made it, what it used, how long it took, what it cost.
 
     `None` is not known, zero is zero. Parts are contained in their whole: cached and
@@ -97,7 +97,7 @@ class UsageRecord(
 
     started_at: datetime
     model: str
-    record_id: str = msgspec.field(default_factory=_new_id)
+    record_id: str = msgspec.field(default_factory=new_id)
     provider: str = "cerebras"
     model_served: str | None = None
     operation: str = "chat"

@@ -117,13 +117,17 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
             else:
                 self.estimated_calls += 1
         if outcome != "cache_hit":
-            self.input_tokens += record.input_tokens or 0
-            self.cached_input_tokens += record.cached_input_tokens or 0
-            self.output_tokens += record.output_tokens or 0
-            self.reasoning_tokens += record.reasoning_tokens or 0
+            if tokens := record.input_tokens:
+                self.input_tokens += tokens
+            if tokens := record.cached_input_tokens:
+                self.cached_input_tokens += tokens
+            if tokens := record.output_tokens:
+                self.output_tokens += tokens
+            if tokens := record.reasoning_tokens:
+                self.reasoning_tokens += tokens
         cost = record.cost
         if cost is not None:
-            self.cost = add_usd(self.cost, cost.total)
+            self.cost = cost.add_to(self.cost)
             if cost.cache_savings:
                 self.cache_savings = add_usd(self.cache_savings, cost.cache_savings)
 

@@ -24,7 +24,7 @@ from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._context import Scope
 from langchain_cerebras_ext.costs._run import Run, lineages
 from langchain_cerebras_ext.costs.records import record_of
-from langchain_cerebras_ext.costs.report import READERS, Totals
+from langchain_cerebras_ext.costs.report import Totals
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class CostTracker(BaseCallbackHandler):
         self._lock = threading.Lock()
         self._fresh: list[UsageRecord | Pending] = []
         self._records: deque[UsageRecord] = deque(maxlen=max_records)
-        self._by: dict[tuple[Sequence[str | None], ...], Totals] = {}
+        self._by: dict[tuple[Any, ...], Totals] = {}
         self._last: UsageRecord | Pending | None = None
         self._open: dict[UUID, Run] = {}
         self._roots: dict[UUID, UUID] = {}
@@ -266,7 +266,8 @@ class CostTracker(BaseCallbackHandler):
         with self._lock:
             self._fold()
             for values, totals in self._by.items():
-                for key in values[place]:
+                value = values[place]
+                for key in (value or (None,)) if dimension == "tag" else (value,):
                     held = found.setdefault(key, Totals())
                     held.merge(totals)
         return found
@@ -318,7 +319,14 @@ class CostTracker(BaseCallbackHandler):
             record = record_of(told)
             self._records.append(record)
             # One sum for each combination: what is asked of it comes later.
-            key = tuple([read(record) for read in _READ])
+            key = (
+                record.model_served or record.model,
+                record.provider,
+                record.user,
+                record.tags,
+                record.node,
+                record.arm,
+            )
             totals = self._by.get(key)
             if totals is None:
                 totals = self._by[key] = Totals()
@@ -576,9 +584,9 @@ class CostTracker(BaseCallbackHandler):
         return plot_costs(self.records, by=by)
 
 
-# Sessions are too many to keep a sum of each for ever; a ledger has them.
+# As in the keys of `_by`. Sessions are too many to keep a sum of each for ever; a
+# ledger has them.
 _BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
-_READ = [READERS[name] for name in _BY]
 
 
 def _finish(
