@@ -1,7 +1,7 @@
 # `make check` is what CI runs beside the tests.
 PYTHON ?= python3
 
-.PHONY: format lint type test check coverage bench
+.PHONY: format lint type mypy pyright test check coverage bench
 
 format:
 	ruff format .
@@ -12,9 +12,13 @@ lint:
 	ruff check .
 	cerebras-ext models check --fail-on any
 
-type:
+type: mypy pyright
+
+mypy:
 	mypy
 	mypy --strict tests/typing/api.py
+
+pyright:
 	pyright
 
 test:

@@ -142,15 +142,15 @@ def public_modules() -> list[str]:
 
 # Names whose own module needs a package that need not be there.
 NEEDS = {
-    "CerebrasInstrumentor": "opentelemetry",
-    "ProxyApp": "httptools",
-    "create_app": "httptools",
+    "langchain_cerebras_ext.otel.CerebrasInstrumentor": "opentelemetry",
+    "langchain_cerebras_ext.proxy.ProxyApp": "httptools",
+    "langchain_cerebras_ext.proxy.create_app": "httptools",
 }
 
 
 def available(module, name):
     """A name of a module, or the error that names the package which is not there."""
-    needed = NEEDS.get(name)
+    needed = NEEDS.get(f"{module.__name__}.{name}")
     if needed is None or find_spec(needed) is not None:
         return getattr(module, name)
     with pytest.raises(MissingExtraError, match="pip install") as caught:
