@@ -23,9 +23,12 @@ READ: Final = "cerebras_read"
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",
-    "PRAGMA cache_size = -32000",
     "PRAGMA temp_store = MEMORY",
 )
+# In KiB. Reports come back to pages again and again; a writer only adds, and lives in
+# processes that shall stay small.
+_CACHE_OF_READS: Final = "PRAGMA cache_size = -32000"
+_CACHE_OF_WRITES: Final = "PRAGMA cache_size = -4000"
 
 
 def make_engine(
@@ -73,6 +76,7 @@ def make_engine(
         # Whoever reads first and writes then is refused, not made to wait, if another
         # wrote in between: so all take the lock at once that do not only read.
         reads = connection.get_execution_options().get(READ, False)
+        connection.exec_driver_sql(_CACHE_OF_READS if reads else _CACHE_OF_WRITES)
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     # What is in memory is one connection's own; others wait until it is free.
