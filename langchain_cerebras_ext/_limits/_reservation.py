@@ -145,7 +145,7 @@ class Reservation:
 
     @property
     def _limits(self) -> tuple[Limit, ...]:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: of the line, local or shared
 
     def _finish(
         self,
@@ -154,7 +154,7 @@ class Reservation:
         readings: list[Reading],
         closure: Closure | None,
     ) -> None:
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: where the line is, here or on a server
 
     async def _afinish(
         self,

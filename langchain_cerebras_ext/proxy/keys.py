@@ -171,6 +171,7 @@ class Keys:
         if self._file is None or not hasattr(signal, "SIGHUP"):
             return
         loop = asyncio.get_running_loop()
+        # Loops without signals, and threads that are not the main one, say so.
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(signal.SIGHUP, self.reload)
             self._loop = loop

@@ -191,5 +191,5 @@ class Exchange:
         """The connection, where it is known to be ours."""
         if self.wire is None:
             msg = "this needs the simulator's own server"
-            raise NotImplementedError(msg)
+            raise NotImplementedError(msg)  # such faults need the raw connection
         return self.wire

@@ -430,7 +430,7 @@ class _Waits:
 
         class Waits(BaseRateLimiter):
             def acquire(self, *, blocking: bool = True) -> bool:
-                raise NotImplementedError
+                raise NotImplementedError  # the test is of the async way only
 
             async def aacquire(self, *, blocking: bool = True) -> bool:
                 del blocking

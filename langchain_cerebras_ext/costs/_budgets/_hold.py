@@ -69,7 +69,7 @@ class Hold:
 
     def _ended(self, end: End) -> None:
         """Pass on how the call ended; called once, must not raise."""
-        raise NotImplementedError
+        raise NotImplementedError  # abstract: each kind of store has its own
 
     def __repr__(self) -> str:
         """Tell what is set aside, and whether it still is."""
