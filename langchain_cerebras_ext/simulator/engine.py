@@ -192,6 +192,9 @@ class Engine:
         settings: How it behaves.
         clock: Where time comes from.
         rules: Scripted replies to begin with.
+
+    Attributes:
+        place: Its number among those that serve side by side; part of its ids.
     """
 
     def __init__(
@@ -200,6 +203,7 @@ class Engine:
         clock: Clock | None = None,
         rules: Iterable[Rule] = (),
     ) -> None:
+        self.place = 0
         self.settings = settings or Settings()
         self.clock = clock or SystemClock()
         self.profiles = select_profiles(self.settings.models)
@@ -331,8 +335,9 @@ class Engine:
         return reply
 
     def new_id(self, prefix: str) -> str:
-        """Return a fresh id: a prefix and a UUID."""
-        return f"{prefix}{uuid.UUID(int=self._ids.getrandbits(128), version=4)}"
+        """Return a fresh id: a prefix and a UUID, that no simulator beside has."""
+        number = self._ids.getrandbits(128) ^ self.place
+        return f"{prefix}{uuid.UUID(int=number, version=4)}"
 
     def rate_headers(self, profile: ModelProfile) -> Mapping[str, str]:
         """Return the rate-limit headers for a model."""

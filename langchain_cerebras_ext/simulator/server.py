@@ -8,7 +8,9 @@ import dataclasses
 import ipaddress
 import socket
 import threading
+from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Self, get_args
+from weakref import WeakKeyDictionary
 
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.simulator.app import create_simulator_app
@@ -59,6 +61,21 @@ TIERS: Final[tuple[Tier, ...]] = get_args(Tier)
 _START_S = 10.0
 _STOP_S = 10.0
 
+_places: WeakKeyDictionary[Engine, int] = WeakKeyDictionary()
+_places_lock = threading.Lock()
+
+
+def _take_place(engine: Engine) -> None:
+    """Give an engine the lowest number that none of those that serve has.
+
+    Simulators of one seed would give the same ids side by side, and two messages of
+    one id are one message to LangGraph.
+    """
+    with _places_lock:
+        taken = {place for one, place in _places.items() if one is not engine}
+        engine.place = next(place for place in count() if place not in taken)
+        _places[engine] = engine.place
+
 
 class Simulator:
     """A local Cerebras Inference API, for tests, notebooks and demos.
@@ -75,6 +92,7 @@ class Simulator:
         key: The only key that is accepted; None accepts any, and none.
         speed: `instant`, `real` (the model's own tokens per second) or a factor.
         seed: Decides what is left to chance: phrasing, ids, how streams are cut.
+            Simulators that run side by side in a process have ids of their own.
         tier: `free_trial` or `developer` enforces that tier's limits; None none.
         rates: Limits of your own, enforced.
         models: `active` for what the service serves today, `all` for retired and
@@ -187,6 +205,7 @@ class Simulator:
 
         sock = _bind(self.host, self._wanted_port)
         self.port = sock.getsockname()[1]
+        _take_place(self.engine)
         server = QuickServer(create_simulator_app(self.engine), sock)
         thread = threading.Thread(
             target=server.run_blocking, name="cerebras-simulator", daemon=True
@@ -210,6 +229,8 @@ class Simulator:
         if server is not None and thread is not None:
             server.request_stop()
             thread.join(_STOP_S)
+            with _places_lock:
+                _places.pop(self.engine, None)
 
     def __enter__(self) -> Self:
         """Start serving."""

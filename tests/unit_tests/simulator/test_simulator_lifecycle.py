@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib
+import json
 import socket
 import subprocess
 import sys
@@ -50,6 +51,32 @@ def test_two_run_at_once_and_know_nothing_of_each_other():
         assert one.port != other.port
         get(f"{one.base_url}/tcp_warming")
         assert (len(one.requests), len(other.requests)) == (1, 0)
+
+
+def ids_of(sim, many=3):
+    """Return the ids of a few answers."""
+    body = {"model": "gpt-oss-120b", "messages": [{"role": "user", "content": "hi"}]}
+    asked = urllib.request.Request(
+        f"{sim.base_url}/chat/completions",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    found = []
+    for _ in range(many):
+        with urllib.request.urlopen(asked, timeout=5) as answer:
+            found.append(json.load(answer)["id"])
+    return found
+
+
+def test_two_side_by_side_never_give_the_same_id():
+    with Simulator() as one, Simulator() as other:
+        alone, beside = ids_of(one), ids_of(other)
+    assert len({*alone, *beside}) == 6
+    with Simulator() as again:  # alone, it is as it was
+        assert ids_of(again) == alone
+    with other:
+        other.reset()
+        assert ids_of(other) == alone
 
 
 def test_start_and_stop_may_be_called_again():
