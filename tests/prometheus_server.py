@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from free_ports import free_port
 from services import missing
 
 MISSING = (
     "NO {name}: what Prometheus makes of the metrics was NOT tested. Install it: "
     "apt-get install prometheus"
 )
-_START_S = 20.0
+_START_S = 60.0
 _CONFIG = """
 global:
   scrape_interval: 250ms
@@ -51,7 +51,7 @@ class PrometheusServer:
         targets = ", ".join(f"'127.0.0.1:{port}'" for port in ports)
         config = folder / "prometheus.yml"
         config.write_text(_CONFIG.format(targets=targets))
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self._log = folder / "prometheus.log"
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
@@ -133,9 +133,3 @@ class PrometheusServer:
 
     def __exit__(self, *_):
         self.stop()
-
-
-def _free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]

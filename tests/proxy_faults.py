@@ -19,6 +19,7 @@ from langchain_cerebras_ext.simulator.odd import ODD_FORMS, STREAM_FORMS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import pytest
     from proxy_raw import RawAnswer
     from proxy_server import Proxy
 
@@ -62,6 +63,11 @@ class Trouble:
     def id(self) -> str:
         """As the test is called."""
         return f"{self.name}-{'stream' if self.stream else 'plain'}"
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether only a time limit ends it."""
+        return "stall" in self.name or self.name == "drip_headers"
 
     @property
     def text(self) -> str:
@@ -207,12 +213,24 @@ def _odd() -> Iterator[Trouble]:
 TROUBLES: tuple[Trouble, ...] = (*_network(), *_service(), *_odd())
 
 
+HASTY: dict[str, Any] = {"first_byte_timeout_s": 0.5, "idle_timeout_s": 0.3}
+"""Limits for what is slow; nothing else is asked under them, for the machine may be
+slow as well."""
+
+
+def is_slow(request: pytest.FixtureRequest) -> bool:
+    """Whether a test is about a trouble that is slow."""
+    callspec = getattr(request.node, "callspec", None)
+    trouble = callspec.params.get("trouble") if callspec else None
+    return trouble is not None and bool(trouble.is_slow)
+
+
 def settle(proxy: Proxy) -> None:
     """Wait until nothing is under way, and all that has ended was noted."""
     proxy.wait(lambda: not proxy.app.in_flight)
     noted = threading.Event()
     proxy.loop.call_soon_threadsafe(noted.set)  # behind what ends just now
-    assert noted.wait(10)
+    assert noted.wait(30)
 
 
 def is_error(answer: RawAnswer) -> bool:

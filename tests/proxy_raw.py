@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from proxy_server import Proxy
 
 CHAT = "/v1/chat/completions"
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0
 
 
 def question(*, stream: bool = False, **more: Any) -> dict[str, Any]:

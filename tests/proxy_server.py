@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 UPSTREAM_KEY = "csk-upstream-key-that-stays-inside"
 CLIENT_KEY = "client-key-of-ann-0123456789"
-_WAIT_S = 10.0
+_WAIT_S = 30.0
 
 
 class Proxy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -90,7 +91,9 @@ def proxy(
     ] = False,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM."""
-    with guard(debug=debug):
+    # That variable is the proxy's own, which has another rule for it.
+    others = {name: os.environ[name] for name in os.environ if name != "LOG_LEVEL"}
+    with guard(debug=debug, environ=others):
         if new_key is not None:
             raise typer.Exit(_show_new_key(new_key))
         options: dict[str, Any] = {

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import multiprocessing
+import os
 import re
+import sys
+from contextlib import ExitStack
 from datetime import UTC, datetime, time
 from email.utils import format_datetime
 from time import perf_counter
@@ -18,14 +22,16 @@ from urllib.parse import quote
 import msgspec
 
 from langchain_cerebras_ext._version import __version__
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.proxy import log
 from langchain_cerebras_ext.proxy.body import ClientGone, parse, read_body
 from langchain_cerebras_ext.proxy.gate import Gate
 from langchain_cerebras_ext.proxy.headers import upward
 from langchain_cerebras_ext.proxy.keys import Keys
 from langchain_cerebras_ext.proxy.lifecycle import Lifecycle, Watch
-from langchain_cerebras_ext.proxy.metrics import Metrics
+from langchain_cerebras_ext.proxy.metrics import FOLDER, Metrics
 from langchain_cerebras_ext.proxy.models import ModelTable
+from langchain_cerebras_ext.proxy.place import listen
 from langchain_cerebras_ext.proxy.record import (
     LedgerObserver,
     Priced,
@@ -70,6 +76,11 @@ _CLOSE: Final = (b"connection", b"close")
 _LAST_WORDS_S: Final = 10.0
 _MAX_LOGGED: Final = 64 * 1024
 _QUERY: Final = re.compile(rb"[!-~]*")
+_ALONE: Final = (
+    "If this server has several workers, each of them counts for itself: %s. Set "
+    "APE_LIMITS_URL for limits, and %s for metrics."
+)
+_UNREAD: Final[Scope] = {"method": "", "path": "", "headers": []}
 
 
 def create_app(settings: Settings | None = None) -> ProxyApp:
@@ -104,10 +115,13 @@ class ProxyApp:
         models: What names of models stand for.
         lifecycle: What is under way.
         relay: The way up and down.
+        is_served_by_us: Whether the package's own server runs it, which sees to the
+            port of metrics and to workers; it says so before the application starts.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.is_served_by_us = False
         log.configure(settings)
         for notice in settings.notices():
             _log.warning(notice)
@@ -126,6 +140,7 @@ class ProxyApp:
             self.metrics.watch(self.gate.budget)
         self.observers.append(log.RequestLog(settings))
         self.lifecycle = Lifecycle(settings)
+        self._ports = ExitStack()
         self._upstreams = Upstreams(settings)
         self.relay = Relay(settings, self._upstreams)
         self._pages: dict[str, Callable[[Scope, Send], Awaitable[None]]] = {
@@ -172,6 +187,7 @@ class ProxyApp:
         """Close connections, stores and files; a later request opens them again."""
         self.lifecycle.close()
         self.keys.close()
+        await asyncio.to_thread(self._ports.close)
         await self._upstreams.close()
         await self.gate.close()
         self.metrics.close()
@@ -194,11 +210,55 @@ class ProxyApp:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.keys.listen()
+                if not self.is_served_by_us:
+                    self._do_without_our_server()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    def _do_without_our_server(self) -> None:
+        """Do what else our server does, as far as one process can; tell the rest."""
+        settings = self.settings
+        if _has_neighbours():
+            alone = [*settings.limits_of_a_process()]
+            alone += [] if os.environ.get(FOLDER) else ["metrics"]
+            if alone:
+                _log.warning(_ALONE, ", ".join(alone), FOLDER)
+        if settings.metrics_port is None:
+            return
+        try:
+            sock = listen(
+                settings.host, settings.metrics_port, named="APE_METRICS_PORT"
+            )
+        except CerebrasConfigurationError as error:
+            # Of several workers one has it, and answers for all that share a folder.
+            _log.warning("This process serves no metrics. %s", error)
+            return
+        from langchain_cerebras_ext.proxy.metrics_server import MetricsServer
+
+        server = MetricsServer(sock, self.metrics.render)
+        self._ports.enter_context(server.running())
+
+    def note_unread(self, refusal: Refusal) -> None:
+        """Take note of a request that a server has refused before it could be read."""
+        exchange = begin(_UNREAD)
+        self.metrics.begin()
+        exchange.outcome = "refused"
+        exchange.status = refusal.status
+        exchange.error_category = refusal.category  # type: ignore[assignment]
+        exchange.error_message = refusal.message
+        self.observe(exchange)
+
+    def observe(self, exchange: Exchange) -> None:
+        """Tell the observers of an exchange that has ended."""
+        exchange.duration_s = perf_counter() - exchange.began
+        for observe in self.observers:
+            try:
+                observe(exchange)
+            except Exception:  # noqa: BLE001 - one that fails must not stop the others
+                _log.exception("An observer has failed.")
 
     # ------------------------------------------------------------------ routing
 
@@ -342,12 +402,7 @@ class _Visit:
         if watch is not None:
             watch.stop()
             self._app.lifecycle.remove(watch)
-        exchange.duration_s = perf_counter() - exchange.began
-        for observe in self._app.observers:
-            try:
-                observe(exchange)
-            except Exception:  # noqa: BLE001 - one that fails must not stop the others
-                _log.exception("An observer has failed.")
+        self._app.observe(exchange)
         if self._hold is not None:
             self._hold.settle(exchange)
 
@@ -556,6 +611,15 @@ class _Visit:
 
 
 # ------------------------------------------------------------------------- answering
+
+
+def _has_neighbours() -> bool:
+    """Whether this seems to be one of several workers of somebody's server."""
+    return (
+        (multiprocessing.parent_process() is not None and "--reload" not in sys.argv)
+        or bool(os.environ.get(FOLDER))
+        or os.environ.get("WEB_CONCURRENCY", "1") != "1"
+    )
 
 
 def _start_of(day: date) -> datetime:

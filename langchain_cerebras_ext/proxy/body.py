@@ -97,7 +97,7 @@ async def read_body(
         async with asyncio.timeout(timeout_s):
             return await _go_on(reading, waited)
     except TimeoutError as error:
-        msg = f"The request's body was not complete within {timeout_s:g} seconds."
+        msg = f"The request's body was not complete within {timeout_s:g} s."
         raise Refusal(
             408, msg, code="request_timeout", category="client_timeout", headers=_CLOSE
         ) from error

@@ -92,7 +92,8 @@ class Exchange:
         ttft_s: Seconds from `began` to the first content of a stream.
         upstream_ttft_s: The same from sending to the upstream.
         duration_s: Seconds from `began` to the end.
-        upstream_began: When it was sent, on `time.perf_counter`.
+        upstream_began: When the upstream was turned to, on `time.perf_counter`.
+        unreached: That upstream was not reached: nothing was sent to it.
         events: Events of a stream that arrived.
         answer_chars: Characters of content that arrived, about; where `usage` is
             missing, the output is estimated by them.
@@ -137,6 +138,7 @@ class Exchange:
     upstream_ttft_s: float | None = None
     duration_s: float = 0.0
     upstream_began: float | None = None
+    unreached: bool = False
     events: int = 0
     answer_chars: int = 0
     response_bytes: int = 0

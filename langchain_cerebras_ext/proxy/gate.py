@@ -8,7 +8,7 @@ ended: a key that used more than was reserved has to wait for it later.
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_cerebras_ext.errors import (
     BudgetExceeded,
     LedgerError,
+    RateLimiterBackendError,
     RateLimiterTimeoutError,
     RequestExceedsLimitError,
 )
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.proxy.settings import Settings
 
 __all__ = ["Gate", "Hold"]
-
-_log = logging.getLogger("langchain_cerebras_ext.proxy")
 
 NAMESPACE: Final = "cerebras-proxy"
 """Begins the names of all that the proxy keeps in Redis."""
@@ -197,7 +196,6 @@ class _Lines:
     def __init__(self, settings: Settings) -> None:
         from langchain_cerebras_ext._limits._numbers import Limit
 
-        self._said = _say_limits(settings)
         self._capacity = settings.key_tokens_per_minute
         found: list[Limit] = []
         if settings.key_requests_per_minute is not None:
@@ -230,9 +228,20 @@ class _Lines:
             return await line.areserve(Amounts(1, tokens, tokens), 0.0)
         except RateLimiterTimeoutError as error:
             wait_s = max(1, math.ceil(error.wait_s or 0.0))
-            raise _no_room(exchange, self._said, wait_s) from None
+            limit = await self._spent(line)
+            raise _no_room(exchange, limit, wait_s) from None
         except RequestExceedsLimitError:
-            raise _too_large(exchange, self._said) from None
+            raise _too_large(exchange, self._limits[-1]) from None
+
+    async def _spent(self, line: Line | SharedLine) -> Limit:
+        """Return the limit that leaves no room: requests, where both do."""
+        first, last = self._limits[0], self._limits[-1]
+        if first is not last:
+            with contextlib.suppress(RateLimiterBackendError):
+                state = await line.astate()
+                levels = {bucket.kind: bucket.level for bucket in state.buckets}
+                return first if levels[first.kind] < 1 else last
+        return first
 
     def _tokens(self, exchange: Exchange) -> int:
         """Return what to reserve.
@@ -318,8 +327,8 @@ class _Money:
             if error.estimate is None and error.spent is None:
                 raise _unpriced(exchange) from None
             raise self._spent(exchange, error) from None
-        except LedgerError as error:
-            _log.error("A budget cannot be checked: %s", error)
+        except LedgerError:
+            # Why that is, the budget's own line in the log tells, once.
             raise _unknown() from None
 
     def _most(self, exchange: Exchange) -> Any:
@@ -354,15 +363,6 @@ def _whom(exchange: Exchange) -> str:
     return "this proxy" if exchange.key_id is None else f"key {exchange.key_id!r}"
 
 
-def _say_limits(settings: Settings) -> str:
-    said: list[str] = []
-    if settings.key_requests_per_minute is not None:
-        said.append(f"{settings.key_requests_per_minute:,} requests")
-    if settings.key_tokens_per_minute is not None:
-        said.append(f"{settings.key_tokens_per_minute:,} tokens")
-    return f"{' and '.join(said)} a minute"
-
-
 def _retry_after(wait_s: int) -> tuple[bytes, bytes]:
     return b"retry-after", str(max(1, wait_s)).encode()
 
@@ -379,23 +379,31 @@ def _too_many(count: int) -> Refusal:
     )
 
 
-def _no_room(exchange: Exchange, said: str, wait_s: int) -> Refusal:
+def _limit_of(exchange: Exchange, limit: Limit) -> str:
+    return (
+        f"The limit of {_whom(exchange)} is {limit.capacity:,.0f} {limit.kind} a "
+        f"{limit.window}"
+    )
+
+
+def _no_room(exchange: Exchange, limit: Limit, wait_s: int) -> Refusal:
+    # The types and the code are OpenAI's.
     return Refusal(
         429,
-        f"The limit of {_whom(exchange)} is {said}, and this request has no room in "
-        f"it. Try again in {wait_s} s.",
-        type="requests",
+        f"{_limit_of(exchange, limit)}, and this request has no room in it. Try again "
+        f"in {wait_s} s.",
+        type=limit.kind,
         code="rate_limit_exceeded",
         category="rate_limit",
         headers=[_retry_after(wait_s)],
     )
 
 
-def _too_large(exchange: Exchange, said: str) -> Refusal:
+def _too_large(exchange: Exchange, limit: Limit) -> Refusal:
     return Refusal(
         429,
-        f"The limit of {_whom(exchange)} is {said}, and the prompt alone is larger "
-        "(about 4 bytes a token). It can never pass: shorten it.",
+        f"{_limit_of(exchange, limit)}, and the prompt alone is larger (about 4 bytes "
+        "a token). It can never pass: shorten it.",
         type="tokens",
         code="rate_limit_exceeded",
         category="rate_limit",

@@ -92,6 +92,11 @@ class Watch:
             self._timer.cancel()
             self._set_timer(now + limit_s)
 
+    @property
+    def is_connecting(self) -> bool:
+        """Whether no upstream has been reached yet."""
+        return self._limit == "connect"
+
     def heard(self) -> None:
         """Note that the upstream has sent something."""
         self.since = self._loop.time()

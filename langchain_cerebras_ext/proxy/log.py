@@ -10,7 +10,7 @@ import os
 import select
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
@@ -20,12 +20,18 @@ from langchain_cerebras_ext.errors import mask_secrets
 from langchain_cerebras_ext.proxy.record import counts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Generator, Iterable
 
     from langchain_cerebras_ext.proxy.exchange import Exchange
     from langchain_cerebras_ext.proxy.settings import Settings
 
-__all__ = ["JsonFormatter", "RequestLog", "configure", "uvicorn_config"]
+__all__ = [
+    "JsonFormatter",
+    "RequestLog",
+    "configure",
+    "telling_warnings",
+    "uvicorn_config",
+]
 
 LOGGER: Final = "langchain_cerebras_ext"
 SERVER_LOGGERS: Final = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
@@ -53,7 +59,7 @@ _SIGNS: Final = (b"csk-", b"csk_", b"sk-", b"gsk_", b"xai-", b"aiza", b"bearer")
 # ------------------------------------------------------------------------------- lines
 
 
-class RequestLine(msgspec.Struct, kw_only=True):
+class RequestLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A request's line, with the fields in this order; what is not known is null.
 
     Attributes:
@@ -74,6 +80,8 @@ class RequestLine(msgspec.Struct, kw_only=True):
         cost_usd: A number, exact.
         key_id: Whose key it was.
         upstream_id: The upstream's own id of the request.
+        estimated: Only where the tokens, and so the cost, were estimated.
+        upstream: Only where it is not the main one: a fallback answered, or failed too.
     """
 
     timestamp: str
@@ -92,6 +100,8 @@ class RequestLine(msgspec.Struct, kw_only=True):
     cost_usd: msgspec.Raw | None
     key_id: str | None
     upstream_id: str | None
+    estimated: bool = False
+    upstream: str | None = None
 
 
 class DetailedLine(RequestLine, kw_only=True, omit_defaults=True):
@@ -107,7 +117,6 @@ class DetailedLine(RequestLine, kw_only=True, omit_defaults=True):
     stream: bool
     model_asked: str | None = None
     model_served: str | None = None
-    upstream: str | None = None
     upstream_status: int | None = None
     upstream_ttft_seconds: float | None = None
     attempts: int = 0
@@ -221,7 +230,16 @@ class RequestLog:
         now: Seconds since 1970.
     """
 
-    __slots__ = ("_clock", "_content", "_detailed", "_least", "_lines", "_now", "_out")
+    __slots__ = (
+        "_clock",
+        "_content",
+        "_detailed",
+        "_least",
+        "_lines",
+        "_main",
+        "_now",
+        "_out",
+    )
 
     def __init__(
         self,
@@ -233,6 +251,7 @@ class RequestLog:
         self._least = _level_number(settings.log_level)
         self._detailed = self._least <= logging.DEBUG
         self._content = settings.log_content and self._detailed
+        self._main = settings.upstream.name
         self._lines = _Lines(_secrets_of(settings))
         self._out = write_line if write is None else write
         self._clock = _Clock()
@@ -275,6 +294,10 @@ class RequestLog:
             "key_id": exchange.key_id,
             "upstream_id": exchange.upstream_id,
         }
+        if "estimated" in exchange.flags:
+            told["estimated"] = True
+        if self._detailed or exchange.upstream != self._main:
+            told["upstream"] = exchange.upstream
         if self._detailed:
             return DetailedLine(**told, **self._details(exchange))
         return RequestLine(**told)
@@ -297,7 +320,6 @@ class RequestLog:
             "stream": exchange.stream,
             "model_asked": _short(exchange.model_asked) or None,
             "model_served": exchange.model_served,
-            "upstream": exchange.upstream,
             "upstream_status": exchange.upstream_status,
             "upstream_ttft_seconds": exchange.upstream_ttft_s,
             "attempts": exchange.attempts,
@@ -324,7 +346,7 @@ def _level_of(exchange: Exchange) -> str:
 
 def _message(exchange: Exchange) -> str:
     """Say in a line what happened."""
-    what = f"{exchange.method} {_short(exchange.path)} {exchange.status}"
+    what = f"{exchange.method} {_short(exchange.path)} {exchange.status}".lstrip()
     if exchange.outcome == "aborted":
         return f"{what}: the client left ({exchange.phase})"
     if exchange.outcome == "ok":
@@ -464,6 +486,16 @@ def uvicorn_config(settings: Settings) -> dict[str, Any]:
             **{name: {**quiet, "level": "WARNING"} for name in LIBRARY_LOGGERS},
         },
     }
+
+
+@contextmanager
+def telling_warnings() -> Generator[None]:
+    """Put Python's warnings into the log, whose lines are all JSON."""
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
 
 
 def _level_number(name: str) -> int:

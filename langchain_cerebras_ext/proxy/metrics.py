@@ -27,6 +27,7 @@ from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.catalog._registry import registry as catalog
 from langchain_cerebras_ext.errors import CerebrasConfigurationError, MissingExtraError
 from langchain_cerebras_ext.proxy.record import (
+    Providers,
     counts_of,
     output_speed,
     queue_time,
@@ -123,17 +124,17 @@ _RECORDED: Final[dict[str, Family]] = {
     ),
     f"{PREFIX}request_duration_seconds": Family(
         "From a request's head to the end of its answer.",
-        ("operation", "model", "stream", "error_category"),
+        ("provider", "operation", "model", "stream", "error_category"),
         _DURATIONS,
     ),
     f"{PREFIX}time_to_first_token_seconds": Family(
         "From a request's head to the first content of its stream.",
-        ("operation", "model"),
+        ("provider", "operation", "model"),
         _FIRST,
     ),
     f"{PREFIX}time_per_output_token_seconds": Family(
         "Time for each output token after the first.",
-        ("operation", "model"),
+        ("provider", "operation", "model"),
         _PER_TOKEN,
     ),
     f"{PREFIX}output_tokens_per_second": Family(
@@ -222,7 +223,7 @@ class _Derived(NamedTuple):
 
     Attributes:
         source: The name of ours.
-        labels: The labels of ours that it has, after the provider.
+        labels: The labels of ours that it has.
         family: The histogram; its buckets are some of those of ours.
     """
 
@@ -235,7 +236,7 @@ def _derive(
     source: str, about: str, bounds: tuple[float, ...], *more: tuple[str, str]
 ) -> _Derived:
     """Return what is made of a family of ours; more labels are theirs and ours."""
-    own = ("operation", "model", *(own for _, own in more))
+    own = ("provider", "operation", "model", *(own for _, own in more))
     theirs = (*_GEN_AI_LABELS, *(name for name, _ in more))
     return _Derived(PREFIX + source, own, Family(about, theirs, bounds))
 
@@ -402,11 +403,12 @@ class Metrics:
         self._folder = None if folder is None else Folder(folder, self._snapshot)
         self._registry: CollectorRegistry | None = None
         self._models = _Models(settings)
+        self._providers = Providers(settings)
         self._keys = _Bounded(_MOST_KEYS)
         self._limit_names = _Bounded(_MOST_LIMITS)
         self._ended: dict[tuple[Any, ...], _Ended] = {}
-        self._used: dict[tuple[str, str, str], _Used] = {}
-        self._firsts: dict[tuple[str, str], Histogram] = {}
+        self._used: dict[tuple[str, str, str, str], _Used] = {}
+        self._firsts: dict[tuple[str, ...], Histogram] = {}
         self._limits: dict[tuple[str, str], tuple[Mapping[str, str], float]] = {}
         self._budgets: list[Budget] = []
         self._ledger: Ledger | None = None
@@ -472,15 +474,16 @@ class Metrics:
         key = NOBODY if exchange.key_id is None else self._keys.value(exchange.key_id)
         error = exchange.error_category
         operation = exchange.operation
-        place = (operation, model, exchange.status, key, exchange.stream, error)
+        whose = self._providers.of(exchange.upstream)
+        place = (whose, operation, model, exchange.status, key, exchange.stream, error)
         ended = self._ended.get(place) or self._new_ended(*place)
         ended.requests.value += 1
         ended.duration.observe(exchange.duration_s)
         if exchange.ttft_s is not None:
-            self._first(operation, model).observe(exchange.ttft_s)
+            self._first(whose, operation, model).observe(exchange.ttft_s)
         counts = counts_of(exchange)
         if counts is not None:
-            self._count_used(exchange, model, key, counts)
+            self._count_used(exchange, whose, model, key, counts)
         if error is not None or exchange.failed_upstreams:
             self._count_errors(exchange, model, key)
         if exchange.sunset is not None:
@@ -493,6 +496,7 @@ class Metrics:
 
     def _new_ended(
         self,
+        whose: str,
         operation: str,
         model: str,
         status: int,
@@ -506,26 +510,27 @@ class Metrics:
             self._cell("requests_total", operation, model, str(status), key),
             self._cell(
                 "request_duration_seconds",
+                whose,
                 operation,
                 model,
                 "true" if stream else "false",
                 error or "",
             ),
         )
-        self._ended[operation, model, status, key, stream, error] = ended
+        self._ended[whose, operation, model, status, key, stream, error] = ended
         return ended
 
-    def _first(self, operation: str, model: str) -> Histogram:
-        found = self._firsts.get((operation, model))
+    def _first(self, *place: str) -> Histogram:
+        found = self._firsts.get(place)
         if found is None:
-            found = self._cell("time_to_first_token_seconds", operation, model)
-            self._firsts[operation, model] = found
+            found = self._cell("time_to_first_token_seconds", *place)
+            self._firsts[place] = found
         return found
 
     def _count_used(
-        self, exchange: Exchange, model: str, key: str, counts: Counts
+        self, exchange: Exchange, whose: str, model: str, key: str, counts: Counts
     ) -> None:
-        place = (exchange.operation, model, key)
+        place = (whose, exchange.operation, model, key)
         used = self._used.get(place) or self._new_used(*place)
         used.input.value += counts.input
         used.output.value += counts.output
@@ -549,11 +554,10 @@ class Metrics:
         if queued is not None:
             used.queue.observe(queued)
 
-    def _new_used(self, operation: str, model: str, key: str) -> _Used:
+    def _new_used(self, whose: str, operation: str, model: str, key: str) -> _Used:
         if len(self._used) >= _TOO_MANY:
             self._used.clear()
-        # Whose API this is, also where a fallback has answered.
-        named = (_TOKEN_USAGE, conventions.PROVIDER, operation, model)
+        named = (_TOKEN_USAGE, whose, operation, model)
         cell = self._cell
         used = _Used(
             input=cell("tokens_total", model, key, "input"),
@@ -566,10 +570,10 @@ class Metrics:
             told_input=self._store.cell(*named, "input"),
             told_output=self._store.cell(*named, "output"),
             speed=cell("output_tokens_per_second", operation, model),
-            per_token=cell("time_per_output_token_seconds", operation, model),
+            per_token=cell("time_per_output_token_seconds", whose, operation, model),
             queue=cell("queue_time_seconds", model),
         )
-        self._used[operation, model, key] = used
+        self._used[whose, operation, model, key] = used
         return used
 
     def _count_errors(self, exchange: Exchange, model: str, key: str) -> None:
@@ -715,7 +719,7 @@ def _derived(wanted: _Derived, rows: Rows) -> Rows:
     fewer = wanted.family.bounds
     for labels, row in coarser(rows, source.bounds, fewer).items():
         if labels[source.labels.index("operation")] in _CONVENTION_OPERATIONS:
-            key = (conventions.PROVIDER, *(labels[place] for place in places))
+            key = tuple(labels[place] for place in places)
             held = found.get(key)
             found[key] = row if held is None else list(map(add, held, row))
     return found

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from langchain_cerebras_ext.proxy.place import address
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Generator
 
 __all__ = ["MetricsServer", "Render"]
+
+_log = logging.getLogger("langchain_cerebras_ext.proxy")
 
 Render: TypeAlias = "Callable[[str], tuple[str, bytes]]"
 
@@ -45,6 +50,7 @@ class MetricsServer(ThreadingHTTPServer):
             daemon=True,
         )
         thread.start()
+        _log.info("Metrics at %s/metrics.", address(self.socket))
         try:
             yield
         finally:

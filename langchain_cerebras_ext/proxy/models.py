@@ -105,6 +105,7 @@ class ModelTable:
         self._kept: dict[str, Route | Callable[[], Refusal]] = {}
         self._kept_on: date | None = None
         self._kept_of: object = None
+        registry.table()  # what is wrong with it is told now, and not by each request
 
     def resolve(self, asked: str) -> Route:
         """Return where a request for a model goes.
@@ -283,12 +284,12 @@ def _check_aliases(aliases: Mapping[str, str]) -> dict[str, str]:
             way.append(checked[way[-1]])
         told = " -> ".join(repr(one) for one in way)
         if way[-1] in way[:-1]:
-            msg = f"The model alias {name!r} leads in a circle: {told}."
+            msg = f"APE_ALIASES: the model alias {name!r} leads in a circle: {told}."
             raise CerebrasConfigurationError(msg)
         if len(way) > 3:  # noqa: PLR2004
             msg = (
-                f"The model alias {name!r} goes over too many others: {told}. An alias "
-                "may name a model, or another alias that names one."
+                f"APE_ALIASES: the model alias {name!r} goes over too many others: "
+                f"{told}. An alias may name a model, or another alias that names one."
             )
             raise CerebrasConfigurationError(msg)
     return checked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from typing import Final
 
@@ -37,7 +39,10 @@ def listen(host: str, port: int, *, named: str = "PORT") -> socket.socket:
             place[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=is_any
         )
     except OSError as error:
-        reason = error.strerror or error
+        if error.errno == errno.EADDRNOTAVAIL:
+            msg = f"HOST={host!r} is no address of this machine."
+            raise CerebrasConfigurationError(msg) from error
+        reason = os.strerror(error.errno) if error.errno else error
         msg = (
             f"The proxy cannot listen at {host}:{port}: {reason}. Set {named} to "
             "another port, or to 0 for any free one."

@@ -9,9 +9,10 @@ HTTP/2. All of it is mended here; the rest of the work stays uvicorn's.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_cerebras_ext.proxy.refusal import envelope
+from langchain_cerebras_ext.proxy.refusal import Refusal
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,19 +30,26 @@ _OFFER: Final = re.compile(rb"(?im)^(?:upgrade|http2-settings):[^\r\n]*\r\n")
 _HEAD_END: Final = b"\r\n\r\n"
 
 
+def _tell_nobody(_: Refusal) -> None:
+    """Take no note."""
+
+
 def guarded(
-    base: type[asyncio.Protocol], *, header_timeout_s: float
+    base: type[asyncio.Protocol],
+    *,
+    header_timeout_s: float,
+    tell: Callable[[Refusal], object] = _tell_nobody,
 ) -> type[asyncio.Protocol]:
     """Return a protocol of uvicorn's, mended.
 
     Args:
         base: `HttpToolsProtocol` or `H11Protocol`.
         header_timeout_s: How long a request's head may take.
+        tell: Told of each request that is refused here, and reaches no application.
     """
     mixin = _HttpTools if base.__name__ == "HttpToolsProtocol" else _Guard
-    return type(
-        f"Guarded{base.__name__}", (mixin, base), {"header_timeout_s": header_timeout_s}
-    )
+    more = {"header_timeout_s": header_timeout_s, "tell": staticmethod(tell)}
+    return type(f"Guarded{base.__name__}", (mixin, base), more)
 
 
 class _Guard:
@@ -52,6 +60,7 @@ class _Guard:
     """
 
     header_timeout_s: float
+    tell: Callable[[Refusal], object]
     # Of the protocol that this is mixed with; it belongs to another library.
     transport: Any
     loop: Any
@@ -103,15 +112,26 @@ class _Guard:
         # Who opens connections ahead of need, as browsers do, expects no answer there.
         if self.cycle is None and self._has_begun:
             limit = f"{self.header_timeout_s:g}"
-            msg = f"The request's headers were not complete within {limit} seconds."
-            self._refuse(408, b"Request Timeout", msg, "request_timeout")
+            msg = f"The request's headers were not complete within {limit} s."
+            self._refuse(
+                Refusal(408, msg, code="request_timeout", category="client_timeout")
+            )
         else:
             self.transport.close()
 
-    def _refuse(self, status: int, phrase: bytes, message: str, code: str) -> None:
-        """Answer what is no request, and close."""
-        body = envelope(message, type="invalid_request_error", code=code)
-        head = [b"HTTP/1.1 %d %s\r\n" % (status, phrase)]
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer what is no request, and close.
+
+        Amid the answer to the one before it nothing can be said: that one is ended.
+        """
+        self.tell(refusal)
+        if self._is_answering() and self.cycle.response_started:
+            self.cycle.keep_alive = False
+            self.transport.pause_reading()
+            return
+        body = refusal.body()
+        phrase = HTTPStatus(refusal.status).phrase.encode()
+        head = [b"HTTP/1.1 %d %s\r\n" % (refusal.status, phrase)]
         head += [b"%s: %s\r\n" % pair for pair in self.server_state.default_headers]
         head.append(
             b"content-type: application/json\r\ncontent-length: %d\r\n"
@@ -121,13 +141,8 @@ class _Guard:
         self.transport.close()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, unless that would be amid another answer."""
-        cycle = self.cycle
-        if self._is_answering() and cycle.response_started:
-            cycle.keep_alive = False
-            self.transport.pause_reading()
-            return
-        self._refuse(400, b"Bad Request", msg, "invalid_http")
+        """Answer what is no HTTP."""
+        self._refuse(Refusal(400, msg, code="invalid_http", category="bad_request"))
 
 
 class _HttpTools(_Guard):
@@ -166,8 +181,10 @@ class _HttpTools(_Guard):
             self.transport.pause_reading()
         elif not self.transport.is_closing():
             msg = f"The request's headers exceed {MAX_HEAD_BYTES} bytes."
-            phrase = b"Request Header Fields Too Large"
-            self._refuse(431, phrase, msg, "headers_too_large")
+            refusal = Refusal(
+                431, msg, code="headers_too_large", category="payload_too_large"
+            )
+            self._refuse(refusal)
 
     def on_headers_complete(self) -> None:
         """Speak to clients of HTTP/1.0 as they understand it."""

@@ -207,6 +207,8 @@ def _tokens(size: int) -> int:
 
 def _was_served(exchange: Exchange) -> bool:
     """Whether the upstream may have counted tokens that it has not told."""
+    if exchange.unreached:
+        return False
     if exchange.upstream_status is not None:
         return exchange.upstream_status < _ERROR_STATUS
     return exchange.error_category not in _NOT_SERVED

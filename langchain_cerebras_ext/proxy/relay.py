@@ -217,6 +217,7 @@ class Relay:
         if exchange.attempts > 1:
             watch.expect("connect", self._connect_s)
         exchange.upstream_began = perf_counter()
+        exchange.unreached = False
         answer: Answer | None = None
         try:
             lost = exchange.failed_upstreams
@@ -231,6 +232,7 @@ class Relay:
             if answer.ended:
                 self._check(reply, answer.peek())
         except BaseException as error:
+            exchange.unreached = watch.is_connecting
             if answer is not None:
                 answer.release()
             if isinstance(error, asyncio.CancelledError):
@@ -333,7 +335,10 @@ class Relay:
             "total": (self._total_s, "its answer was not complete within {:g} s"),
         }
         limit_s, text = limits[str(reason)]
-        found = UpstreamError("upstream_timeout", text.format(limit_s))
+        category: ErrorCategory = "upstream_timeout"
+        if reason == "connect":  # nothing was sent, and so nothing can be billed
+            category = "upstream_connection"
+        found = UpstreamError(category, text.format(limit_s))
         if reason == "total":
             found.moves_on = False
         else:

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from langchain_cerebras_ext.errors import MissingExtraError
-from langchain_cerebras_ext.proxy.place import address, listen
+from langchain_cerebras_ext.proxy.place import listen
 
 if TYPE_CHECKING:
     import socket
@@ -132,17 +132,18 @@ def _run_workers(
     settings: Settings, sock: socket.socket, metrics_sock: socket.socket | None
 ) -> None:
     from langchain_cerebras_ext.proxy.app import create_app
-    from langchain_cerebras_ext.proxy.log import uvicorn_config
+    from langchain_cerebras_ext.proxy.log import telling_warnings, uvicorn_config
     from langchain_cerebras_ext.proxy.workers import Workers
 
     logging.config.dictConfig(uvicorn_config(settings))
-    # What is wrong with keys, prices or models is told here, once.
-    app = create_app(settings)
-    try:
-        with _metrics_server(metrics_sock, app.metrics.render):
-            Workers(settings, sock).run()
-    finally:
-        asyncio.run(app.aclose())
+    with telling_warnings():
+        # What is wrong with keys, prices or models is told here, once.
+        app = create_app(settings)
+        try:
+            with _metrics_server(metrics_sock, app.metrics.render):
+                Workers(settings, sock).run()
+        finally:
+            asyncio.run(app.aclose())
 
 
 def _run_reloading(settings: Settings, sock: socket.socket) -> None:
@@ -182,5 +183,4 @@ def _metrics_server(sock: socket.socket | None, render: Render) -> Generator[Non
     from langchain_cerebras_ext.proxy.metrics_server import MetricsServer
 
     with MetricsServer(sock, render).running():
-        _log.info("Metrics at %s/metrics.", address(sock))
         yield

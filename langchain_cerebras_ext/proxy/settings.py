@@ -249,6 +249,18 @@ class Settings:
             )
         return tuple(told)
 
+    def limits_of_a_process(self) -> tuple[str, ...]:
+        """Return the variables of limits that each process would count for itself."""
+        return tuple(
+            _counted_alone(
+                self.limits_url,
+                self.ledger_url,
+                self.key_requests_per_minute,
+                self.key_tokens_per_minute,
+                self.key_budget_usd,
+            )
+        )
+
     @property
     def is_open(self) -> bool:
         """Whether no key is asked for."""
@@ -347,7 +359,7 @@ VARIABLES: Final = (
     _row(
         "APE_METRICS_PORT",
         rules.OPTIONAL_PORT,
-        "Serves `/metrics` on a port of its own, and no more on `PORT`.",
+        "Serves `/metrics` on a port of its own at `HOST`, and no more on `PORT`.",
     ),
     _row("APE_WORKERS", rules.WORKERS, "Processes that share the port.", default="1"),
     _row(
@@ -602,7 +614,7 @@ def _from_code(given: Mapping[str, Any]) -> dict[str, _Found]:
         msg = f"Settings.load() takes no {min(unknown)!r}."
         raise TypeError(msg)
     return {
-        known[name]: _Found(value, name)
+        known[name]: _Found(value, known[name])
         for name, value in given.items()
         if value is not None
     }
@@ -832,19 +844,33 @@ def _check_shared(
     budget: Decimal | None,
 ) -> Iterator[str]:
     """Say which limits each worker would count for itself."""
-    if workers == 1 or limits_url is not None:
+    if workers == 1:
         return
-    # A ledger's database is shared by them as well, but keeps budgets only.
-    for name, value, place in (
-        ("APE_KEY_REQUESTS_PER_MINUTE", requests, ""),
-        ("APE_KEY_TOKENS_PER_MINUTE", tokens, ""),
-        ("APE_KEY_BUDGET_USD", budget if ledger_url is None else None, " or a ledger"),
-    ):
-        if value is not None:
-            yield (
-                f"{name} with APE_WORKERS={workers} needs APE_LIMITS_URL{place}: each "
-                "worker would count for itself."
-            )
+    for name in _counted_alone(limits_url, ledger_url, requests, tokens, budget):
+        place = " or a ledger" if name == "APE_KEY_BUDGET_USD" else ""
+        yield (
+            f"{name} with APE_WORKERS={workers} needs APE_LIMITS_URL{place}: each "
+            "worker would count for itself."
+        )
+
+
+def _counted_alone(
+    limits_url: str | None,
+    ledger_url: str | None,
+    requests: int | None,
+    tokens: int | None,
+    budget: Decimal | None,
+) -> Iterator[str]:
+    """Give the limits that are set, and that no process shares with others."""
+    if limits_url is not None:
+        return
+    if requests is not None:
+        yield "APE_KEY_REQUESTS_PER_MINUTE"
+    if tokens is not None:
+        yield "APE_KEY_TOKENS_PER_MINUTE"
+    # A ledger's database is shared as well, but keeps budgets only.
+    if budget is not None and ledger_url is None:
+        yield "APE_KEY_BUDGET_USD"
 
 
 def _is_own(host: str) -> bool:

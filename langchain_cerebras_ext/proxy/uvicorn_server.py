@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
-from langchain_cerebras_ext.proxy.log import uvicorn_config
+from langchain_cerebras_ext.proxy.log import telling_warnings, uvicorn_config
 from langchain_cerebras_ext.proxy.place import address
 from langchain_cerebras_ext.proxy.protocol import guarded
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from langchain_cerebras_ext.proxy.app import ProxyApp
+    from langchain_cerebras_ext.proxy.refusal import Refusal
     from langchain_cerebras_ext.proxy.settings import Settings
 
 __all__ = ["AppFactory", "ProxyServer", "make_config"]
@@ -32,7 +33,14 @@ _log = logging.getLogger("langchain_cerebras_ext.proxy")
 
 _TICK_S: Final = 0.05
 _GC_THRESHOLDS: Final = (10_000, 20, 50)
-_CUT_SHORT: Final = "ASGI callable returned without completing response."
+_TOLD_ELSEWHERE: Final = frozenset(
+    {
+        "ASGI callable returned without completing response.",
+        "Invalid HTTP request received.",
+    }
+)
+"""What uvicorn says of requests whose own lines say why."""
+
 _LAST_WORDS_S: Final = 2.0
 """For what is cut to end by itself: an error event, a log line, a row."""
 
@@ -110,18 +118,24 @@ class ProxyServer(uvicorn.Server):
         self._interrupts = 0
         logging.getLogger("uvicorn.error").addFilter(_is_news)
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to end."""
+        with telling_warnings():
+            super().run(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the application, and listen."""
         config = self.config
         config.http_protocol_class = guarded(
             config.http_protocol_class,
             header_timeout_s=self._settings.header_timeout_s,
+            tell=self._note_refusal,
         )
         app: Any = config.loaded_app
+        app.is_served_by_us = True
         self.app = app
         if multiprocessing.parent_process() is not None:
             threading.Thread(target=_end_with_parent, daemon=True).start()
-        logging.captureWarnings(True)  # into the log, whose lines are all JSON
         await super().startup(sockets)
         # What lives as long as the process need not be looked at again and again.
         gc.collect()
@@ -132,6 +146,10 @@ class ProxyServer(uvicorn.Server):
                 address(sock),
                 self._settings.upstream.base_url,
             )
+
+    def _note_refusal(self, refusal: Refusal) -> None:
+        if self.app is not None:
+            self.app.note_unread(refusal)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         """End; a second Ctrl-C does so at once.
@@ -162,7 +180,6 @@ class ProxyServer(uvicorn.Server):
         await self._wait(end, state.connections)
         await self._cut()
         await self.lifespan.shutdown()
-        logging.captureWarnings(False)
 
     async def _wait(self, end: float, left: Collection[Any] = (None,)) -> None:
         """Wait until a time, or until nothing is left to wait for."""
@@ -188,8 +205,8 @@ class ProxyServer(uvicorn.Server):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out that an answer was cut: its request's own line tells why."""
-    return record.msg != _CUT_SHORT
+    """Leave out what a request's own line tells, and tells better."""
+    return record.msg not in _TOLD_ELSEWHERE
 
 
 def _end_with_parent() -> None:

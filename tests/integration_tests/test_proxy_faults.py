@@ -11,14 +11,23 @@ import contextlib
 import functools
 import json
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx2
 import openai
 import pytest
 from call_paths import whole
 from openai import OpenAI
-from proxy_faults import TEXT, TROUBLES, Trouble, check_failure, settle
+from proxy_answers import BODY, LAST, STREAM, delta
+from proxy_faults import (
+    HASTY,
+    TEXT,
+    TROUBLES,
+    Trouble,
+    check_failure,
+    is_slow,
+    settle,
+)
 from proxy_process import ProxyProcess, proxy_environment
 from proxy_raw import RawClient, ask, question
 from proxy_server import CLIENT_KEY, UPSTREAM_KEY, Proxy, running_proxy
@@ -49,8 +58,6 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext.proxy.exchange import Exchange
 
-PATIENCE_S = 0.15
-LIMITS = {"first_byte_timeout_s": PATIENCE_S, "idle_timeout_s": PATIENCE_S}
 MODEL = "gpt-oss-120b"
 ROWS = pytest.mark.parametrize("trouble", TROUBLES, ids=[one.id for one in TROUBLES])
 
@@ -88,18 +95,22 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def _bench() -> Iterator[Bench]:
+def benches() -> Iterator[dict[bool, Bench]]:
+    """Return two of them: that of `True` waits for nobody long."""
     with (
         Simulator(key=UPSTREAM_KEY, tokens_per_chunk=1) as sim,
-        running_proxy(sim.base_url, **LIMITS) as proxy,
+        Simulator(key=UPSTREAM_KEY, tokens_per_chunk=1) as slow,
+        running_proxy(sim.base_url) as proxy,
+        running_proxy(slow.base_url, **HASTY) as hasty,
     ):
-        yield Bench(sim, proxy)
+        yield {False: Bench(sim, proxy), True: Bench(slow, hasty)}
 
 
 @pytest.fixture
-def bench(_bench: Bench) -> Bench:
-    _bench.reset()
-    return _bench
+def bench(request: pytest.FixtureRequest, benches: dict[bool, Bench]) -> Bench:
+    found = benches[is_slow(request)]
+    found.reset()
+    return found
 
 
 def count(proxy: Proxy, name: str, **labels: str) -> float:
@@ -167,23 +178,26 @@ def check_log(bench: Bench, exchange: Exchange) -> None:
     assert (line["level"] == "info") == (exchange.outcome == "ok")
 
 
-def test_metrics_count_what_has_failed_by_its_category(bench: Bench) -> None:
-    names = ("cut_stream", "stall_before_headers", "queue_exceeded", "500", "garbage")
-    chosen = [one for one in TROUBLES if one.stream and one.name in names]
-    for trouble in chosen:
-        assert trouble.category is not None
-        given = {"category": trouble.category}
-        before = count(bench.proxy, "upstream_errors_total", **given)
-        asked = count(bench.proxy, "requests_total", status=str(trouble.status))
-        trouble.script(bench.sim)
-        ask(bench.proxy, question(stream=True))
-        bench.ended()
-        assert count(bench.proxy, "upstream_errors_total", **given) == before + 1
-        assert count(bench.proxy, "in_flight_requests") == 0
-        if trouble.status is not None:
-            given = {"status": str(trouble.status)}
-            assert count(bench.proxy, "requests_total", **given) == asked + 1
-        bench.reset()
+FEW = ("cut_stream", "stall_before_headers", "queue_exceeded", "502", "garbage")
+COUNTED = [one for one in TROUBLES if one.stream and one.name in FEW]
+
+
+@pytest.mark.parametrize("trouble", COUNTED, ids=[one.id for one in COUNTED])
+def test_metrics_count_what_has_failed_by_its_category(
+    bench: Bench, trouble: Trouble
+) -> None:
+    assert trouble.category is not None
+    given = {"category": trouble.category}
+    before = count(bench.proxy, "upstream_errors_total", **given)
+    asked = count(bench.proxy, "requests_total", status=str(trouble.status))
+    trouble.script(bench.sim)
+    ask(bench.proxy, question(stream=True))
+    bench.ended()
+    assert count(bench.proxy, "upstream_errors_total", **given) == before + 1
+    assert count(bench.proxy, "in_flight_requests") == 0
+    if trouble.status is not None:
+        given = {"status": str(trouble.status)}
+        assert count(bench.proxy, "requests_total", **given) == asked + 1
 
 
 # ------------------------------------------------------- clients, with and without it
@@ -259,24 +273,31 @@ CLIENTS = ("sdk", "model")
 DIRECT_S = 0.3
 
 
+Ways: TypeAlias = "dict[str, Callable[[bool], tuple[str, Any]]]"
+
+
 @pytest.fixture(scope="module")
-def clients(_bench: Bench) -> Iterator[dict[str, Callable[[bool], tuple[str, Any]]]]:
-    """Return the ways to ask: with each client, directly and through the proxy."""
-    made: dict[str, Callable[[bool], tuple[str, Any]]] = {}
-    ways = (
-        ("direct", _bench.sim.base_url, UPSTREAM_KEY, DIRECT_S),
-        ("proxy", _bench.proxy.base_url, CLIENT_KEY, 10.0),
-    )
+def clients(benches: dict[bool, Bench]) -> Iterator[dict[bool, Ways]]:
+    """Return the ways to ask each: with each client, directly and through the proxy."""
     with contextlib.ExitStack() as stack:
-        for way, url, key, limit_s in ways:
-            http = httpx2.Client(limits=httpx2.Limits(max_keepalive_connections=0))
-            given: dict[str, Any] = {"base_url": url, "api_key": key, "max_retries": 0}
-            sdk = OpenAI(**given, timeout=limit_s, http_client=http)
-            stack.enter_context(sdk)
-            model = ChatCerebras(model=MODEL, **given, timeout=limit_s)
-            made[f"sdk-{way}"] = functools.partial(ask_sdk, sdk)
-            made[f"model-{way}"] = functools.partial(ask_model, model)
-        yield made
+        yield {slow: ways_to(bench, slow, stack) for slow, bench in benches.items()}
+
+
+def ways_to(bench: Bench, is_hasty: bool, stack: contextlib.ExitStack) -> Ways:
+    made: Ways = {}
+    ways = (
+        ("direct", bench.sim.base_url, UPSTREAM_KEY, DIRECT_S if is_hasty else 30.0),
+        ("proxy", bench.proxy.base_url, CLIENT_KEY, 30.0),
+    )
+    for way, url, key, limit_s in ways:
+        http = httpx2.Client(limits=httpx2.Limits(max_keepalive_connections=0))
+        given: dict[str, Any] = {"base_url": url, "api_key": key, "max_retries": 0}
+        sdk = OpenAI(**given, timeout=limit_s, http_client=http)
+        stack.enter_context(sdk)
+        model = ChatCerebras(model=MODEL, **given, timeout=limit_s)
+        made[f"sdk-{way}"] = functools.partial(ask_sdk, sdk)
+        made[f"model-{way}"] = functools.partial(ask_model, model)
+    return made
 
 
 COMPARED = [one for one in TROUBLES if not one.name.startswith("drip")]
@@ -286,13 +307,14 @@ COMPARED = [one for one in TROUBLES if not one.name.startswith("drip")]
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("trouble", COMPARED, ids=[one.id for one in COMPARED])
 def test_no_client_is_worse_off_than_without_the_proxy(
-    bench: Bench, clients: Any, trouble: Trouble, client: str
+    bench: Bench, clients: dict[bool, Ways], trouble: Trouble, client: str
 ) -> None:
     found: dict[str, Seen] = {}
     for way in ("direct", "proxy"):
         bench.reset()
         trouble.script(bench.sim)
-        call = functools.partial(clients[f"{client}-{way}"], trouble.stream)
+        ask_way = clients[trouble.is_slow][f"{client}-{way}"]
+        call = functools.partial(ask_way, trouble.stream)
         found[way] = seen(call, trouble.text)
         assert bench.sim.wait_idle()
     direct, proxied = found["direct"], found["proxy"]
@@ -305,27 +327,12 @@ def test_no_client_is_worse_off_than_without_the_proxy(
 
 # ------------------------------------------------------------- answers as bytes say
 
-BODY: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "choices": [
-        {"index": 0, "message": {"content": "Hello."}, "finish_reason": "stop"}
-    ],
-    "model": MODEL,
-    "usage": {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12},
-}
 DATA = json.dumps(BODY).encode()
 JSON_HEAD = {"content-type": "application/json"}
 CHUNKED = {**JSON_HEAD, "transfer-encoding": "chunked"}
 GZIP = {"content-encoding": "gzip"}
 
 
-def delta(text: str, **more: Any) -> bytes:
-    choices = [{"delta": {"content": text}, "index": 0, **more}]
-    return event({"id": "chatcmpl-1", "choices": choices})
-
-
-LAST = event({"id": "chatcmpl-1", "choices": [], "usage": BODY["usage"]})
-EVENTS = [delta("Hel"), delta("lo."), LAST, DONE]
 ERROR = event({"error": {"message": "No.", "type": "t", "param": None, "code": "c"}})
 
 
@@ -393,7 +400,7 @@ def test_the_server_that_ships_cuts_as_well() -> None:
             server.answer = alone(*pieces)
             answer = ask(proxy, question())
             assert (answer.status, answer.is_whole) == (200, False), name
-            server.answer = lambda _: sse([*EVENTS[:2], CUT])
+            server.answer = lambda _: sse([*STREAM[:2], CUT])
             answer = ask(proxy, question(stream=True))
             assert (answer.is_whole, "error" in answer.events[-1]) == (True, True)
             server.answer = lambda _: sse(SPOILED["cut"], headers=GZIP)
@@ -412,8 +419,8 @@ ENDED: dict[str, list[bytes]] = {
     "usage by itself, and no [DONE]": [
         delta("Hello.") + delta("", finish_reason="stop") + LAST
     ],
-    "cut behind [DONE]": [*EVENTS, CUT],
-    "reset behind [DONE]": [*EVENTS, RESET],
+    "cut behind [DONE]": [*STREAM, CUT],
+    "reset behind [DONE]": [*STREAM, RESET],
 }
 
 
@@ -434,13 +441,13 @@ def test_a_stream_that_has_said_all_is_whole(name: str) -> None:
 
 def test_a_stream_that_stays_open_behind_its_end_is_ended() -> None:
     def answer(request: Request) -> Iterator[bytes]:
-        yield stream_head() + b"".join(chunk(one) for one in EVENTS)
+        yield stream_head() + b"".join(chunk(one) for one in STREAM)
         assert request.wait_gone()
 
-    with WireServer(answer) as server, running_proxy(server.url, **LIMITS) as proxy:
+    with WireServer(answer) as server, running_proxy(server.url, **HASTY) as proxy:
         found = ask(proxy, question(stream=True))
         (exchange,) = proxy.wait_ended()
-    assert (found.body, found.is_whole) == (b"".join(EVENTS), True)
+    assert (found.body, found.is_whole) == (b"".join(STREAM), True)
     assert exchange.outcome == "ok"
 
 
@@ -448,7 +455,7 @@ def test_a_stream_that_stays_open_behind_its_end_is_ended() -> None:
 
 
 def test_a_compressed_stream_is_counted_and_not_touched() -> None:
-    pieces = packed(*EVENTS)
+    pieces = packed(*STREAM)
     with (
         WireServer(lambda _: sse(pieces, headers=GZIP)) as server,
         running_proxy(server.url) as proxy,
@@ -464,10 +471,10 @@ def test_a_compressed_stream_is_counted_and_not_touched() -> None:
 
 
 SPOILED: dict[str, list[bytes]] = {
-    "cut": [*packed(*EVENTS[:2])[:2], CUT],
-    "cut behind [DONE]": [*packed(*EVENTS)[:4], CUT],
-    "ended without the end": packed(*EVENTS[:2]),
-    "an error": packed(EVENTS[0], ERROR + DONE),
+    "cut": [*packed(*STREAM[:2])[:2], CUT],
+    "cut behind [DONE]": [*packed(*STREAM)[:4], CUT],
+    "ended without the end": packed(*STREAM[:2]),
+    "an error": packed(STREAM[0], ERROR + DONE),
 }
 
 
@@ -595,7 +602,6 @@ def test_a_client_that_tries_again_waits_as_the_service_says(
     bench: Bench, stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("openai._base_client.time.sleep", waits.append)
     bench.sim.fail_next(code="request_quota_exceeded", headers={"retry-after": "7"})
     bench.sim.fail_next(code="queue_exceeded", headers={"retry-after-ms": "2500"})
     bench.sim.reply(TEXT)
@@ -606,7 +612,11 @@ def test_a_client_that_tries_again_waits_as_the_service_says(
         max_retries=2,
         http_client=http,
     ) as client:
-        assert ask_sdk(client, stream)[0] == TEXT
+        with (
+            monkeypatch.context() as patched
+        ):  # of all that sleep here, and so not long
+            patched.setattr("openai._base_client.time.sleep", waits.append)
+            assert ask_sdk(client, stream)[0] == TEXT
     assert waits == [7, 2.5]
     kinds = [one.error_category for one in bench.proxy.wait_ended(3)]
     assert kinds == ["upstream_rate_limit", "upstream_rate_limit", None]

@@ -150,7 +150,7 @@ def echo(request: pytest.FixtureRequest) -> Iterator[tuple[str, WireServer, Prox
     key = request.param
     with WireServer(lambda _: ()) as server:
         upstream = Upstream(base_url=f"{server.url}/v1", api_key=key)
-        limits = {"idle_timeout_s": 2, "log_level": "DEBUG"}
+        limits = {"idle_timeout_s": 30, "log_level": "DEBUG"}
         with running_proxy("", upstream=upstream, **limits) as proxy:
             yield key, server, proxy
 

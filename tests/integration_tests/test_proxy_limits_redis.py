@@ -87,12 +87,9 @@ def test_replicas_share_the_budgets_of_keys(replicas, upstream):
     statuses, refused = ask_both(both, 12)
     assert 200 in statuses
     assert {error["code"] for error in refused} <= {"insufficient_quota"}
-    spent = sum(
-        json.loads(body)["usage"]["total_tokens"] > 0
-        for status, body in [both[0].chat(), both[1].chat()]
-        if status == 200
-    )
-    assert spent == 2  # what was reserved and not used was given back
+    # What was reserved and not used is given back, a moment after the answer.
+    for proxy in both:
+        proxy.wait(lambda proxy=proxy: proxy.chat()[0] == 200)
     for proxy in both:
         page = proxy.get("/metrics")[1].decode()
         rows = [

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from proxy_answers import BODY, STREAM, USAGE, delta
 from proxy_raw import CHAT, RawClient, ask, question
 from proxy_server import CLIENT_KEY, UPSTREAM_KEY, running_proxy
 from wire_server import (
@@ -33,23 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from wire_server import Answer
-
-USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
-BODY: dict[str, Any] = {
-    "id": "chatcmpl-1",
-    "choices": [{"index": 0, "message": {"content": "Hello."}}],
-    "model": "gpt-oss-120b",
-    "usage": USAGE,
-}
-
-
-def delta(text: str, **more: Any) -> bytes:
-    choices = [{"delta": {"content": text}, "index": 0}]
-    return event({"id": "chatcmpl-1", "choices": choices, **more})
-
-
-LAST = event({"id": "chatcmpl-1", "choices": [], "usage": USAGE})
-STREAM = [delta("Hel"), delta("lo."), LAST, DONE]
 
 
 def answering(answer: Any = BODY, **settings: Any) -> Answer:
@@ -470,7 +454,7 @@ def test_the_whole_has_a_limit() -> None:
 
     with (
         WireServer(dripping) as server,
-        running_proxy(server.url, total_timeout_s=0.3) as proxy,
+        running_proxy(server.url, total_timeout_s=1) as proxy,
     ):
         events = ask(proxy, question(stream=True)).events
         assert len(events) > 1
@@ -487,7 +471,7 @@ def test_a_client_that_takes_nothing_is_let_go_of() -> None:
 
     with (
         WireServer(endless) as server,
-        running_proxy(server.url, idle_timeout_s=1) as proxy,
+        running_proxy(server.url, idle_timeout_s=2) as proxy,
         RawClient(proxy) as client,
     ):
         client.send(question(stream=True))
@@ -579,7 +563,7 @@ def test_a_client_that_leaves_amid_a_body_is_noticed_upstream() -> None:
         client.send(question())
         client.head()
         client.close()
-        assert noticed.wait(5)
+        assert noticed.wait(30)
         (exchange,) = proxy.wait_ended()
     assert (exchange.outcome, exchange.phase) == ("aborted", "body")
 
@@ -638,15 +622,19 @@ def test_an_answer_that_nobody_asked_for_is_nobodys() -> None:
         server.answer = lambda _: [b"".join(plain(BODY)) + stray]
         assert ask(proxy, question()).json == BODY
 
+        taken, dropped = threading.Event(), threading.Event()
+
         def late(request: Request) -> Iterator[bytes]:
             yield from plain(BODY)
-            time.sleep(0.05)
+            assert taken.wait(30)
             yield stray
-            request.wait_gone()
+            if request.wait_gone(30):
+                dropped.set()
 
         server.answer = late
         assert ask(proxy, question()).json == BODY
-        time.sleep(0.1)
+        taken.set()
+        assert dropped.wait(30)
         server.answer = answering()
         assert ask(proxy, question()).json == BODY
         assert server.connections == 3
@@ -690,7 +678,7 @@ def two(first: str, second: str, **settings: Any) -> dict[str, Any]:
 def test_another_upstream_is_asked_before_the_first_byte(
     answer: Any, category: str
 ) -> None:
-    limit_s = 0.5 if category == "upstream_timeout" else 30
+    limit_s = 1 if category == "upstream_timeout" else 30
     with (
         WireServer(answer) as first,
         WireServer(streaming(*STREAM)) as second,
@@ -751,7 +739,7 @@ def test_streams_end_by_themselves_when_the_proxy_is_told_to_end() -> None:
     def answer(_: Request) -> Iterator[bytes]:
         yield stream_head()
         yield chunk(delta("Hel"))
-        assert go_on.wait(10)
+        assert go_on.wait(30)
         yield chunk(delta("lo.")) + chunk(DONE) + END
 
     with (

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import trustme
 from fault_server import FIN, HEAR, HOLD, FaultServer
-from proxy_raw import ask, question
+from proxy_answers import BODY, STREAM
+from proxy_raw import RawClient, ask, question
 from proxy_server import UPSTREAM_KEY, running_proxy
-from test_proxy_relay import BODY, STREAM
 from wire_server import WireServer, chunk, plain, stream_head
+
+from langchain_cerebras_ext.proxy.record import counts_of
 
 HOST = "upstream.test"
 
@@ -93,9 +95,30 @@ def test_a_handshake_that_does_not_end_is_let_go_of() -> None:
         ) as proxy,
     ):
         answer = ask(proxy, question())
-        assert (answer.status, answer.error["code"]) == (504, "upstream_timeout")
+        # Nothing was sent, so nothing is booked.
+        assert (answer.status, answer.error["code"]) == (502, "upstream_connection")
         assert "reached within 0.1 s" in answer.error["message"]
         assert server.open_connections() == []
+        (exchange,) = proxy.wait_ended()
+        counts = counts_of(exchange)
+    assert counts is not None
+    assert (counts.input, counts.output, exchange.flags) == (0, 0, ())
+    assert exchange.unreached
+
+
+def test_a_client_that_leaves_while_we_connect_pays_nothing() -> None:
+    with (
+        FaultServer(answers, on_connect=lambda _: [HOLD]) as server,
+        running_proxy(server.url.replace("http:", "https:")) as proxy,
+    ):
+        with RawClient(proxy) as client:
+            client.send(question())
+            proxy.wait(lambda: server.connections)
+        (exchange,) = proxy.wait_ended()
+        counts = counts_of(exchange)
+    assert (exchange.outcome, exchange.error_category) == ("aborted", "client_gone")
+    assert counts is not None
+    assert (counts.input, counts.output, exchange.flags) == (0, 0, ())
 
 
 def test_http_goes_through_the_environments_proxy(

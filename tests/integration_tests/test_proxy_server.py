@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+from free_ports import free_port
 from proxy_process import (
     CLIENT_KEY,
     MODULE,
@@ -97,8 +98,8 @@ def test_it_serves_until_it_is_told_to_end_and_says_so_in_json(env, command, sig
 
 
 def test_a_stream_finishes_while_the_proxy_ends(env, upstream):
-    slow_answer(upstream)
-    with ProxyProcess(env(APE_DRAIN_S="0.6")) as proxy:
+    slow_answer(upstream, 0.3)
+    with ProxyProcess(env(APE_DRAIN_S="3")) as proxy:
         with streaming(proxy) as answer:
             proxy.process.send_signal(signal.SIGTERM)
             proxy.said("Ending;")
@@ -335,14 +336,23 @@ def test_metrics_have_a_port_of_their_own_if_asked(env):
 @pytest.fixture(scope="module")
 def strict(upstream):
     """A proxy that waits for nobody long."""
-    more = {"APE_HEADER_TIMEOUT_S": 0.4, "APE_BODY_TIMEOUT_S": 0.4}
-    more["APE_MAX_BODY_BYTES"] = 100_000
-    more["APE_KEEP_ALIVE_S"] = 30
-    environ = proxy_environment(upstream.base_url, **more)
-    with ProxyProcess(environ) as proxy:
+    more = {"APE_HEADER_TIMEOUT_S": 1, "APE_BODY_TIMEOUT_S": 1}
+    yield from served(upstream, APE_KEEP_ALIVE_S=30, **more)
+
+
+@pytest.fixture(scope="module")
+def bounded(upstream):
+    """A proxy that takes no long bodies, and is as patient as any."""
+    yield from served(upstream, APE_MAX_BODY_BYTES=100_000)
+
+
+def served(upstream, **more):
+    """Run a proxy until its tests have ended; all that it says must be JSON."""
+    with ProxyProcess(proxy_environment(upstream.base_url, **more)) as proxy:
         yield proxy
         assert proxy.end() == 0
         assert "Traceback" not in proxy.text
+        assert proxy.records()
 
 
 def head(*lines, path="/v1/chat/completions", version="1.1"):
@@ -400,7 +410,10 @@ def test_a_client_that_sends_its_headers_drop_by_drop_is_not_waited_for(strict, 
                 sock.send(b"\r\n" if start == b"\r\n" else b"x")
     status, error = error_of(answer)
     assert (status, error["code"]) == (408, "request_timeout")
-    assert "0.4 seconds" in error["message"]
+    assert "within 1 s" in error["message"]
+    line = strict.said(error["message"])
+    assert json.loads(line)["status"] == 408
+    assert json.loads(line)["error_category"] == "client_timeout"
 
 
 def test_a_client_that_is_slow_with_its_second_request_is_cut_off(strict):
@@ -416,7 +429,7 @@ def test_a_kept_connection_may_be_idle_longer_than_headers_may_take(strict):
         for _ in range(2):
             sock.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             assert read_page(sock).startswith(b"HTTP/1.1 200")
-            time.sleep(0.6)
+            time.sleep(1.3)
 
 
 def test_a_client_that_is_slow_with_its_body_is_told_so(strict):
@@ -426,8 +439,8 @@ def test_a_client_that_is_slow_with_its_body_is_told_so(strict):
     assert (status, error["code"]) == (408, "request_timeout")
 
 
-def test_headers_without_end_are_refused(strict):
-    with strict.raw() as sock:
+def test_headers_without_end_are_refused(bounded):
+    with bounded.raw() as sock:
         answer = b""
         with contextlib.suppress(OSError):
             sock.sendall(b"GET / HTTP/1.1\r\n")
@@ -452,19 +465,64 @@ def test_headers_without_end_are_refused(strict):
     ],
     ids=["tls", "words", "version", "path", "length", "two-lengths", "header"],
 )
-def test_what_is_no_http_is_answered_in_openais_envelope(strict, garbage):
-    with strict.raw() as sock:
+def test_what_is_no_http_is_answered_in_openais_envelope(bounded, garbage):
+    with bounded.raw() as sock:
         sock.sendall(garbage)
         status, error = error_of(read_all(sock)[0])
     assert (status, error["code"]) == (400, "invalid_http")
     assert error["type"] == "invalid_request_error"
 
 
-def test_garbage_behind_a_request_does_not_get_into_its_answer(strict, upstream):
+def test_what_reaches_no_application_is_counted_and_logged(env):
+    with ProxyProcess(env()) as proxy:
+        for _ in range(2):
+            with proxy.raw() as sock:
+                sock.sendall(b"HELLO\r\n\r\n")
+                read_all(sock)
+        page = proxy.get("/metrics")[1]
+        assert total(page, "cerebras_proxy_requests_total") == 2
+        assert total(page, "cerebras_proxy_refused_requests_total") == 2
+        assert total(page, "cerebras_proxy_in_flight_requests") == 0
+        assert proxy.end() == 0
+        lines = [one for one in proxy.records() if "total_time_seconds" in one]
+        assert [(one["status"], one["error_category"]) for one in lines] == [
+            (400, "bad_request"),
+            (400, "bad_request"),
+        ]
+        # Each is told once, by its own line.
+        assert proxy.text.count("Invalid HTTP request received.") == 2
+
+
+EARLY = """
+import warnings
+from langchain_cerebras_ext.proxy import app, server, settings
+
+make = app.create_app
+
+def create_app(given):
+    warnings.warn("told early", stacklevel=1)
+    return make(given)
+
+app.create_app = create_app
+server.serve(settings.Settings.load())
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_warning_of_python_that_comes_early_is_a_line_as_well(env, workers):
+    environ = env(APE_WORKERS=workers)
+    with ProxyProcess(environ, (sys.executable, "-c", EARLY)) as proxy:
+        proxy.said("Listening at", workers)
+        assert proxy.end() == 0
+        (line,) = [one for one in proxy.records() if "told early" in one["message"]]
+        assert (line["level"], line["logger"]) == ("warning", "py.warnings")
+
+
+def test_garbage_behind_a_request_does_not_get_into_its_answer(bounded, upstream):
     slow_answer(upstream, 0.02)
     body = chat_body(stream=True)
     lines = head(f"Content-Length: {len(body)}").replace(b"Connection: close\r\n", b"")
-    with strict.raw() as sock:
+    with bounded.raw() as sock:
         sock.sendall(lines + body)
         first = sock.recv(65_536)
         sock.sendall(b"\x00garbage\r\n\r\n")
@@ -475,13 +533,13 @@ def test_garbage_behind_a_request_does_not_get_into_its_answer(strict, upstream)
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
-def test_a_client_that_goes_on_sending_reads_why_it_was_refused(strict, chunked):
+def test_a_client_that_goes_on_sending_reads_why_it_was_refused(bounded, chunked):
     """Closed at once, the connection would be reset and the answer lost."""
     size = 3_000_000
     line = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
     piece = b"x" * 50_000
     part = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
-    with strict.raw() as sock:
+    with bounded.raw() as sock:
         sock.sendall(head(line))
         for _ in range(size // len(piece)):
             sock.sendall(part)
@@ -493,22 +551,22 @@ def test_a_client_that_goes_on_sending_reads_why_it_was_refused(strict, chunked)
     assert is_whole
 
 
-def test_a_client_that_never_stops_sending_is_cut_off_in_the_end(strict):
+def test_a_client_that_never_stops_sending_is_cut_off_in_the_end(bounded):
     """It closes when the client does, or resets; it does not stay."""
-    with strict.raw() as sock:
+    with bounded.raw() as sock:
         sock.sendall(head("Content-Length: 1000000000"))
         top = sock.recv(65_536)
         assert top.startswith(b"HTTP/1.1 413")
         assert read_all(sock)[1]
         # Its own end tells the proxy; nothing of it is left there.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert strict.get("/health")[0] == 200
+    assert bounded.get("/health")[0] == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_http_1_0_is_answered_without_chunks(strict, stream):
+def test_http_1_0_is_answered_without_chunks(bounded, stream):
     body = chat_body(stream=stream)
-    with strict.raw() as sock:
+    with bounded.raw() as sock:
         sock.sendall(head(f"Content-Length: {len(body)}", version="1.0") + body)
         answer, is_whole = read_all(sock)
     assert is_whole
@@ -522,14 +580,14 @@ def test_http_1_0_is_answered_without_chunks(strict, stream):
         assert json.loads(content)["choices"]
 
 
-def test_an_offer_of_http_2_is_passed_over(strict):
+def test_an_offer_of_http_2_is_passed_over(bounded):
     """Java's client makes it with each request; the body must not be lost."""
     body = chat_body()
     offer = ["Upgrade: h2c", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"]
     lines = head(*offer, f"Content-Length: {len(body)}").replace(
         b"Connection: close", b"Connection: Upgrade, HTTP2-Settings"
     )
-    with strict.raw() as sock:
+    with bounded.raw() as sock:
         sock.sendall(lines + body)
         answer = sock.recv(65_536)
     assert answer.startswith(b"HTTP/1.1 200")
@@ -538,13 +596,15 @@ def test_an_offer_of_http_2_is_passed_over(strict):
 # --------------------------------------------------------------------- other servers
 
 
+UVICORN = (
+    *(sys.executable, "-m", "uvicorn", "--factory"),
+    "langchain_cerebras_ext.proxy:create_app",
+    *("--port", "0"),
+)
+
+
 def test_uvicorn_runs_the_factory(env):
-    command = (
-        *(sys.executable, "-m", "uvicorn", "--factory"),
-        "langchain_cerebras_ext.proxy:create_app",
-        *("--port", "0"),
-    )
-    with ProxyProcess(env(), command, started="running on ") as proxy:
+    with ProxyProcess(env(), UVICORN, started="running on ") as proxy:
         assert proxy.get("/health/ready")[0] == 200
         assert proxy.chat()[0] == 200
         assert ask(f"{proxy.url}/v1/models")[0] == 200
@@ -553,11 +613,32 @@ def test_uvicorn_runs_the_factory(env):
         assert all(line.startswith("{") for line in proxy.lines[4:])
 
 
+def test_uvicorns_workers_have_one_port_of_metrics_that_tells_of_all(env, tmp_path):
+    """One of them takes the port; the folder tells it of the other's requests."""
+    more = {
+        "PROMETHEUS_MULTIPROC_DIR": tmp_path,
+        "APE_METRICS_PORT": free_port(),
+        "APE_KEY_REQUESTS_PER_MINUTE": 1000,
+    }
+    command = (*UVICORN, "--workers", "2")
+    with ProxyProcess(env(**more), command, started="running on ") as proxy:
+        proxy.said("This process serves no metrics.")
+        proxy.said("counts for itself: APE_KEY_REQUESTS_PER_MINUTE.", 2)
+        proxy.said("Application startup complete.", 2)
+        metrics = proxy.said("Metrics at ").split("Metrics at ")[1].split("/metrics")[0]
+        for _ in range(8):
+            assert proxy.chat()[0] == 200
+
+        def counted() -> float:
+            page = proxy.get("/metrics", url=metrics)[1]
+            return total(page, "cerebras_proxy_requests_total")
+
+        proxy.wait(lambda: counted() == 8)
+        assert proxy.get("/metrics")[0] == 404
+        assert proxy.end() == 0
+
+
 def test_uvicorn_stops_at_a_wrong_setting(env):
-    command = (
-        *(sys.executable, "-m", "uvicorn", "--factory"),
-        "langchain_cerebras_ext.proxy:create_app",
-    )
-    code, text = fails(env(APE_WORKERS="none"), command)
+    code, text = fails(env(APE_WORKERS="none"), UVICORN)
     assert code != 0
     assert "APE_WORKERS='none' must be a whole number from 1 to 512." in text

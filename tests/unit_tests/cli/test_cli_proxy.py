@@ -103,11 +103,46 @@ def test_wrong_settings_have_a_line_each(
     first, *rest = shown.err.splitlines()
     assert first == "Error: 4 settings of the proxy are wrong:"
     assert [re.split(r"[ =]", line)[1] for line in rest] == [
-        "port",
+        "PORT",
         "APE_WORKERS",
         "CEREBRAS_API_KEY",
         "HOST",
     ]
+
+
+@pytest.mark.parametrize("level", ["LOUD", "off"])
+def test_the_level_of_the_log_is_told_by_the_proxys_own_rule(
+    level: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", level)
+    monkeypatch.setenv("CEREBRAS_API_KEY", KEY)
+    assert main(["proxy", "--check"]) == 2
+    assert capsys.readouterr().err == (
+        f"Error: LOG_LEVEL={level!r} must be one of DEBUG, INFO, WARNING, ERROR, "
+        "CRITICAL.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("APE_LEDGER_URL", "mysql://h/x", "begins with 'mysql'. Take a file's path"),
+        ("APE_LEDGER_URL", "sqlite:////nowhere/x.db", "cannot be used: unable to open"),
+        ("APE_PRICES_FILE", "/nowhere/prices", "cannot be read: No such file"),
+        ("APE_ALIASES", "a=b,b=a", "'a' leads in a circle: 'a' -> 'b' -> 'a'."),
+        ("CEREBRAS_CATALOG", "/nowhere/models", "cannot be read: No such file"),
+        ("PROMETHEUS_MULTIPROC_DIR", "/nowhere", "must name a folder that is there"),
+    ],
+)
+def test_what_is_wrong_with_a_file_or_a_database_names_the_variable(
+    name: str, value: str, rule: str
+) -> None:
+    env = {"CEREBRAS_API_KEY": KEY, "APE_API_KEY": "a-long-key-of-a-client"}
+    done = in_pipes("proxy", "--check", env={**env, name: value})
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"Error: {name}")
+    assert rule in done.stderr
+    assert done.stdout == ""
 
 
 def test_without_the_extra_the_line_that_installs_it_is_told(

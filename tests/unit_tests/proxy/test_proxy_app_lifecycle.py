@@ -60,9 +60,9 @@ def test_the_whole_is_named_before_its_parts() -> None:
 
 def test_a_limit_begins_anew_with_each_sign_of_life() -> None:
     async def work(watch: Watch) -> str:
-        watch.expect("idle", 0.5)
+        watch.expect("idle", 1)
         for _ in range(16):
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(0.08)
             watch.heard()
         return "done"
 

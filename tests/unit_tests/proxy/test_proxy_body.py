@@ -134,7 +134,7 @@ async def test_a_body_that_does_not_come_is_refused_in_time() -> None:
         await read(stuck, timeout_s=0.01)
     assert (caught.value.status, caught.value.category) == (408, "client_timeout")
     assert (b"connection", b"close") in caught.value.headers
-    assert "0.01 seconds" in caught.value.message
+    assert "within 0.01 s" in caught.value.message
 
 
 async def test_reading_can_be_cancelled() -> None:

@@ -164,14 +164,27 @@ async def test_a_prompt_that_can_never_pass_is_told_so():
     limited = gate(key_tokens_per_minute=300)
     told = await refused(limited, exchange(size=4000))
     assert "It can never pass" in told.message
+    assert (told.type, told.code) == ("tokens", "rate_limit_exceeded")
     assert headers(told)[b"x-should-retry"] == b"false"
 
 
-async def test_requests_and_tokens_are_told_together():
-    limited = gate(key_tokens_per_minute=30_000, key_requests_per_minute=1)
+@pytest.mark.parametrize(
+    ("requests", "tokens", "kind", "said"),
+    [
+        (1, None, "requests", "1 requests a minute"),
+        (None, 2000, "tokens", "2,000 tokens a minute"),
+        (1, 30_000, "requests", "1 requests a minute"),
+        (60, 2000, "tokens", "2,000 tokens a minute"),
+        (1, 2000, "requests", "1 requests a minute"),
+    ],
+)
+async def test_what_is_told_is_the_limit_that_was_reached(requests, tokens, kind, said):
+    """Under `type`, as OpenAI tells it."""
+    limited = gate(key_requests_per_minute=requests, key_tokens_per_minute=tokens)
     await limited.admit(exchange())
     told = await refused(limited, exchange())
-    assert "is 1 requests and 30,000 tokens a minute" in told.message
+    assert (told.type, told.code) == (kind, "rate_limit_exceeded")
+    assert f"The limit of key 'alice' is {said}, and" in told.message
 
 
 async def test_a_hold_that_was_lost_does_not_stop_a_key_for_ever():

@@ -95,11 +95,45 @@ def test_a_line_has_just_the_fields_that_were_promised():
 
 @pytest.mark.parametrize(
     "exchange",
-    [answered(), refused(), left("waiting"), failed("upstream_timeout", 504)],
-    ids=["ok", "refused", "left", "failed"],
+    [
+        answered(),
+        refused(),
+        failed("upstream_connection"),
+        failed("upstream_server", 500, upstream_status=500),
+    ],
+    ids=["ok", "refused", "unreached", "failed"],
 )
 def test_every_line_has_all_fields_in_the_same_order(exchange):
     assert list(line_of(exchange)) == FIELDS
+
+
+@pytest.mark.parametrize(
+    "exchange",
+    [left("waiting"), failed("upstream_timeout", 504), answered(usage=None)],
+    ids=["left", "failed", "no-usage"],
+)
+def test_tokens_that_were_estimated_are_told_so(exchange):
+    line = line_of(exchange)
+    assert list(line) == [*FIELDS, "estimated"]
+    assert line["estimated"] is True
+    assert line["total_tokens"] > 0
+
+
+def test_an_upstream_is_told_only_where_it_is_not_the_main_one():
+    spare = Upstream(name="spare", base_url="http://127.0.0.1:9/v1")
+    by_another = answered(
+        upstream="spare", failed_upstreams=[("cerebras", "upstream_server")]
+    )
+    line = line_of(by_another, fallbacks=(spare,))
+    assert list(line) == [*FIELDS, "upstream"]
+    assert line["upstream"] == "spare"
+    assert list(line_of(answered(), fallbacks=(spare,))) == FIELDS
+    assert line_of(answered(), log_level="DEBUG")["upstream"] == "cerebras"
+
+
+def test_what_could_not_be_read_has_a_line_without_a_path():
+    unread = refused("client_timeout", 408, method="", path="")
+    assert line_of(unread)["message"] == "408: Send your key."
 
 
 def test_what_is_not_known_is_null_and_not_zero():

@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -35,7 +36,7 @@ from langchain_cerebras_ext._version import __version__
 from langchain_cerebras_ext.errors import CerebrasConfigurationError, MissingExtraError
 from langchain_cerebras_ext.proxy import metrics as module
 from langchain_cerebras_ext.proxy import series
-from langchain_cerebras_ext.proxy.metrics import NAMES, Metrics
+from langchain_cerebras_ext.proxy.metrics import NAMES, Metrics, markdown_table
 from langchain_cerebras_ext.proxy.record import Priced
 from langchain_cerebras_ext.proxy.series import Family, Folder, Store, merged
 from langchain_cerebras_ext.proxy.settings import Upstream
@@ -312,6 +313,32 @@ def test_the_conventions_names_are_there_with_theirs_labels_and_version():
     assert seen.one(f"{P}build_info", semconv=version, version=__version__) == 1
 
 
+def test_the_provider_is_whose_service_has_answered():
+    groq = Upstream(name="groq", base_url="https://api.groq.com/openai/v1")
+    seen = Counted(
+        answered(),
+        answered(upstream="groq", failed_upstreams=[("cerebras", "upstream_server")]),
+        failed("upstream_server", 502, upstream="groq"),
+        refused(),
+        left("waiting", upstream="nobody-knows"),
+        given=settings(fallbacks=(groq,)),
+    )
+    label = "gen_ai_provider_name"
+    name = "gen_ai_server_request_duration_seconds_count"
+    assert seen.one(name, **{label: "groq"}) == 2
+    assert seen.one(name, **{label: "cerebras"}) == 3
+    for name in (
+        "gen_ai_server_time_to_first_token_seconds_count",
+        "gen_ai_server_time_per_output_token_seconds_count",
+    ):
+        assert seen.one(name, **{label: "groq"}) == 1
+        assert seen.one(name, **{label: "cerebras"}) == 1
+    name = "gen_ai_client_token_usage_count"
+    assert seen.one(name, **{label: "groq"}, gen_ai_token_type="output") == 1
+    # What has no provider of its own is counted together.
+    assert seen.one(f"{P}tokens_total", type="output") == 200
+
+
 @pytest.mark.parametrize(
     ("name", "bounds"),
     [
@@ -418,6 +445,11 @@ def test_every_name_is_as_it_was_told_and_none_is_missing():
     parts = {name + end for name in NAMES for end in ("_bucket", "_sum", "_count")}
     assert NAMES <= found | {name.rpartition("_")[0] for name in found & parts}
     assert found <= NAMES | parts
+    # The documentation says of each what the page says.
+    told = dict(re.findall(r"^# HELP (\S+) (.*)$", seen.text(), re.MULTILINE))
+    rows = re.findall(r"^\| `(\S+)` \|.*\| (.*) \|$", markdown_table(), re.MULTILINE)
+    assert {name for name, _ in rows} == NAMES
+    assert [(name, told[name]) for name, _ in rows] == rows
 
 
 def test_the_documentations_table_has_every_name_and_its_labels():

@@ -40,8 +40,9 @@ def test_a_port_that_is_taken_is_told_with_the_setting():
 
 
 def test_what_is_no_address_of_this_machine_is_told(monkeypatch):
-    with pytest.raises(CerebrasConfigurationError, match=r"listen at 203\.0\.113\.7:0"):
+    with pytest.raises(CerebrasConfigurationError) as caught:
         listen("203.0.113.7", 0)
+    assert str(caught.value) == "HOST='203.0.113.7' is no address of this machine."
 
     def nobody_knows(*args, **kwargs):
         raise socket.gaierror(-2, "Name or service not known")

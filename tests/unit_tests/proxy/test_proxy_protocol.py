@@ -71,7 +71,9 @@ class Server:
             proxy_headers=False,
         )
         config.load()
-        made = guarded(base, header_timeout_s=timeout_s)
+        self.refusals = []
+        tell = self.refusals.append
+        made = guarded(base, header_timeout_s=timeout_s, tell=tell)
         self.protocol = made(config=config, server_state=ServerState(), app_state={})
         self.wire = wire or Wire()
         self.protocol.connection_made(self.wire)
@@ -99,6 +101,11 @@ class Server:
 
     def end(self):
         self.protocol.connection_lost(None)
+
+    @property
+    def told(self):
+        """What was told of requests that have not reached the application."""
+        return [(one.status, one.code, one.category) for one in self.refusals]
 
 
 async def turn(times=6):
@@ -198,11 +205,13 @@ async def test_who_does_not_finish_the_headers_is_told_and_cut_off(base, start):
     await until(lambda: server.wire.closing)
     if not start:
         assert server.wire.sent == b""
+        assert server.told == []
         server.end()
         return
     status, error = error_in(server.wire.sent)
     assert (status, error["code"]) == (408, "request_timeout")
-    assert error["message"].endswith("within 0.01 seconds.")
+    assert error["message"].endswith("within 0.01 s.")
+    assert server.told == [(408, "request_timeout", "client_timeout")]
     server.end()
 
 
@@ -229,6 +238,7 @@ async def test_headers_have_a_bound():
     assert (status, error["code"]) == (431, "headers_too_large")
     server.feed(b"a")
     assert server.wire.sent.count(b"HTTP/1.1") == 1
+    assert server.told == [(431, "headers_too_large", "payload_too_large")]
     server.end()
 
 
@@ -260,6 +270,7 @@ async def test_garbage_is_answered_once_and_never_amid_another_answer():
     server = Server(timeout_s=60)
     server.feed(b"\x16\x03\x01")
     assert error_in(server.wire.sent)[1]["code"] == "invalid_http"
+    assert server.told == [(400, "invalid_http", "bad_request")]
     server.end()
     server = Server(timeout_s=60)
     server.feed(GET)
@@ -274,6 +285,7 @@ async def test_garbage_is_answered_once_and_never_amid_another_answer():
     await turn()
     assert server.wire.sent.endswith(b"1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
     assert server.wire.closing
+    assert server.told == [(400, "invalid_http", "bad_request")]
     server.end()
 
 

@@ -130,6 +130,20 @@ def test_an_upstream_that_was_not_reached_costs_nothing(priced):
     assert (counts_of(seen), seen.cost.total, seen.flags) == (Counts(), 0, ())
 
 
+@pytest.mark.parametrize(
+    "exchange",
+    [
+        left("waiting", unreached=True),
+        failed("upstream_timeout", 504, unreached=True),
+        failed("shutting_down", 503, unreached=True),
+    ],
+    ids=["left", "out of time", "ended"],
+)
+def test_what_ended_while_connecting_costs_nothing(priced, exchange):
+    seen = after(priced, exchange)
+    assert (counts_of(seen), seen.cost.total, seen.flags) == (Counts(), 0, ())
+
+
 # --------------------------------------------------------------------------- estimates
 
 
