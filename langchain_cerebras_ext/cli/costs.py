@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,13 +24,16 @@ from langchain_cerebras_ext.cli.costs_tables import (
 from langchain_cerebras_ext.cli.failures import CommandError
 from langchain_cerebras_ext.cli.screen import error_console, output_console, say
 from langchain_cerebras_ext.costs._display import in_order
+from langchain_cerebras_ext.costs.report import Filter
+from langchain_cerebras_ext.errors import CerebrasCostWarning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from langchain_cerebras_ext.costs.ledger import Ledger
-    from langchain_cerebras_ext.costs.report import Dimension, Filter, Group, Totals
+    from langchain_cerebras_ext.costs.report import Dimension, Group, Totals
 
 __all__ = ["ReportOptions", "TopOptions", "open_ledger", "run_report", "run_top"]
 
@@ -66,14 +70,22 @@ def open_ledger(given: str | None, *, create: bool = False) -> Ledger:
     if place.is_in_memory:
         msg = f"The ledger {url!r} is in memory: other processes keep nothing there."
         raise CommandError(msg)
-    if not create and place.path is not None and not place.path.is_file():
+    if not create and place.path is not None and not _is_there(place.path):
         msg = (
             f"There is no ledger at {place.shown}. Name one with --ledger or {VARIABLE}"
             f", or begin to record: `with track_costs(ledger={url!r}):`, or "
             f"`CostTracker(ledger={url!r})` among a model's callbacks."
         )
         raise CommandError(msg)
-    return Ledger(url, create=create)
+    with warnings.catch_warnings():
+        # That calls would go on without it is no news here: the first question fails.
+        warnings.simplefilter("ignore", CerebrasCostWarning)
+        return Ledger(url, create=create)
+
+
+def _is_there(path: Path) -> bool:
+    """Whether something is in a file; an empty one is no ledger yet."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def print_json(value: Any) -> None:
@@ -95,7 +107,10 @@ def say_basis(ledger: Ledger, wanted: Filter, *, is_empty: bool) -> None:
     """Print which calls are looked at, and whether there were none."""
     console = error_console()
     if is_empty:
-        say(console, "No calls are recorded there.", "yellow")
+        told = "No calls are recorded there."
+        if wanted != Filter():
+            told = "No calls there are as you asked."
+        say(console, told, "yellow")
     say(console, basis(ledger, wanted), "dim")
 
 

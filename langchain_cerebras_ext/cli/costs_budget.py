@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from datetime import UTC
 from decimal import Decimal
@@ -71,7 +72,7 @@ def run_budget(options: BudgetOptions) -> int:
         MissingExtraError: The extra of that store is not installed.
         LedgerError: The store cannot be read.
     """
-    if options.at < 0:
+    if not 0 <= options.at < math.inf:
         msg = f"--at is {options.at:g}. Give a part of the limit, in percent."
         raise CommandError(msg)
     if options.redis and options.ledger:

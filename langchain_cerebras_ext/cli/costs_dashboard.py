@@ -54,6 +54,9 @@ def run_dashboard(options: DashboardOptions) -> int:
         prices = PriceBook.load(options.prices)
     # Ctrl-C is how a server ends: it is no failure, whenever it comes.
     with open_ledger(options.ledger) as ledger, contextlib.suppress(KeyboardInterrupt):
+        if why := ledger.status().error:
+            told = f"! {ledger.url} cannot be read now, the page waits for it: {why}"
+            typer.echo(told, err=True)
         serve(
             ledger,
             host=options.host,

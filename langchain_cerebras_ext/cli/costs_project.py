@@ -203,6 +203,8 @@ def _print(plans: Sequence[Projection], best: Projection | None) -> None:
     for plan in plans:
         for note in plan.notes:
             labelled(console, f"! {_named(plan)}: ", note, DOUBTFUL)
+    if any(plan.total is None for plan in plans):
+        say(error_console(), "Give prices of yours with --prices FILE.", "dim")
     _legend(plans[0])
 
 

@@ -55,6 +55,7 @@ __all__ = ["WatchOptions", "run_watch"]
 _AT_TERMINAL_S: Final = 2.0
 _ELSEWHERE_S: Final = 10.0
 _SHORTEST_S: Final = 0.1
+_LONGEST_S: Final = 86_400.0
 _RATE_MINUTES: Final = 5
 _MODELS: Final = 8
 _CALLS: Final = 8
@@ -128,8 +129,11 @@ def run_watch(
     pause = options.interval_s
     if pause is None:
         pause = _AT_TERMINAL_S if is_live else _ELSEWHERE_S
-    if pause < _SHORTEST_S:
-        msg = f"--interval is {pause:g}. Give {_SHORTEST_S:g} seconds or more."
+    if not _SHORTEST_S <= pause <= _LONGEST_S:  # `nan` is neither
+        msg = (
+            f"--interval is {pause:g}. Give {_SHORTEST_S:g} to {_LONGEST_S:,.0f} "
+            "seconds."
+        )
         raise CommandError(msg)
     read_filter(options.asked, clock())  # a wrong time is told before anything else
     with open_ledger(options.ledger) as ledger:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping
 
 FAILED: Final = 1
 WRONG_USE: Final = 2
@@ -54,11 +54,12 @@ def explain(error: BaseException) -> str:
 
 
 @contextmanager
-def guard(*, debug: bool) -> Generator[None]:
+def guard(*, debug: bool, environ: Mapping[str, str] | None = None) -> Generator[None]:
     """Turn errors of a command into one line and an exit code.
 
     Args:
         debug: Print the traceback as well.
+        environ: What the command logs by; default: the environment of this process.
 
     Raises:
         typer.Exit: With the exit code.
@@ -66,7 +67,7 @@ def guard(*, debug: bool) -> Generator[None]:
     from langchain_cerebras_ext.cli.logs import command_logging
 
     try:
-        with command_logging(debug=debug):
+        with command_logging(debug=debug, environ=environ):
             yield
     except typer.Exit:
         raise

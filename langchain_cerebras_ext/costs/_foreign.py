@@ -221,7 +221,8 @@ def _beside(
                     return usage
         if "eval_count" in place:
             return {
-                "input_tokens": place.get("prompt_eval_count"),
+                # Ollama leaves it out where the prompt was in its memory.
+                "input_tokens": place.get("prompt_eval_count", 0),
                 "output_tokens": place["eval_count"],
             }
     return None
@@ -256,13 +257,13 @@ def _counts(usage: Mapping[str, Any] | None) -> dict[str, int | None] | None:
     """Return tokens with all parts in their whole; `None` if there are none at all.
 
     A call without a single token has not been: zeros are an integration's way to say
-    that it was told nothing.
+    that it was told nothing. And a side that is missing or below zero is not free: then
+    nothing is taken for known.
     """
     if usage is None:
         return None
-    whole_in = _whole(usage.get("input_tokens")) or 0
-    whole_out = _whole(usage.get("output_tokens")) or 0
-    if not whole_in and not whole_out:
+    whole_in, whole_out = _wholes(usage)
+    if whole_in is None or whole_out is None or not whole_in + whole_out:
         return None
     ins = usage.get("input_token_details")
     outs = usage.get("output_token_details")
@@ -286,6 +287,19 @@ def _counts(usage: Mapping[str, Any] | None) -> dict[str, int | None] | None:
         "accepted_prediction_tokens": _part(outs, "accepted_prediction"),
         "rejected_prediction_tokens": _part(outs, "rejected_prediction"),
     }
+
+
+def _wholes(usage: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Return the tokens of prompt and completion; one alone with the sum of both."""
+    ins = _whole(usage.get("input_tokens"))
+    outs = _whole(usage.get("output_tokens"))
+    total = _whole(usage.get("total_tokens"))
+    if total is not None:
+        if ins is None and outs is not None and "input_tokens" not in usage:
+            ins = max(total - outs, 0)
+        elif outs is None and ins is not None and "output_tokens" not in usage:
+            outs = max(total - ins, 0)
+    return ins, outs
 
 
 class _Side(NamedTuple):

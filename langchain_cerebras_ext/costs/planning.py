@@ -114,12 +114,12 @@ def estimate(
     provider: str | None = None,
     prices: PriceBook | None = None,
     on: date | None = None,
-    cached_share: Decimal | str | int = 0,
+    cached_share: Decimal | float | str = 0,
 ) -> Estimate:
     """Return what a call may cost, before it is made.
 
     Args:
-        model: A chat model, as bound and configured, or a model's id; also
+        model: A model, as bound and configured, or a model's id; also
             `provider::model`.
         messages: What the model would be given: a text, messages, or a prompt value.
         tools: What `bind_tools` takes; those bound to the model if not given.
@@ -142,8 +142,6 @@ def estimate(
         >>> found.output_tokens_high, found.low < found.high < Decimal("0.001")
         (1000, True)
     """
-    from langchain_cerebras_ext._tokens import count_message_tokens
-
     asked = _read_model(model, provider)
     share = _share(cached_share, "cached_share")
     most = max_tokens if max_tokens is not None else asked.max_tokens
@@ -152,7 +150,7 @@ def estimate(
     if most is not None and most != -1:
         _check_count(most, "max_tokens", least=1)
     wanted = list(asked.tools if tools is None else tools)
-    count = count_message_tokens(_read_messages(messages), asked.model, wanted or None)
+    count = _count_prompt(asked, messages, wanted)
     least = _least_tokens(count, asked.model)
     longest, limit = _longest_answer(asked, most, least)
     book = list_prices() if prices is None else prices
@@ -286,6 +284,7 @@ class _Asked(NamedTuple):
     n: int = 1
     tools: tuple[Any, ...] = ()
     profile_limit: int | None = None
+    completes_text: bool = False
 
 
 def _read_model(model: Any, provider: str | None) -> _Asked:
@@ -312,10 +311,35 @@ def _read_model(model: Any, provider: str | None) -> _Asked:
         provider_name(told.get("ls_provider")),
         str(told.get("ls_model_name") or ""),
         most if isinstance(most, int) else None,
-        bound.get("n") or getattr(model, "n", None) or 1,
+        max(_answers(bound.get(name), model, name) for name in ("n", "best_of")),
         tuple(bound.get("tools") or ()),
         profile.get("max_output_tokens") if isinstance(profile, Mapping) else None,
+        told.get("ls_model_type") == "llm",
     )
+
+
+def _answers(given: Any, model: Any, name: str) -> int:
+    """Return how many answers are written: of `best_of`, all are billed."""
+    return given or getattr(model, name, None) or 1
+
+
+def _count_prompt(asked: _Asked, messages: Any, tools: list[Any]) -> int:
+    """Return how many tokens a prompt has; a text completion's has no template."""
+    from langchain_core.messages import get_buffer_string
+    from langchain_core.prompt_values import PromptValue
+
+    from langchain_cerebras_ext._tokens import count_message_tokens, count_text_tokens
+
+    if not asked.completes_text:
+        return count_message_tokens(
+            _read_messages(messages), asked.model, tools or None
+        )
+    if isinstance(messages, PromptValue):
+        text = messages.to_string()
+    else:
+        is_text = isinstance(messages, str)
+        text = messages if is_text else get_buffer_string(_read_messages(messages))
+    return max(1, count_text_tokens(text, asked.model))
 
 
 def _read_messages(messages: Any) -> list[Any]:
@@ -329,15 +353,17 @@ def _read_messages(messages: Any) -> list[Any]:
     return convert_to_messages(messages)
 
 
-def _share(value: Decimal | str | int, name: str) -> Decimal:
+def _share(value: Decimal | float | str, name: str) -> Decimal:
     from langchain_cerebras_ext.costs.prices import read_rate
 
+    # A share is no money: 0.8 is taken for what it reads as.
+    written = str(value) if isinstance(value, float) else value
     try:
-        share = read_rate(value, name, "share")
+        share = read_rate(written, name, "share")
     except CerebrasConfigurationError:
         share = None
     if share is None or share > 1:
-        msg = f"{name}={value!r} must be a number from 0 to 1, as a str or Decimal."
+        msg = f"{name}={value!r} must be a number from 0 to 1."
         raise CerebrasConfigurationError(msg)
     return share
 
@@ -405,10 +431,10 @@ def project(
     calls: int = ...,
     steps: int = ...,
     tokens: int = ...,
-    mix: Decimal | str | int = ...,
+    mix: Decimal | float | str = ...,
     input_tokens: int | None = ...,
     output_tokens: int | None = ...,
-    cached: Decimal | str | int = ...,
+    cached: Decimal | float | str = ...,
     calls_per_day: int | None = ...,
     on: date | None = ...,
     prices: PriceBook | None = ...,
@@ -420,10 +446,10 @@ def project(
     calls: int = ...,
     steps: int = ...,
     tokens: int = ...,
-    mix: Decimal | str | int = ...,
+    mix: Decimal | float | str = ...,
     input_tokens: int | None = ...,
     output_tokens: int | None = ...,
-    cached: Decimal | str | int = ...,
+    cached: Decimal | float | str = ...,
     calls_per_day: int | None = ...,
     on: date | None = ...,
     prices: PriceBook | None = ...,
@@ -434,10 +460,10 @@ def project(
     calls: int = 1000,
     steps: int = 5,
     tokens: int = 5000,
-    mix: Decimal | str | int = _MIX,
+    mix: Decimal | float | str = _MIX,
     input_tokens: int | None = None,
     output_tokens: int | None = None,
-    cached: Decimal | str | int = 0,
+    cached: Decimal | float | str = 0,
     calls_per_day: int | None = None,
     on: date | None = None,
     prices: PriceBook | None = None,
@@ -504,7 +530,7 @@ def _part_of(share: Decimal, tokens: int) -> int:
 
 def _tokens_of_step(
     tokens: int,
-    mix: Decimal | str | int,
+    mix: Decimal | float | str,
     input_tokens: int | None,
     output_tokens: int | None,
 ) -> tuple[int, int]:

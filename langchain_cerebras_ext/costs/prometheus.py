@@ -324,7 +324,8 @@ class CostCollector:
 
     Raises:
         MissingExtraError: The extra `prometheus` is not installed.
-        CerebrasConfigurationError: There is no such label, or a bound is below 1.
+        CerebrasConfigurationError: There is no such label, a bound is below 1, or the
+            registry has such metrics already.
 
     Example:
         ```python
@@ -358,7 +359,7 @@ class CostCollector:
         self._budgets = tuple(budgets)
         self._lock = threading.Lock()
         if registry is not None:
-            registry.register(self)
+            _register(registry, self)
 
     def __repr__(self) -> str:
         """Return the labels and how many series there are."""
@@ -601,6 +602,20 @@ def _check_bound(name: str, value: int) -> None:
     if value < 1:
         msg = f"{name}={value} must be 1 or more."
         raise CerebrasConfigurationError(msg)
+
+
+def _register(registry: CollectorRegistry, collector: CostCollector) -> None:
+    try:
+        registry.register(collector)
+    except ValueError as error:
+        mine = sorted(metric.name for metric in collector.describe())
+        known = [name for name in mine if f"'{name}" in str(error)]
+        msg = (
+            f"The registry has metrics of some of these names: {', '.join(known[:3])}. "
+            "Give one CostCollector to all trackers; or another namespace to the "
+            "second one, and gen_ai_names to one alone."
+        )
+        raise CerebrasConfigurationError(msg) from error
 
 
 def _require() -> None:

@@ -324,7 +324,7 @@ class Reader:
         rows = [self._priced(name, totals, view.now.date()) for name in wanted]
         rows.sort(key=lambda row: (row["cost"] is None, Decimal(row["cost"] or 0)))
         return {
-            "actual": {"cost": money(totals.cost), "note": _doubt(totals)},
+            "actual": {**totals_json(totals), "note": _doubt(totals)},
             "rows": rows,
             "models": ids,
             "words": _whatif_words(totals),
@@ -332,7 +332,11 @@ class Reader:
 
     def _priced(self, name: str, totals: Totals, on: date) -> dict[str, Any]:
         from langchain_cerebras_ext.costs.pricing import price_totals
-        from langchain_cerebras_ext.errors import InvalidUsageError, UnknownPriceError
+        from langchain_cerebras_ext.errors import (
+            CerebrasConfigurationError,
+            InvalidUsageError,
+            UnknownPriceError,
+        )
 
         try:
             cost = price_totals(
@@ -345,7 +349,11 @@ class Reader:
                 reasoning_tokens=totals.reasoning_tokens,
                 prices=self._prices,
             )
-        except (UnknownPriceError, InvalidUsageError) as error:
+        except (
+            UnknownPriceError,
+            InvalidUsageError,
+            CerebrasConfigurationError,  # what somebody typed is no model's name
+        ) as error:
             return {"model": name, "cost": None, "note": str(error), "source": None}
         source = cost.price.source if cost.price else None
         return {
@@ -649,7 +657,7 @@ def _doubt(totals: Totals) -> str:
         f"{number:,} {words}"
         for number, words in (
             (totals.unpriced_calls, "without a known price"),
-            (totals.calls_without_usage, "without usage"),
+            (_uncounted(totals), "without usage"),
             (totals.estimated_calls, "estimated"),
         )
         if number
@@ -668,9 +676,11 @@ def _whatif_words(totals: Totals) -> list[str]:
             f"The tokens of {totals.unpriced_calls:,} calls without a known price are "
             "priced here, and are not in what was billed: the difference is too high."
         )
-    if totals.calls_without_usage:
-        words.append(
-            f"{totals.calls_without_usage:,} calls came without usage; what was not "
-            "estimated of them is in neither amount."
-        )
+    if silent := _uncounted(totals):
+        words.append(f"{silent:,} calls came without usage: they are in neither amount.")
     return words
+
+
+def _uncounted(totals: Totals) -> int:
+    """Return how many calls neither the service nor anybody here has counted."""
+    return max(totals.calls_without_usage - totals.estimated_calls, 0)

@@ -311,7 +311,8 @@ def _read_options(values: dict[str, list[str]], allowed: Collection[str]) -> Opt
         elif name in _NUMBERS:
             found[name] = _number(name, text)
         elif name == "on":
-            found[name] = tuple(dict.fromkeys(values[name]))[:VALUES_MAX]
+            typed = (one.strip() for one in values[name])
+            found[name] = tuple(dict.fromkeys(filter(None, typed)))[:VALUES_MAX]
         else:
             found[name] = text
     return msgspec.convert(found, Options)

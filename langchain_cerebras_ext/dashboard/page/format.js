@@ -114,15 +114,18 @@ const bucketTick = (iso, bucket) => {
 const list = (words) =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
+/** Calls that neither the service nor anybody here has counted. */
+const uncounted = (totals) => Math.max(totals.calls_without_usage - totals.estimated_calls, 0);
+
 /** What is not certain of a total, in words; empty where all is certain. */
 const doubts = (totals) => {
   const found = [];
   const unpriced = totals.unpriced_calls;
   if (unpriced) found.push(`${plural(unpriced, "call")} without a known price`);
-  const unmetered = totals.calls_without_usage;
-  if (unmetered) found.push(`${plural(unmetered, "call")} without usage from the service`);
+  const silent = uncounted(totals);
+  if (silent) found.push(`${plural(silent, "call")} without usage from the service`);
   const guessed = totals.estimated_calls;
-  if (guessed) found.push(`${plural(guessed, "call")} estimated`);
+  if (guessed) found.push(`${plural(guessed, "call")} estimated, the service not having counted`);
   return list(found);
 };
 
@@ -130,7 +133,7 @@ const doubts = (totals) => {
 const briefDoubts = (totals) =>
   [
     [totals.unpriced_calls, "unpriced"],
-    [totals.calls_without_usage, "without usage"],
+    [uncounted(totals), "without usage"],
     [totals.estimated_calls, "estimated"],
   ]
     .filter(([number]) => number)
@@ -145,9 +148,12 @@ const axisUsd = (value, step) => {
   return `$${fixed(toUnits(value.toFixed(SCALE)), places === 1 ? 2 : places)}`;
 };
 
-/** A total of money: never a plain zero where a price is missing. */
+/** Whether more was spent than a total says: then it is a lower bound. */
+const isPartial = (totals) => totals.unpriced_calls > 0 || uncounted(totals) > 0;
+
+/** A total of money, marked as in the commands: never a plain zero where a price is missing. */
 const spend = (totals) => {
-  const partial = totals.unpriced_calls || totals.calls_without_usage;
-  if (partial && toUnits(totals.cost) === 0n) return "unknown";
-  return `${partial ? "≥ " : totals.estimated_calls ? "≈ " : ""}${usd(totals.cost)}`;
+  if (isPartial(totals))
+    return toUnits(totals.cost) === 0n ? "unknown" : `≥ ${usd(totals.cost)}`;
+  return `${totals.estimated_calls ? "~ " : ""}${usd(totals.cost)}`;
 };

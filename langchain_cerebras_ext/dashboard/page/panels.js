@@ -18,7 +18,7 @@ const compared = (now, before, period) => {
   const change = Number((1000n * (toUnits(now.cost) - old)) / old) / 10;
   const words =
     change === 0 ? "the same as" : `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} % on`;
-  return `${words} the ${period} before (${usd(before.cost)})`;
+  return `${words} the ${period} before (${spend(before)})`;
 };
 
 const drawSummary = () => {
@@ -442,7 +442,7 @@ const drawWhatIf = () => {
     ),
     table({
       caption: "What the same tokens would cost on other models",
-      rows: [{ model: null, cost: actual.cost, note: actual.note }, ...rows],
+      rows: [{ model: null, ...actual }, ...rows],
       key: (row) => keyText(row.model),
       columns: [
         {
@@ -456,7 +456,10 @@ const drawWhatIf = () => {
         {
           label: "Cost",
           num: true,
-          cell: (row) => (row.cost === null ? "unknown" : usd(row.cost)),
+          cell: (row) => {
+            if (row.model === null) return spend(row);
+            return row.cost === null ? "unknown" : usd(row.cost);
+          },
           exact: (row) => row.cost && exactUsd(row.cost),
         },
         {
@@ -630,7 +633,7 @@ const comparedRows = (run, rows) =>
         cell: (row) => [
           row.cost_per_1000_usd === null
             ? "unknown"
-            : `${row.unpriced_calls || row.calls_without_usage > row.estimated_calls ? "≥ " : ""}${usd(row.cost_per_1000_usd)}`,
+            : `${isPartial(row) ? "≥ " : ""}${usd(row.cost_per_1000_usd)}`,
           row.estimated_calls > 0 &&
             el("small", { class: "doubt" }, `${count(row.estimated_calls)} estimated`),
         ],
@@ -721,7 +724,7 @@ const drawRecords = () => {
               ? row.outcome === "cache_hit"
                 ? "free"
                 : "unknown"
-              : `${row.flags.includes("estimated") ? "≈ " : ""}${usd(row.cost)}`,
+              : `${row.flags.includes("estimated") ? "~ " : ""}${usd(row.cost)}`,
             row.flags.length > 0 &&
               el("small", { class: "doubt" }, row.flags.map((flag) => FLAG_WORDS[flag]).join(", ")),
           ],

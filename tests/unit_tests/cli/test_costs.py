@@ -402,7 +402,7 @@ def test_a_table_has_the_dearest_only_unless_all_are_asked_for(
 def test_where_nothing_is_recorded_it_says_so_and_no_sum(run: Run) -> None:
     found = run("report", "--user", "nobody")
     assert found.stdout == ""
-    assert "No calls are recorded there." in found.stderr
+    assert "No calls there are as you asked." in found.stderr
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,7 @@ def test_without_a_ledger_it_says_how_to_begin_and_makes_none(
         (["report", "--json", "--csv"], "not both"),
         (["report", "--ledger", "mysql://h/d"], "The ledger's URL begins with 'mysql'"),
         (["report", "--ledger", "sqlite://"], "is in memory"),
-        (["watch", "--interval", "0"], "--interval is 0. Give 0.1 seconds or more."),
+        (["watch", "--interval", "0"], "--interval is 0. Give 0.1 to 86,400 seconds."),
         (["export", "calls.txt"], "'calls.txt' says no format"),
         (["export", "x", "--format", "xls"], "format='xls' says no format"),
         (["import", "absent.csv"], "absent.csv is no file"),
@@ -452,7 +452,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(
 
 def test_a_database_that_is_no_ledger_is_a_failure(run: Run, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
-    other.write_bytes(b"")
+    other.write_text("Dear diary", encoding="utf-8")
     found = run("report", "--ledger", str(other), code=1)
     assert "Traceback" not in found.stderr
     assert "other.db" in found.stderr

@@ -571,10 +571,7 @@ def test_what_is_not_said_is_unknown_and_never_zero(result: LLMResult | None):
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"input_tokens": "many", "output_tokens": 5},
-        {"input_tokens": None, "output_tokens": 5},
-        {"input_tokens": -3, "output_tokens": 5},
-        {"input_tokens": True, "output_tokens": 5.0},
+        {"input_tokens": 0, "output_tokens": 5.0},
         {"input_tokens": 0, "output_tokens": 5, "output_token_details": 7},
         {
             "input_tokens": 0,
@@ -582,13 +579,47 @@ def test_what_is_not_said_is_unknown_and_never_zero(result: LLMResult | None):
             "input_token_details": {"cache_read": None, "image": "x"},
         },
     ],
-    ids=["text", "null", "negative", "bool", "details", "null-detail"],
+    ids=["float", "details", "null-detail"],
 )
 def test_nonsense_in_usage_breaks_nothing(wrong: Any):
     message = AIMessage("x")
     message.usage_metadata = wrong
     found = usage_of(a_result(message))
     assert (found.input_tokens, found.output_tokens) == (0, 5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"input_tokens": "many", "output_tokens": 5},
+        {"input_tokens": None, "output_tokens": 5, "total_tokens": 9},
+        {"input_tokens": -3, "output_tokens": 5},
+        {"input_tokens": 3, "output_tokens": -5},
+        {"input_tokens": True, "output_tokens": 5},
+        {"output_tokens": 5},
+        {"input_tokens": 5},
+    ],
+    ids=["text", "null", "below 0", "output below 0", "bool", "no input", "no output"],
+)
+def test_a_side_that_is_not_counted_is_not_free(wrong: Any):
+    message = AIMessage("x")
+    message.usage_metadata = wrong
+    assert not usage_of(a_result(message)).is_known
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"output_tokens": 5, "total_tokens": 8},
+        {"input_tokens": 3, "total_tokens": 8},
+    ],
+    ids=["input", "output"],
+)
+def test_a_side_that_is_left_out_is_known_from_the_sum(told: Any):
+    message = AIMessage("x")
+    message.usage_metadata = told
+    found = usage_of(a_result(message))
+    assert (found.input_tokens, found.output_tokens) == (3, 5)
 
 
 @pytest.mark.parametrize(

@@ -278,10 +278,11 @@ def test_other_providers_models_are_estimated_too():
         ({"max_tokens": 0}, "max_tokens=0 must be"),
         ({"max_tokens": True}, "max_tokens=True must be"),
         ({"cached_share": "2"}, "cached_share='2' must be a number from 0 to 1"),
-        ({"cached_share": 0.5}, r"cached_share=0\.5 must be .* as a str or Decimal"),
+        ({"cached_share": 1.5}, r"cached_share=1\.5 must be a number from 0 to 1"),
+        ({"cached_share": float("nan")}, r"cached_share=nan must be a number"),
         ({"on": datetime(2026, 1, 1)}, "has no time zone"),  # noqa: DTZ001
     ],
-    ids=["n", "zero", "bool", "share", "float", "naive"],
+    ids=["n", "zero", "bool", "share", "float", "nan", "naive"],
 )
 def test_a_wrong_argument_is_refused_by_its_name(arguments, said):
     with pytest.raises(CerebrasConfigurationError, match=said):

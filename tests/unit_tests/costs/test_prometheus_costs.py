@@ -327,8 +327,11 @@ def test_a_registry_learns_the_names_without_a_scrape():
     CostCollector(registry, gen_ai_names=True)
     with pytest.raises(ValueError, match="cerebras_calls"):
         Counter("cerebras_calls", "Mine.", registry=registry)
-    with pytest.raises(ValueError, match="gen_ai_client_token_usage"):
+    with pytest.raises(CerebrasConfigurationError, match="gen_ai_client_") as caught:
         CostCollector(registry, namespace="mine", gen_ai_names=True)
+    assert "gen_ai_names to one alone" in str(caught.value)
+    with pytest.raises(CerebrasConfigurationError, match="one CostCollector to all"):
+        CostCollector(registry)
 
 
 def test_two_namespaces_live_in_one_registry():

@@ -66,7 +66,7 @@ def _same(usage: dict[str, Any]) -> bool:
     """Whether both ways read alike; of no prompt and no answer nobody needs more."""
     quick, slow = read_service(usage), read_standard(to_usage_metadata(usage))
     if slow is None:
-        return quick is None or not (quick.input_tokens or quick.output_tokens)
+        return quick is None or not (quick[0] or quick[4])
     return quick == slow and all(type(count) in {int, type(None)} for count in quick)
 
 

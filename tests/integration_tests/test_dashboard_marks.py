@@ -1,0 +1,82 @@
+"""How the dashboard's page marks what is not certain, in a real headless Chromium."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from browser import open_browser, resize
+from dashboard_view import Page, Served
+
+from langchain_cerebras_ext.costs.ledger import Ledger
+from langchain_cerebras_ext.costs.pricing import Cost
+from langchain_cerebras_ext.costs.records import UsageRecord
+
+GUESSED = ("estimated", "no_usage")
+
+
+def records():
+    """Calls whose cost is known, estimated, and not known; all of a cent."""
+    at = datetime.now(UTC) - timedelta(minutes=30)
+    cent = Cost(input=Decimal("0.01"))
+    common = {"started_at": at, "input_tokens": 1_000, "output_tokens": 10}
+    yield UsageRecord(model="exact", cost=cent, tags=("one", "two"), **common)
+    yield UsageRecord(model="guessed", cost=cent, **common)
+    yield UsageRecord(model="guessed", cost=cent, flags=GUESSED, **common)
+    yield UsageRecord(model="partly", cost=cent, **common)
+    yield UsageRecord(model="partly", flags=("unpriced",), **common)
+    yield UsageRecord(model="unheard", flags=("unpriced",), **common)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    browser = open_browser(tmp_path_factory.mktemp("downloads"))
+    ledger = Ledger(tmp_path_factory.mktemp("ledger") / "costs.db")
+    ledger.import_records(list(records()))
+    with Served(ledger) as running:
+        yield Page(browser, running.url)
+    browser.quit()
+
+
+def test_totals_are_marked_as_the_commands_mark_them(page):
+    """`~` has estimates in it, `≥` lacks calls whose cost nobody knows."""
+    resize(page.browser, 1280, 900)
+    page.open("?range=24h")
+    page.scroll_to("by-model")
+    shown = page.js(
+        "return Object.fromEntries([...document.querySelectorAll("
+        "'#by-model tbody tr')].map((row) => [row.querySelector('.pick').textContent,"
+        " [row.querySelector('td.num').textContent,"
+        " row.querySelector('.doubt')?.textContent ?? '']]))"
+    )
+    assert shown == {
+        "exact": ["$0.0100", ""],
+        "guessed": ["~ $0.0200", "1 estimated"],
+        "partly": ["≥ $0.0100", "1 unpriced"],
+        "unheard": ["unknown", "1 unpriced"],
+    }
+    assert page.text("#tile-spend .value") == "≥ $0.0400"
+
+
+def test_what_was_billed_is_marked_too(page):
+    page.open("?range=24h&model=guessed")
+    page.scroll_to("whatif")
+    page.until("document.querySelectorAll('#whatif tbody tr').length")
+    first = "document.querySelector('#whatif tbody tr')"
+    assert page.js(f"return {first}.querySelector('td').textContent") == "~ $0.0200"
+    assert "1 estimated" in page.js(f"return {first}.textContent")
+
+
+def test_on_a_phone_a_calls_day_is_on_one_line_and_its_tags_stand_together(page):
+    resize(page.browser, 390, 900)
+    page.open("?range=24h&model=exact")
+    page.scroll_to("records")
+    page.until("document.querySelectorAll('#records .tags').length")
+    left, right, height, line = page.js(
+        "const [a, b] = [...document.querySelectorAll('#records .tags .pick')]"
+        ".map((one) => one.getBoundingClientRect());"
+        "const day = document.querySelector('#records tbody th');"
+        "const range = document.createRange(); range.selectNodeContents(day);"
+        "return [a.right, b.left, range.getClientRects().length, day.textContent]"
+    )
+    assert 0 <= right - left < 20
+    assert height <= 2, f"{line} is on {height} lines"
