@@ -33,6 +33,14 @@ HELP: Final = (
 _PREFIXES: Final = re.compile(
     r"csk-|sk-ant-|sk-or-|sk-proj-|sk-|gsk_|xai-|AIza|hf_|nvapi-|pplx-|fw_|r8_"
 )
+# Name and password; the second is for a password with a `/` that was not quoted, where
+# what follows the `:` is no port; the third for proxies, which need no `http://`.
+_USERS: Final = (
+    re.compile(r"(://)[^/?#\s]*@"),
+    re.compile(r"(://)(?!\[)[^/@\s:]*:(?!\d*(?:[/?#]|$))\S*@"),
+    re.compile(r"^()[^/@\s:]+:[^/\s]\S*@"),
+)
+_PARAMETER: Final = re.compile(r"([?&][^=&\s]*=)([^&\s#]+)")
 _DEFAULT: Final = "default"
 CEREBRAS: Final = "cerebras"
 _FEW: Final = 8
@@ -332,8 +340,15 @@ def mask(secret: str) -> str:
 
 
 def without_password(value: str) -> str:
-    """Return an address without the name and password in it."""
-    return re.sub(r"//[^/@\s]*@", "//***@", value)
+    """Return an address without the name, password and keys in it."""
+    from langchain_cerebras_ext._config import is_secret_header
+
+    for pattern in _USERS:
+        value = pattern.sub(r"\1***@", value)
+    return _PARAMETER.sub(
+        lambda found: f"{found[1]}{'***' if is_secret_header(found[1]) else found[2]}",
+        value,
+    )
 
 
 # ------------------------------------------------------------------------- the screen
@@ -343,8 +358,10 @@ def show(console: Console, report: Survey, *, every: bool) -> None:
     """Print what is in force, the providers, and what is wrong."""
     from langchain_cerebras_ext.cli.screen import heading, labelled, say
 
-    heading(console, "In force")
-    for label, text, origin in _lines(report):
+    in_force = list(_lines(report))
+    if in_force:
+        heading(console, "In force")
+    for label, text, origin in in_force:
         labelled(console, f"{label:<20} ", f"{text}{origin}")
     rows = [one for one in report.providers if every or one.is_used]
     if rows:
@@ -356,8 +373,9 @@ def show(console: Console, report: Survey, *, every: bool) -> None:
         say(console, text if rows else f"\n{text}", "dim")
     if report.others:
         heading(console, "Other variables")
+        wide = max(len(one.label) for one in report.others)
         for one in report.others:
-            labelled(console, f"{one.label:<20} ", one.value or "")
+            labelled(console, f"{one.label:<{wide}} ", one.value or "")
     if report.remarks or report.problems:
         say(console, "")
     for remark in report.remarks:

@@ -104,7 +104,7 @@ def _leg(
     return Leg(name, model, target, make=make)
 
 
-class Need(msgspec.Struct, frozen=True):
+class Need(msgspec.Struct, frozen=True, cache_hash=True):
     """What a request asks of a leg.
 
     Attributes:

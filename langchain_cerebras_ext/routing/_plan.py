@@ -299,6 +299,8 @@ class Plan:
 
     def _lose_others(self, no: int, now: float) -> None:
         """Note the slower ones; they may be asked again, should this one fail."""
+        if len(self._tries) == 1:
+            return
         winner = self.leg_of(no)
         for other in reversed(self.under_way()):
             if other != no:

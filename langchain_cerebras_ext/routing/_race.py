@@ -183,11 +183,11 @@ class _Thread:
 
     def _invoke(self) -> None:
         trip = self._trip
-        runnable, prompt, config = trip.prepare(self._ask)
+        runnable, prompt, config, kwargs = trip.prepare(self._ask)
         config = _listening(
             trip, config, lambda: self._tell("spoke"), lambda: self._is_left
         )
-        self._tell("item", runnable.invoke(prompt, config, **trip.kwargs))
+        self._tell("item", runnable.invoke(prompt, config, **kwargs))
         self._tell("end")
 
     def _read(self) -> None:
@@ -248,9 +248,9 @@ async def _run_task(
 
     try:
         if method == "ainvoke":
-            runnable, prompt, config = trip.prepare(ask)
+            runnable, prompt, config, kwargs = trip.prepare(ask)
             config = _listening(trip, config, lambda: tell("spoke"), lambda: False)
-            tell("item", await runnable.ainvoke(prompt, config, **trip.kwargs))
+            tell("item", await runnable.ainvoke(prompt, config, **kwargs))
         else:
             source: Any = await aopen_items(trip, ask, method)
             async with aclosing(source) as items:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from langchain_core.runnables import RunnableBinding
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext.routing._leg import Leg
 
-__all__ = ["OF_TOOLS", "Recipe", "Recipes"]
+__all__ = ["OF_TOOLS", "Called", "Recipe", "Recipes"]
 
 OF_TOOLS: Final = (
     "tools",
@@ -25,6 +27,7 @@ OF_TOOLS: Final = (
 
 _MOST: Final = 64
 
+Called: TypeAlias = "tuple[Runnable[Any, Any], Mapping[str, Any]]"
 _Step: TypeAlias = "tuple[str, tuple[Any, ...], Mapping[str, Any]]"
 
 
@@ -42,6 +45,7 @@ class Recipe:
     needs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     is_structured: bool = False
     _made: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
+    _calls: dict[str, Called] = field(default_factory=dict[str, "Called"], repr=False)
 
     def of(self, leg: Leg) -> Runnable[Any, Any]:
         """Return what a leg runs. Made once; of two threads one wins."""
@@ -52,6 +56,41 @@ class Recipe:
                 found = getattr(found, method)(*args, **kwargs)
             found = self._made.setdefault(leg.name, found)
         return cast("Runnable[Any, Any]", found)
+
+    def call_of(self, leg: Leg) -> Called:
+        """Return what is called of a leg's runnable, and with which arguments."""
+        found = self._calls.get(leg.name)
+        if found is None:
+            found = self._calls.setdefault(leg.name, _unbound(self.of(leg)))
+        return found
+
+
+_VERBS: Final = ("invoke", "ainvoke", "stream", "astream", "stream_events")
+
+
+def _unbound(runnable: Runnable[Any, Any]) -> Called:
+    """Take arguments out of a binding that has nothing else.
+
+    It would merge empty configurations at each call, which takes 20 us, and wrap each
+    stream in a generator.
+    """
+    kwargs: dict[str, Any] = {}
+    while _only_binds(runnable):
+        binding = cast("Any", runnable)
+        runnable, kwargs = binding.bound, {**binding.kwargs, **kwargs}
+    return runnable, kwargs
+
+
+def _only_binds(runnable: Any) -> bool:
+    return (
+        isinstance(runnable, RunnableBinding)
+        and not runnable.config
+        and not runnable.config_factories
+        and all(
+            getattr(type(cast("Any", runnable)), verb) is getattr(RunnableBinding, verb)
+            for verb in _VERBS
+        )
+    )
 
 
 class Recipes:

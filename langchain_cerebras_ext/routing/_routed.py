@@ -7,16 +7,16 @@ total deadline each try runs in a thread or a task of its own (`_race`).
 
 from __future__ import annotations
 
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from uuid import uuid4
 
-from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 from langchain_cerebras_ext.routing._chunks import is_last
 from langchain_cerebras_ext.routing._plan import Ask, Fail
 from langchain_cerebras_ext.routing._race import arace, race
+from langchain_cerebras_ext.routing._told import abegin, aend, afail, begin, end, fail
 from langchain_cerebras_ext.routing._tries import (
     aadmit,
     aclose,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
         AsyncIterator,
-        Awaitable,
         Callable,
         Generator,
         Iterator,
@@ -48,8 +47,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ainvoke", "astream", "invoke", "stream"]
 
-_END: Any = object()
-
 # ------------------------------------------------------------------------------ sync
 
 
@@ -60,11 +57,14 @@ def invoke(make_trip: MakeTrip, given: Any) -> Any:
         CerebrasError: No leg had one, or one said that none would.
     """
     trip = make_trip()
-    with _told(trip, trip.manager(CallbackManager), given):
+    begin(trip, given)
+    try:
         answer = next(race(trip, "invoke")) if trip.is_raced else _invoke(trip)
-        if trip.run is not None:
-            trip.run.on_chain_end(answer)
-        return answer
+        end(trip, answer)
+    except BaseException as error:
+        fail(trip, error)
+        raise
+    return answer
 
 
 def _invoke(trip: Trip) -> Any:
@@ -76,8 +76,8 @@ def _invoke(trip: Trip) -> Any:
             if refused is not None:
                 step = refused
                 continue
-            runnable, prompt, config = trip.prepare(ask)
-            answer = runnable.invoke(prompt, config, **trip.kwargs)
+            runnable, prompt, config, kwargs = trip.prepare(ask)
+            answer = runnable.invoke(prompt, config, **kwargs)
         except Exception as error:  # noqa: BLE001 - the policy judges it
             step = trip.failed(ask.no, error)
         else:
@@ -112,10 +112,13 @@ def _stream(
     make_trip: MakeTrip, given: Any, run_id: UUID | None, method: str
 ) -> Generator[Any, None, None]:
     trip = make_trip()
-    with _told(trip, trip.manager(CallbackManager), given, run_id):
+    begin(trip, given, run_id)
+    try:
         yield from race(trip, method) if trip.is_raced else _flow(trip, method)
-        if trip.run is not None:
-            trip.run.on_chain_end(trip.output())
+        end(trip, trip.output())
+    except BaseException as error:
+        fail(trip, error)
+        raise
 
 
 def _flow(trip: Trip, method: str) -> Generator[Any, None, None]:
@@ -124,37 +127,36 @@ def _flow(trip: Trip, method: str) -> Generator[Any, None, None]:
     step = trip.due()
     while isinstance(step, Ask):
         ask, no, source = step, step.no, None
-        flowing = False
+        # What fails while it is true is the leg's; what a reader throws in is not.
+        reading = True
         try:
-            while True:
-                try:
-                    if source is None:
-                        refused = admit(trip, ask)
-                        if refused is not None:
-                            step = refused
-                            break
-                        source = open_items(trip, ask, method)
-                    item = next(source, _END)
-                except Exception as error:  # noqa: BLE001 - the policy judges it
-                    step = trip.failed(no, error)
-                    tell_restart(trip)
+            refused = admit(trip, ask)
+            if refused is not None:
+                step = refused
+                continue
+            source = open_items(trip, ask, method)
+            for item in source:
+                reading = False
+                yield from trip.take(no, item)
+                reading = True
+                if trip.is_flowing(no):
                     break
-                # Outside the `try`: what a reader throws in is no failure of the leg.
-                if item is _END:
-                    yield from trip.end(no)
-                    return
-                if flowing:
-                    if (
-                        is_last(item)
-                        if events
-                        else getattr(item, "chunk_position", None)
-                    ):
-                        item = trip.mark(no, item)
-                    seen(item)
-                    yield item
-                else:
-                    yield from trip.take(no, item)
-                    flowing = trip.is_flowing(no)
+            for item in source:  # all that is left, if the first token has come
+                reading = False
+                if is_last(item) if events else getattr(item, "chunk_position", None):
+                    item = trip.mark(no, item)  # noqa: PLW2901 - the same, with more
+                seen(item)
+                yield item
+                reading = True
+            reading = False
+            yield from trip.end(no)
+        except Exception as error:
+            if not reading:
+                raise
+            step = trip.failed(no, error)
+            tell_restart(trip)
+        else:
+            return
         finally:
             close(source)
     raise _failure(trip, step)
@@ -164,28 +166,6 @@ def _failure(trip: Trip, step: Step) -> BaseException:
     """Return what the last step says; nothing else ends a call without an answer."""
     assert isinstance(step, Fail)  # noqa: S101 - without a race nothing is waited for
     return trip.error_of(step)
-
-
-@contextmanager
-def _told(
-    trip: Trip, manager: Any, given: Any, run_id: UUID | None = None
-) -> Generator[None]:
-    """Open the chain run, if anybody wants to know; close it after a failure."""
-    if manager is not None:
-        args, kwargs = trip.run_args(given, run_id)
-        trip.begin_run(manager.on_chain_start(*args, **kwargs))
-    try:
-        yield
-    except GeneratorExit:
-        trip.leave()
-        if trip.run is not None:
-            trip.run.on_chain_end(trip.output())
-        raise
-    except BaseException as error:
-        trip.leave()
-        if trip.run is not None:
-            trip.run.on_chain_error(error)
-        raise
 
 
 def _tap(config: RunnableConfig | None) -> Any:
@@ -207,15 +187,18 @@ def _tap(config: RunnableConfig | None) -> Any:
 async def ainvoke(make_trip: MakeTrip, given: Any) -> Any:
     """As `invoke`."""
     trip = make_trip()
-    async with _atold(trip, trip.manager(AsyncCallbackManager), given):
+    await abegin(trip, given)
+    try:
         if trip.is_raced:
             async with aclosing(arace(trip, "ainvoke")) as items:
                 answer = await anext(items)
         else:
             answer = await _ainvoke(trip)
-        if trip.run is not None:
-            await _told_of(trip.run.on_chain_end(answer))
-        return answer
+        await aend(trip, answer)
+    except BaseException as error:
+        await afail(trip, error)
+        raise
+    return answer
 
 
 async def _ainvoke(trip: Trip) -> Any:
@@ -227,8 +210,8 @@ async def _ainvoke(trip: Trip) -> Any:
             if refused is not None:
                 step = refused
                 continue
-            runnable, prompt, config = trip.prepare(ask)
-            answer = await runnable.ainvoke(prompt, config, **trip.kwargs)
+            runnable, prompt, config, kwargs = trip.prepare(ask)
+            answer = await runnable.ainvoke(prompt, config, **kwargs)
         except Exception as error:  # noqa: BLE001 - the policy judges it
             step = trip.failed(ask.no, error)
         else:
@@ -259,7 +242,8 @@ async def _astream(
     trip = make_trip()
     seen = trip.seen.append
     events = method == "events"  # told apart once, and not at each item
-    async with _atold(trip, trip.manager(AsyncCallbackManager), given, run_id):
+    await abegin(trip, given, run_id)
+    try:
         if trip.is_raced:
             async with aclosing(arace(trip, method)) as items:
                 async for item in items:
@@ -269,74 +253,45 @@ async def _astream(
             step = trip.due()
         while isinstance(step, Ask):
             ask, no, source = step, step.no, None
-            flowing = False
+            reading = True  # as in `_flow`
             try:
-                while True:
-                    try:
-                        if source is None:
-                            refused = await aadmit(trip, ask)
-                            if refused is not None:
-                                step = refused
-                                break
-                            source = await aopen_items(trip, ask, method)
-                        item = await anext(source)
-                    except StopAsyncIteration:
-                        item = _END
-                    except Exception as error:  # noqa: BLE001 - the policy judges it
-                        step = trip.failed(no, error)
-                        await atell_restart(trip)
+                refused = await aadmit(trip, ask)
+                if refused is not None:
+                    step = refused
+                    continue
+                source = await aopen_items(trip, ask, method)
+                async for item in source:
+                    reading = False
+                    for one in trip.take(no, item):
+                        yield one
+                    reading = True
+                    if trip.is_flowing(no):
                         break
-                    if item is _END:
-                        for one in trip.end(no):
-                            yield one
-                        step = None
-                        break
-                    if flowing:
-                        if (
-                            is_last(item)
-                            if events
-                            else getattr(item, "chunk_position", None)
-                        ):
-                            item = trip.mark(no, item)
-                        seen(item)
-                        yield item
-                    else:
-                        for one in trip.take(no, item):
-                            yield one
-                        flowing = trip.is_flowing(no)
+                async for item in source:
+                    reading = False
+                    if (
+                        is_last(item)
+                        if events
+                        else getattr(item, "chunk_position", None)
+                    ):
+                        item = trip.mark(no, item)  # noqa: PLW2901 - the same, with more
+                    seen(item)
+                    yield item
+                    reading = True
+                reading = False
+                for one in trip.end(no):
+                    yield one
+                step = None
+            except Exception as error:
+                if not reading:
+                    raise
+                step = trip.failed(no, error)
+                await atell_restart(trip)
             finally:
                 await aclose(source)
         if step is not None:
-            raise _failure(trip, step)
-        if trip.run is not None:
-            await _told_of(trip.run.on_chain_end(trip.output()))
-
-
-@asynccontextmanager
-async def _atold(
-    trip: Trip, manager: Any, given: Any, run_id: UUID | None = None
-) -> AsyncGenerator[None]:
-    """As `_told`."""
-    if manager is not None:
-        args, kwargs = trip.run_args(given, run_id)
-        run = manager.on_chain_start(*args, **kwargs)
-        trip.begin_run(run if isinstance(manager, CallbackManager) else await run)
-    try:
-        yield
-    except GeneratorExit:
-        trip.leave()
-        if trip.run is not None:
-            await _told_of(trip.run.on_chain_end(trip.output()))
-        raise
+            raise _failure(trip, step)  # noqa: TRY301 - whatever fails is told alike
+        await aend(trip, trip.output())
     except BaseException as error:
-        trip.leave()
-        trip.settle()
-        if trip.run is not None:
-            await _told_of(trip.run.on_chain_error(error))
+        await afail(trip, error)
         raise
-
-
-async def _told_of(told: Awaitable[Any] | None) -> None:
-    """Wait until handlers have been told; a manager of meters has told them."""
-    if told is not None:
-        await told

@@ -118,6 +118,12 @@ def _split(text: str) -> tuple[Provider | None, str, str]:
     """
     left, colons, model = text.partition("::")
     if colons and ":" not in left:
+        if not left.strip():
+            msg = (
+                f"{text!r} names no provider before its '::'; write one, such as "
+                f"'cerebras::{model or 'gpt-oss-120b'}'."
+            )
+            raise CerebrasConfigurationError(msg)
         return get_provider(left), colons, model
     left, colon, model = text.partition(":")
     row = find_provider(left) if colon else None
@@ -139,16 +145,22 @@ def _of(row: Provider, model: str, name: str) -> Target:
     if not model:
         msg = f"{name!r} names no model.{row.say_example()}"
         raise CerebrasConfigurationError(msg)
-    return Target(row.name, model)
+    return Target(row.name, (_known(model) or model) if row.name == CEREBRAS else model)
+
+
+def _known(model: str) -> str | None:
+    """Return an id as the catalog has it, if it does; its ids are in lower case."""
+    found = (one for one in (model, model.lower()) if find_model(one) is not None)
+    return next(found, None)
 
 
 def _bare(model: str, default: str | Callable[[], str | None] | None) -> Target:
     if not model:
         msg = "The model's name is empty; name one, such as 'cerebras::gpt-oss-120b'."
         raise CerebrasConfigurationError(msg)
-    for known in (model, model.lower()):
-        if find_model(known) is not None:
-            return Target(CEREBRAS, known)
+    known = _known(model)
+    if known is not None:
+        return Target(CEREBRAS, known)
     row = find_provider(model)
     if row is not None:
         msg = (

@@ -47,24 +47,22 @@ async def aadmit(trip: Trip, ask: Ask) -> Step | None:
 
 def open_items(trip: Trip, ask: Ask, method: str) -> Iterator[Any]:
     """Return the iterator of a try; nothing may have been sent yet."""
-    runnable, prompt, config = trip.prepare(ask)
+    runnable, prompt, config, kwargs = trip.prepare(ask)
     if method == "events":
         opened: Any = runnable
-        return _events(
-            opened.stream_events(prompt, config, version="v3", **trip.kwargs)
-        )
-    return iter(runnable.stream(prompt, config, **trip.kwargs))
+        return _events(opened.stream_events(prompt, config, version="v3", **kwargs))
+    return iter(runnable.stream(prompt, config, **kwargs))
 
 
 async def aopen_items(trip: Trip, ask: Ask, method: str) -> AsyncIterator[Any]:
     """As `open_items`."""
-    runnable, prompt, config = trip.prepare(ask)
+    runnable, prompt, config, kwargs = trip.prepare(ask)
     if method == "events":
         opened: Any = runnable
         return _aevents(
-            await opened.astream_events(prompt, config, version="v3", **trip.kwargs)
+            await opened.astream_events(prompt, config, version="v3", **kwargs)
         )
-    return aiter(runnable.astream(prompt, config, **trip.kwargs))
+    return aiter(runnable.astream(prompt, config, **kwargs))
 
 
 def _events(stream: Any) -> Iterator[Any]:

@@ -10,11 +10,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from secrets import token_hex
+from os import urandom
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
-from langchain_core.callbacks import CallbackManager
 from langchain_core.runnables.config import ensure_config
 
 from langchain_cerebras_ext._metering import ROUTER_CALL, RouterCall, router_call
@@ -29,17 +28,19 @@ from langchain_cerebras_ext.routing._chunks import (
     says_something,
     to_message,
 )
-from langchain_cerebras_ext.routing._leg import Asked, Refusal, Seen
+from langchain_cerebras_ext.routing._leg import Asked, Order, Refusal, Seen
 from langchain_cerebras_ext.routing._plan import Fail, Plan
 from langchain_cerebras_ext.routing._recipe import Recipes
+from langchain_cerebras_ext.routing._told import only_meter
 from langchain_cerebras_ext.routing.capabilities import (
     Size,
     need_of,
 )
 from langchain_cerebras_ext.routing.policy import kind_of
+from langchain_cerebras_ext.routing.strategies import Ordered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -103,6 +104,11 @@ class Route:
         return self.owner.metadata or {}
 
     @property
+    def is_ordered(self) -> bool:
+        """Whether the strategy looks neither at requests nor at answers."""
+        return type(self.strategy) is Ordered
+
+    @property
     def is_raced(self) -> bool:
         """Whether a call needs a clock beside the leg that it waits for."""
         return self.hedge_after_s is not None or self.total_timeout is not None
@@ -123,7 +129,6 @@ class Trip:
 
     __slots__ = (
         "_arm",
-        "_began",
         "_call",
         "_config",
         "_ended",
@@ -170,26 +175,32 @@ class Trip:
         self._call: RouterCall | None = None
         self._ended: int | None = None
         self._needs_marker: tuple[str, str] | None = None
-        self._began = route.clock()
+        now = route.clock()
         needs = {**recipe.needs, **kwargs} if recipe.needs else kwargs
         self._size = Size(messages, needs.get("tools"))
         self._need = self._read_need(needs, stream=stream)
         able, lacks, _ = route.capabilities.sift(route.legs, self._need, self._size)
         unable = [leg for leg in route.legs if leg.name in lacks] if lacks else []
-        order = route.strategy.order(able, self._asked())
+        if route.is_ordered:
+            order = Order(able)
+        else:
+            order = route.strategy.order(able, self._asked())
         self._arm, self._experiment = order.arm, order.experiment
         self._legs = [*unable, *order.legs]
+        size_of = None
+        if route.policy.on_context_overflow == "larger":
+            size_of = partial(_size_of, route.capabilities, self._legs)
         self.plan = Plan(
             [leg.name for leg in self._legs],
             route.policy,
-            self._began,
+            now,
             total_timeout=route.total_timeout,
             hedge_after_s=route.hedge_after_s,
-            size_of=partial(_size_of, route.capabilities, self._legs),
+            size_of=size_of,
             is_held=self._is_held,
         )
         for place, leg in enumerate(unable):
-            self.plan.skip(place, "; ".join(lacks[leg.name]), self._began)
+            self.plan.skip(place, "; ".join(lacks[leg.name]), now)
 
     def _read_need(self, kwargs: Mapping[str, Any], *, stream: bool) -> Need:
         need = need_of(
@@ -198,7 +209,10 @@ class Trip:
             stream=stream,
             kwargs=kwargs,
         )
-        if getattr(self._route.strategy, "wants_input_tokens", False):
+        route = self._route
+        if not route.is_ordered and getattr(
+            route.strategy, "wants_input_tokens", False
+        ):
             return msgspec.structs.replace(need, input_tokens=self._size.count())
         return need
 
@@ -221,8 +235,7 @@ class Trip:
         """Return who is to be told of the call; `None` where nobody is.
 
         Args:
-            kind: LangChain's manager of callbacks, sync or async; those who only meter
-                calls need no async one.
+            kind: LangChain's manager of callbacks, sync or async.
         """
         owner, config = self._route.owner, self._config
         manager = kind.configure(
@@ -234,17 +247,17 @@ class Trip:
             config.get("metadata"),
         )
         own = owner.callbacks
-        handlers = own if isinstance(own, list) else own.handlers if own else ()
-        for handler in handlers:
-            if handler not in manager.handlers:
-                manager.add_handler(handler, inherit=True)
+        if own:
+            for handler in own if isinstance(own, list) else own.handlers:
+                if handler not in manager.handlers:
+                    manager.add_handler(handler, inherit=True)
         if not manager.handlers:
             return None
         if owner.tags:
             manager.add_tags(owner.tags)
         if owner.metadata:
             manager.add_metadata(owner.metadata)
-        return _without_loop(manager) if _only_meter(manager.handlers) else manager
+        return manager
 
     def run_args(
         self, given: Any, run_id: UUID | None
@@ -253,6 +266,11 @@ class Trip:
         config = self._config
         name = config.get("run_name") or self._route.owner.get_name()
         return (None, given), {"name": name, "run_id": run_id or config.get("run_id")}
+
+    @property
+    def run_id(self) -> UUID | None:
+        """What the caller wants to be the run's id."""
+        return self._config.get("run_id")
 
     def begin_run(self, run: Any) -> None:
         """Let the tries be children of a run."""
@@ -268,7 +286,7 @@ class Trip:
 
         Adding up chunks takes time, and those who only meter calls do not look at it.
         """
-        if _only_meter(self._run.handlers):
+        if self._run is None or only_meter(self._run.handlers):
             return None
         if len(self.seen) == 1:
             return self.seen[0]
@@ -326,14 +344,17 @@ class Trip:
         self._tickets[ask.no] = answer
         return None
 
-    def prepare(self, ask: Ask) -> tuple[Runnable[Any, Any], Any, RunnableConfig]:
-        """Return what a try runs, with its prompt and its configuration."""
+    def prepare(
+        self, ask: Ask
+    ) -> tuple[Runnable[Any, Any], Any, RunnableConfig, dict[str, Any]]:
+        """Return what a try runs: on which prompt, how configured, with what else."""
         leg = self._legs[ask.leg]
-        runnable = self._recipe.of(leg)
+        runnable, bound = self._recipe.call_of(leg)
         # A router that is a leg sees to its own legs.
         provider = None if leg.provider == ROUTER else leg.provider
         messages = self._route.portable(self._messages, provider)
-        return runnable, messages, self._config_of(leg)
+        kwargs = {**bound, **self.kwargs} if bound else self.kwargs
+        return runnable, messages, self._config_of(leg), kwargs
 
     def _config_of(self, leg: Leg) -> RunnableConfig:
         route, run = self._route, self._run
@@ -368,7 +389,7 @@ class Trip:
             self._call = outer
         else:
             run = self._run
-            self._call = RouterCall(token_hex(16) if run is None else run.run_id)
+            self._call = RouterCall(urandom(16).hex() if run is None else run.run_id)
         return self._call
 
     def failed(self, no: int, error: BaseException) -> Step:
@@ -516,17 +537,21 @@ class Trip:
 
     def end_of(self, no: int, answer: Any) -> Step:
         """Take note that a try's answer is whole."""
-        step = self.plan.ended(no, self._route.clock())
+        route = self._route
+        step = self.plan.ended(no, route.clock())
         self._ended = no
-        ticket = self._tickets.pop(no, None)
-        if ticket is not None:
-            ticket.succeed()
-        self._release_losers()
+        if self._tickets:
+            ticket = self._tickets.pop(no, None)
+            if ticket is not None:
+                ticket.succeed()
+            self._release_losers()
+        if route.is_ordered:
+            return step
         first, elapsed = self.plan.times_of(no)
         usage = _usage_of(answer)
         tokens = usage.get("output_tokens") if usage else None
         leg = self.plan.leg_of(no)
-        self._route.strategy.observe(Seen(leg, first, elapsed, tokens, is_ok=True))
+        route.strategy.observe(Seen(leg, first, elapsed, tokens, is_ok=True))
         return step
 
     def end(self, no: int) -> list[Any]:
@@ -569,28 +594,6 @@ class Trip:
         if self._experiment is not None:
             found["experiment"] = self._experiment
         return found
-
-
-def _only_meter(handlers: Iterable[Any]) -> bool:
-    return all(getattr(one, "is_meter_only", False) for one in handlers)
-
-
-def _without_loop(manager: Any) -> CallbackManager:
-    """Return a manager that tells its handlers at once, and not by way of tasks.
-
-    Meters run inline anyway, and there are four rounds of the event loop less a call.
-    """
-    if isinstance(manager, CallbackManager):
-        return manager
-    return CallbackManager(
-        handlers=manager.handlers,
-        inheritable_handlers=manager.inheritable_handlers,
-        parent_run_id=manager.parent_run_id,
-        tags=manager.tags,
-        inheritable_tags=manager.inheritable_tags,
-        metadata=manager.metadata,
-        inheritable_metadata=manager.inheritable_metadata,
-    )
 
 
 # No method of a trip: a plan that knows its trip is work for the garbage collector.

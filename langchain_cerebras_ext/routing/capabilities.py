@@ -67,6 +67,8 @@ def need_of(
         stream: The answer is asked for as a stream.
         kwargs: Arguments of the call, and those that are bound.
     """
+    if not (kwargs or tools or structured or has_images(messages)):
+        return _STREAMED if stream else _PLAIN  # as of most calls
     given = kwargs or {}
     most = (
         given.get("max_completion_tokens")
@@ -84,6 +86,10 @@ def need_of(
         stream=stream,
         response_format=shape,
     )
+
+
+_PLAIN: Final = Need()
+_STREAMED: Final = Need(stream=True)
 
 
 def _response_format(asked: Any) -> str | None:
@@ -129,7 +135,7 @@ class Size:
         Tools that are no dictionaries are guessed: their schemas are slow to make.
         """
         if self._bound is None:
-            self._bound = _PROMPT_SCAFFOLD + sum(_parts(self._messages, self._tools))
+            self._bound = _PROMPT_SCAFFOLD + _bound_of(self._messages, self._tools)
         return self._bound
 
     def count(self, model: str | None = None) -> int:
@@ -148,27 +154,25 @@ class Size:
         return found
 
 
-def _parts(
-    messages: Iterable[BaseMessage], tools: Iterable[Any] | None
-) -> Iterator[int]:
+def _bound_of(messages: Iterable[BaseMessage], tools: Iterable[Any] | None) -> int:
+    total = 0
     for message in messages:
-        yield _MESSAGE_SCAFFOLD
         content = message.content
         if isinstance(content, str):
-            yield _bytes(content)
+            total += _MESSAGE_SCAFFOLD + _bytes(content)
         else:
-            for block in content:
-                yield _block_bound(block)
+            total += _MESSAGE_SCAFFOLD + sum(map(_block_bound, content))
         if message.additional_kwargs:
-            yield _bytes(str(message.additional_kwargs))
+            total += _bytes(str(message.additional_kwargs))
         for call in getattr(message, "tool_calls", ()):
-            yield _MESSAGE_SCAFFOLD + _bytes(str(call))
+            total += _MESSAGE_SCAFFOLD + _bytes(str(call))
     for tool in tools or ():
         if isinstance(tool, dict):
-            yield _bytes(str(tool))
+            total += _bytes(str(tool))
         else:
             said = getattr(tool, "description", None) or tool.__doc__ or ""
-            yield _TOOL_TOKENS + _bytes(str(said))
+            total += _TOOL_TOKENS + _bytes(str(said))
+    return total
 
 
 def _bytes(text: str) -> int:

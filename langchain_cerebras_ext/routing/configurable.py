@@ -73,6 +73,7 @@ class _Plan(NamedTuple):
     name: str | None
     provider: str | None
     fields: tuple[str, ...]
+    prefix: str
     cache: bool
     dotenv: Dotenv | None
     given: Mapping[str, Any]
@@ -108,16 +109,19 @@ class ConfigurableChatModel(BaseChatModel):
         """What a call may choose."""
         plan = self._plan
         about = "provider::model; bare ids of the catalog are Cerebras's"
+        model, provider = plan.prefix + MODEL, plan.prefix + PROVIDER
         specs = [
             ConfigurableFieldSpec(
-                MODEL, str, name="Model", description=about, default=plan.name
+                model, str, name="Model", description=about, default=plan.name
             ),
             ConfigurableFieldSpec(
-                PROVIDER, str, name="Provider", default=plan.provider
+                provider, str, name="Provider", default=plan.provider
             ),
         ]
         more = [
-            ConfigurableFieldSpec(field, Any, default=plan.given.get(field))
+            ConfigurableFieldSpec(
+                plan.prefix + field, Any, default=plan.given.get(field)
+            )
             for field in plan.fields
         ]
         return [*specs, *more]
@@ -131,7 +135,7 @@ class ConfigurableChatModel(BaseChatModel):
         from langchain_cerebras_ext.routing.factory import create_chat_model
 
         plan = self._plan
-        said = ensure_config(config).get("configurable") or {}
+        said = _said(ensure_config(config).get("configurable") or {}, plan.prefix)
         chosen = {name: said[name] for name in plan.fields if name in said}
         name, provider = plan.name, plan.provider
         if said.get(PROVIDER) is not None:
@@ -352,6 +356,7 @@ def make_configurable(
     *,
     provider: str | None,
     fields: Sequence[str],
+    prefix: str | None = None,
     cache: bool,
     dotenv: Dotenv | None,
     given: Mapping[str, Any],
@@ -362,6 +367,7 @@ def make_configurable(
         name: The model without a choice, as in `create_chat_model`.
         provider: As there.
         fields: Further arguments that calls may choose.
+        prefix: Before each name that calls choose by.
         cache: As there.
         dotenv: As there.
         given: The constructor's arguments.
@@ -380,11 +386,23 @@ def make_configurable(
     except CerebrasConfigurationError:
         if name is not None or provider is not None:
             raise
-    plan = _Plan(name, provider, own, cache, dotenv, dict(given), owner)
+    before = f"{prefix.removesuffix('_')}_" if prefix else ""
+    plan = _Plan(name, provider, own, before, cache, dotenv, dict(given), owner)
     bare = ConfigurableChatModel(profile=cast("ModelProfile", {}))
     bare._plan = plan  # noqa: SLF001 - it is this module's
     bare.profile = _profile(bare)
     return bare
+
+
+def _said(said: Mapping[str, Any], prefix: str) -> Mapping[str, Any]:
+    """Return what a call says to this model, by names without the prefix."""
+    if not prefix:
+        return said
+    return {
+        name.removeprefix(prefix): one
+        for name, one in said.items()
+        if name.startswith(prefix)
+    }
 
 
 def _profile(model: ConfigurableChatModel) -> ModelProfile | None:

@@ -308,10 +308,12 @@ def choose_provider(variables: Variables = PLAIN) -> tuple[Provider, Found | Non
     if found is not None:
         if flags:
             names = " and ".join(flag.variable for flag in flags)
-            _tell(
-                f"{SWITCH}={found.value} is set, so {names} is ignored. Remove it.",
-                UserWarning,
+            cure = (
+                "is ignored. Remove it."
+                if len(flags) == 1
+                else ("are ignored. Remove them.")
             )
+            _tell(f"{SWITCH}={found.value} is set, so {names} {cure}", UserWarning)
         return _named(found), found
     if not flags:
         return get_provider(CEREBRAS), None

@@ -275,10 +275,7 @@ class Experiment:
             LedgerError: The database did not take it. It is kept in memory, counts in
                 reports of this process, and is written with the next one.
         """
-        number = float(value)
-        if not math.isfinite(number):
-            msg = f"value={value!r} is not a finite number."
-            raise CerebrasConfigurationError(msg)
+        number = _read_score(value)
         if not name:
             msg = "name is empty; it says what the score measures."
             raise CerebrasConfigurationError(msg)
@@ -481,6 +478,17 @@ def _read_exclude(
         msg = f"exclude={exclude!r} is one text; pass a list of units, or a function."
         raise CerebrasConfigurationError(msg)
     return frozenset(str(unit) for unit in exclude).__contains__
+
+
+def _read_score(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if math.isfinite(number):
+        return number
+    msg = f"value={value!r} is not a finite number."
+    raise CerebrasConfigurationError(msg)
 
 
 def _read_run(run_id: object) -> str:

@@ -72,6 +72,7 @@ def create_chat_model(
     *,
     provider: str | None = None,
     configurable: Literal[True] | Sequence[str],
+    config_prefix: str | None = None,
     cache: bool = True,
     dotenv: Dotenv | None = None,
     **kwargs: Any,
@@ -83,6 +84,7 @@ def create_chat_model(
     *,
     provider: str | None = None,
     configurable: bool | Sequence[str] = False,
+    config_prefix: str | None = None,
     cache: bool = True,
     dotenv: Dotenv | None = None,
     **kwargs: Any,
@@ -102,6 +104,8 @@ def create_chat_model(
         configurable: True lets each call choose:
             `model.invoke(..., config={"configurable": {"model": "google::..."}})`.
             Names of further arguments let it choose those too.
+        config_prefix: Tells several such models of one chain apart: with `"writer"`
+            a call chooses by `writer_model`.
         cache: False makes an object of its own.
         dotenv: True looks for a file `.env` in the working directory and above; a path,
             or several, names it. What the environment has goes first.
@@ -131,10 +135,14 @@ def create_chat_model(
             name,
             provider=provider,
             fields=() if configurable is True else configurable,
+            prefix=config_prefix,
             cache=cache,
             dotenv=dotenv,
             given=kwargs,
         )
+    if config_prefix is not None:
+        msg = f"config_prefix={config_prefix!r} needs configurable=True."
+        raise CerebrasConfigurationError(msg)
     variables = PLAIN if dotenv is None else open_variables(dotenv)
     chosen = choose(name, provider=provider, variables=variables)
     settings = find_settings(chosen.row, kwargs, variables)
@@ -211,9 +219,21 @@ def _make(
         return _make_compatible(row, chosen.model, arguments)
     if row.make is not None:
         make: Any = _load(row.make) if isinstance(row.make, str) else row.make
-        made: BaseChatModel = make(model=chosen.model, **arguments)
-        return made
+        return _checked(make(model=chosen.model, **arguments), row)
     return _make_by_langchain(row, chosen.model, arguments, settings, variables)
+
+
+def _checked(made: Any, row: Provider) -> BaseChatModel:
+    """Return what a provider's own maker has made, if it is a chat model."""
+    from langchain_core.language_models.chat_models import BaseChatModel
+
+    if isinstance(made, BaseChatModel):
+        return made
+    msg = (
+        f"The provider {row.name!r} has made a {type(made).__name__} and no chat "
+        "model: its `make` must return a BaseChatModel."
+    )
+    raise CerebrasConfigurationError(msg)
 
 
 def _handed(found: Found) -> str:

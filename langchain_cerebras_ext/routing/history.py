@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langchain_core.messages import HumanMessage, SystemMessage
+
 from langchain_cerebras_ext.routing._history.passage import Passage
 from langchain_cerebras_ext.routing._history.rules import rules_of
 
@@ -72,8 +74,24 @@ def portable_messages(
         ```
     """
     del model
-    if provider:
+    if provider and not _is_plain(messages):
         passed = Passage(messages, rules_of(provider)).run()
         if passed is not None:
             return passed
     return messages if isinstance(messages, list) else list(messages)
+
+
+def _is_plain(messages: Sequence[BaseMessage]) -> bool:
+    """Whether it is a user's text, after the system's at most: taken by all as it is.
+
+    So are most prompts, and looking closer would take longer than this.
+    """
+    last: type[BaseMessage] = SystemMessage
+    for one in messages:
+        kind = type(one)
+        if kind is not HumanMessage and (kind is not SystemMessage or kind is not last):
+            return False
+        if one.name or not isinstance(one.content, str):
+            return False
+        last = kind
+    return True

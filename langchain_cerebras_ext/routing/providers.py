@@ -620,7 +620,9 @@ def _find_entry_points() -> Iterable[metadata.EntryPoint]:
 
 def _row_of(name: str, made: Any) -> Provider:
     if isinstance(made, Provider):
-        return changed(made, name=name, is_built_in=False)
+        row = changed(made, name=name, is_built_in=False)
+        _check_address(row)
+        return row
     if callable(made):
         return Provider(name=name, label=name, make=cast("Maker", made))
     msg = f"it is a {type(made).__name__}, neither a Provider nor callable"
@@ -662,7 +664,7 @@ def _unknown(name: str) -> CerebrasConfigurationError:
     from difflib import get_close_matches
 
     names = _registry.names()
-    near = get_close_matches(_plain(name), names, n=1)
+    near = get_close_matches(_plain(name), names, n=1, cutoff=_NEAR)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     rows = ", ".join(sorted({row.name for row in _registry.rows()}))
     return CerebrasConfigurationError(
@@ -672,6 +674,7 @@ def _unknown(name: str) -> CerebrasConfigurationError:
 
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*")
+_NEAR: Final = 0.7  # less would call 'nope' a slip for 'openai'
 
 
 def register_provider(
@@ -712,8 +715,8 @@ def register_provider(
         replace: Take the place of the provider that has the name; not of `cerebras`.
 
     Raises:
-        CerebrasConfigurationError: The name cannot be one or is taken, or neither
-            `make` nor an address is given.
+        CerebrasConfigurationError: The name cannot be one or is taken, or there is
+            neither `make` nor an address nor a variable that names one.
 
     Example:
         ```python
@@ -766,6 +769,7 @@ def _own_settings(
 
 
 def _check(row: Provider) -> None:
+    _check_address(row)
     for name in (row.name, *row.aliases):
         if not _NAME.fullmatch(name):
             msg = (
@@ -773,6 +777,17 @@ def _check(row: Provider) -> None:
                 "and _ . - after a first letter."
             )
             raise CerebrasConfigurationError(msg)
+
+
+def _check_address(row: Provider) -> None:
+    """See to it that no server's prompts and key can go to OpenAI for want of one."""
+    url = next((one for one in row.settings if one.field == "base_url"), None)
+    if row.is_openai_server and row.openai_url is None and not (url and url.is_needed):
+        msg = (
+            f"Provider {row.name!r} has neither an address nor a variable that names "
+            "one. Pass base_url=..., base_url_variables=[...] or make=...."
+        )
+        raise CerebrasConfigurationError(msg)
 
 
 def unregister_provider(name: str) -> None:

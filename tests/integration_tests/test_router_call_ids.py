@@ -6,56 +6,21 @@ import asyncio
 import threading
 
 import pytest
+import router_legs
 from call_paths import BETA, call
-from openai_models import chat_openai
 from pydantic import BaseModel
+from router_legs import each_kind, ours, router_of
 
-from langchain_cerebras_ext import ChatCerebras, CostTracker, track_costs
+from langchain_cerebras_ext import CostTracker, track_costs
 from langchain_cerebras_ext.costs import Ledger, group_records
 from langchain_cerebras_ext.errors import AllLegsFailedError, CerebrasTimeoutError
 from langchain_cerebras_ext.routing import ChatRouter, Experiment
-from langchain_cerebras_ext.simulator import Simulator
 
 pytestmark = BETA
+_running, sims = router_legs.running, router_legs.sims
 
 WAYS = ["invoke", "ainvoke", "stream", "astream", "v3", "av3"]
 each_way = pytest.mark.parametrize("way", WAYS)
-
-
-@pytest.fixture(scope="module")
-def _running():
-    with Simulator() as first, Simulator() as second:
-        yield first, second
-
-
-@pytest.fixture
-def sims(_running):
-    for sim in _running:
-        sim.reset()
-    return _running
-
-
-def ours(sim, **kwargs):
-    return ChatCerebras(
-        api_key="csk-test", base_url=sim.base_url, max_retries=0, **kwargs
-    )
-
-
-def foreign(sim):
-    return chat_openai(
-        model="gpt-oss-120b",
-        api_key="csk-test",
-        base_url=sim.base_url,
-        max_retries=0,
-        stream_usage=True,
-    )
-
-
-each_kind = pytest.mark.parametrize("kind", [ours, foreign], ids=["ours", "foreign"])
-
-
-def router_of(sims, kind=ours, **options):
-    return ChatRouter(legs=dict(zip("ab", map(kind, sims), strict=True)), **options)
 
 
 def told(costs):

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+import router_legs
 from call_paths import BETA, acall, call
 from langchain.agents import create_agent
 from langchain_core.callbacks import BaseCallbackHandler
@@ -15,10 +16,10 @@ from langchain_core.messages import AIMessageChunk
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langgraph.graph import START, MessagesState, StateGraph
-from openai_models import chat_openai
 from pydantic import BaseModel
+from router_legs import each_kind, ours, router_of
 
-from langchain_cerebras_ext import Budget, ChatCerebras, CostTracker, track_costs
+from langchain_cerebras_ext import Budget, CostTracker, track_costs
 from langchain_cerebras_ext.errors import (
     AllLegsFailedError,
     CerebrasError,
@@ -29,55 +30,12 @@ from langchain_cerebras_ext.routing.router import ChatRouter
 from langchain_cerebras_ext.simulator import Simulator
 
 pytestmark = BETA
+_running, sims = router_legs.running, router_legs.sims
 
 FIRST = ["One ", "two ", "three ", "four ", "five."]
 SECOND = ["Ten ", "nine ", "eight ", "seven ", "six."]
 STREAMS = ["stream", "astream", "v3", "av3"]
 WAYS = ["invoke", "ainvoke", *STREAMS]
-
-
-@pytest.fixture(scope="module")
-def _running():
-    with Simulator() as first, Simulator() as second:
-        yield first, second
-
-
-@pytest.fixture
-def sims(_running):
-    for sim in _running:
-        sim.reset()
-    return _running
-
-
-def ours(sim, **kwargs):
-    return ChatCerebras(
-        **{
-            "model": "gpt-oss-120b",
-            "api_key": "csk-test",
-            "base_url": sim.base_url,
-            "max_retries": 0,
-            **kwargs,
-        }
-    )
-
-
-def foreign(sim, **kwargs):
-    return chat_openai(
-        model="gpt-oss-120b",
-        api_key="csk-test",
-        base_url=sim.base_url,
-        max_retries=0,
-        stream_usage=True,
-        **kwargs,
-    )
-
-
-LEGS = {"ours": ours, "foreign": foreign}
-each_kind = pytest.mark.parametrize("kind", list(LEGS.values()), ids=list(LEGS))
-
-
-def router_of(sims, kind=ours, **kwargs):
-    return ChatRouter(legs=dict(zip("ab", map(kind, sims), strict=True)), **kwargs)
 
 
 def text(message):

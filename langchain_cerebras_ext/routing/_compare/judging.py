@@ -83,15 +83,18 @@ def make_judge(how: str | Score | None, prompts: Sequence[Prompt]) -> Judge | No
     if how is None:
         return Judge("exact", _is_exact) if is_expected else None
     if not is_expected:
-        msg = f"expect={how!r}, but no prompt says what is expected: add 'expected'."
+        msg = (
+            f"Answers are to be judged by {how!r}, but no prompt says what is "
+            "expected: add 'expected'."
+        )
         raise CerebrasConfigurationError(msg)
     if how == "exact":
         return Judge(how, _is_exact)
     if how == "pattern":
         return Judge(how, _by_pattern(prompts))
-    if how.startswith(_FIELD) and how != _FIELD:
+    if isinstance(how, str) and how.startswith(_FIELD) and how != _FIELD:
         return Judge(how, _by_field(how.removeprefix(_FIELD)))
-    msg = f"expect={how!r} is unknown; take exact, json:FIELD or pattern."
+    msg = f"Answers cannot be judged by {how!r}; take exact, json:FIELD or pattern."
     raise CerebrasConfigurationError(msg)
 
 

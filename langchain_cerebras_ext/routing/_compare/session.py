@@ -302,12 +302,19 @@ def _key(job: Job) -> Key:
 
 def run_blocking(session: Session) -> None:
     """Run a session to its end, or until Ctrl-C; also where a loop runs already."""
+    if _is_in_loop():
+        _run_in_thread(session)
+    else:
+        _run_here(session)
+
+
+def _is_in_loop() -> bool:
+    # By itself, so that no error of a call has a "no running event loop" before it.
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        _run_here(session)
-    else:
-        _run_in_thread(session)
+        return False
+    return True
 
 
 def _run_here(session: Session) -> None:

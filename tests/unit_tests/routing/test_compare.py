@@ -338,7 +338,7 @@ def test_what_a_cache_answers_has_no_times_and_costs_nothing(sims):
     assert row.costs.cost == spent(sim)
 
 
-def test_a_score_of_yours_may_wait_and_may_fail(sims):
+def test_a_score_of_yours_may_wait_and_may_fail(sims, caplog):
     sim, _ = sims
     sim.reply("12345", times=None)
 
@@ -353,6 +353,9 @@ def test_a_score_of_yours_may_wait_and_may_fail(sims):
 
     found = compare([cerebras(sim)], TWO, score=score, on_result=look)
     (row,) = found.rows
+    logged = [one.exc_info[1] for one in caplog.records if one.exc_info]
+    assert {type(one) for one in logged} == {LookupError, ValueError}
+    assert all(one.__context__ is None for one in logged), "no talk of event loops"
     assert found.is_complete
     assert found.judge == "score"
     assert row.agreement is not None

@@ -187,6 +187,7 @@ def test_answers_are_judged(how, expected, text, agrees):
         ("exact", None, "no prompt says what is expected"),
         ("fuzzy", "a", "take exact, json:FIELD or pattern"),
         ("json:", "a", "take exact, json:FIELD or pattern"),
+        (3, "a", "cannot be judged by 3; take exact"),
         ("pattern", "(", "Prompt 'p' expects '\\(', which is no regular expression"),
         ("pattern", 3, "Prompt 'p' expects 3, which is no regular expression"),
     ],

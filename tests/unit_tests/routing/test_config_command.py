@@ -267,6 +267,48 @@ def test_addresses_lose_names_and_passwords_only():
     assert without_password("sqlite:///costs.db") == "sqlite:///costs.db"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("me:s3cret@proxy:3128", "***@proxy:3128"),
+        ("http://me:s3/cret@proxy:3128", "http://***@proxy:3128"),
+        ("http://me:s3@cret@proxy", "http://***@proxy"),
+        ("https://h/v1?api_key=s3cret&x=1#f", "https://h/v1?api_key=***&x=1#f"),
+        ("postgresql://h/db?password=s3cret", "postgresql://h/db?password=***"),
+        ("http://[::1]:80/p@q", "http://[::1]:80/p@q"),
+        ("sqlite:///C:/a@b.db", "sqlite:///C:/a@b.db"),
+        ("localhost,127.0.0.1:80", "localhost,127.0.0.1:80"),
+    ],
+)
+def test_no_form_of_an_address_shows_its_password_or_key(value, shown):
+    assert without_password(value) == shown
+
+
+def test_where_nothing_is_in_force_there_is_no_empty_heading(env, capsys):
+    env(USE_CEREBRAS="true", USE_GOOGLE_DIRECT="true")
+    assert main(["config"]) == 2
+    out, err = capsys.readouterr()
+    assert "In force" not in out
+    assert "contradict each other" in out + err
+
+
+def test_values_stand_below_each_other_however_long_the_names(env, capsys):
+    env(
+        CEREBRAS_API_KEY=KEY,
+        LOG_LEVEL="info",
+        OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT="false",
+    )
+    main(["config"])
+    lines = capsys.readouterr().out.splitlines()
+    at = {
+        line.index(value)
+        for line in lines
+        for name, value in (("LOG_LEVEL", " info"), ("OTEL_", " false"))
+        if line.startswith(name)
+    }
+    assert len(at) == 1
+
+
 def test_the_help_tells_the_exit_codes(capsys):
     assert main(["config", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())

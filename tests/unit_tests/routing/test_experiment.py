@@ -345,6 +345,8 @@ def test_scores_in_memory_are_bounded(monkeypatch):
     [
         ((RUN, math.nan), "value=nan"),
         ((RUN, math.inf), "value=inf"),
+        ((RUN, None), "value=None"),
+        ((RUN, "good"), "value='good'"),
         ((RUN, 1, ""), "name is empty"),
         (("", 1), "run_id is empty"),
         ((None, 1), "run_id is empty"),

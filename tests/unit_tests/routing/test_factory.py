@@ -623,6 +623,29 @@ def test_a_call_chooses_its_model(both):
     assert cerebras.requests[0].body["seed"] == local.requests[0].body["seed"] == 3
 
 
+def test_two_models_of_a_chain_are_told_apart_by_a_prefix(both):
+    cerebras, local = both
+    writer = create_chat_model(configurable=["seed"], config_prefix="writer")
+    critic = create_chat_model(configurable=True, config_prefix="critic_")
+    chain = writer | (lambda answer: [("user", answer.text)]) | critic
+    said = {
+        "writer_model": "local::gpt-oss-120b",
+        "writer_seed": 5,
+        "model": "nobody::x",
+    }
+    assert whose(chain.invoke("Hi", {"configurable": said})) == "cerebras"
+    assert [len(cerebras.requests), len(local.requests)] == [1, 1]
+    assert local.requests[0].body["seed"] == 5
+    assert "seed" not in cerebras.requests[0].body
+    ids = {spec.id for spec in chain.config_specs}
+    assert {"writer_model", "writer_seed", "critic_model"} <= ids
+
+
+def test_a_prefix_without_a_choice_is_refused():
+    with pytest.raises(CerebrasConfigurationError, match="needs configurable=True"):
+        create_chat_model("gpt-oss-120b", config_prefix="writer")
+
+
 ACME = {"configurable": {"model": "acme::gpt-oss-120b"}}
 
 

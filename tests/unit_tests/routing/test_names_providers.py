@@ -190,6 +190,33 @@ def test_a_server_without_an_address_asks_for_one(monkeypatch):
         create_chat_model("acme::x")
 
 
+def test_a_server_that_nobody_can_name_is_refused(monkeypatch):
+    """Its client would take OpenAI's address, with the prompts and this key."""
+    with pytest.raises(CerebrasConfigurationError, match="neither an address nor"):
+        register_provider("acme", base_url_variables=[])
+    row = Provider(name="acme", label="Acme", is_openai_server=True)
+    with pytest.raises(CerebrasConfigurationError, match="neither an address nor"):
+        register_provider(row)
+    point = metadata.EntryPoint("acme", "acme_rows:row", providers.ENTRY_POINTS)
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda _: row)
+    monkeypatch.setattr(providers, "_find_entry_points", lambda: [point])
+    providers._registry._points = None
+    with pytest.raises(CerebrasConfigurationError, match="neither an address nor"):
+        create_chat_model("acme::x")
+
+
+def test_what_is_made_must_be_a_chat_model():
+    register_provider("acme", lambda **_: "no model")
+    with pytest.raises(CerebrasConfigurationError, match="'acme' has made a str"):
+        create_chat_model("acme::x")
+
+
+def test_a_name_far_from_all_others_is_not_taken_for_a_slip():
+    with pytest.raises(CerebrasConfigurationError) as caught:
+        get_provider("nope")
+    assert "Did you mean" not in str(caught.value)
+
+
 def test_a_row_may_be_given_whole():
     setting = Setting(field="region", variables=("ACME_REGION",), about="region")
     row = Provider(name="acme", label="Acme", make=fake, settings=(setting,))

@@ -219,7 +219,8 @@ def test_both_switches_are_an_error(env):
 @pytest.mark.parametrize("provider", ["cerebras", "google", "openrouter"])
 def test_beside_model_provider_they_are_ignored_with_a_warning(env, flags, provider):
     env(MODEL_PROVIDER=provider, **dict.fromkeys(flags, "true"))
-    ignored = f"so {' and '.join(flags)} is ignored"
+    verb = "is ignored. Remove it" if len(flags) == 1 else "are ignored. Remove them"
+    ignored = f"so {' and '.join(flags)} {verb}"
     with pytest.warns(UserWarning, match=ignored) as heard:
         assert choose_provider()[0].name == provider
     assert not issubclass(heard[0].category, CerebrasDeprecationWarning)

@@ -218,6 +218,98 @@ def test_a_project_may_have_an_option_of_that_name(pytester, where):
     result.stdout.fnmatch_lines(["*theirs is x*"])
 
 
+UNDER_TEST = """
+    import unittest
+
+    import pytest
+    from langchain_cerebras_ext.routing import create_chat_model
+
+    def app():
+        return create_chat_model().model_name
+
+    @pytest.mark.model_provider("local")
+    def test_marked():
+        assert app() == "house"
+
+    @pytest.mark.model_provider("local", "local::other")
+    def test_twice(request):
+        assert app() == ("other" if "::" in request.node.name else "house")
+
+    def test_plain():
+        assert app() == "{plain}"
+
+    class TestOld(unittest.TestCase):
+        @pytest.mark.model_provider("local::old")
+        def test_method(self):
+            assert app() == "old"
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "plain"),
+    [((), "gpt-oss-120b"), (("--model-provider=local,cerebras",), "house")],
+    ids=["marker", "option"],
+)
+def test_models_that_the_code_makes_are_chosen_too(pytester, monkeypatch, args, plain):
+    monkeypatch.setenv("USE_CEREBRAS", "true")  # would be warned of
+    source = UNDER_TEST.replace("{plain}", plain)
+    flags = () if args else ("-W", "default")
+    result = run(pytester, source, "-v", "-W", "error", *flags, *args)
+    result.assert_outcomes(passed=5, warnings=0 if args else 1)
+    if not args:
+        result.stdout.fnmatch_lines(["*::test_marked PASSED*"])
+
+
+def test_a_test_for_another_provider_is_left_out_without_the_fixture(pytester):
+    result = run(pytester, UNDER_TEST, "-rs", "--model-provider=cerebras")
+    result.stdout.fnmatch_lines(["*is for local; --model-provider names cerebras*"])
+
+
+def test_afterwards_the_environment_is_as_it_was(pytester):
+    source = """
+        import os
+        import pytest
+
+        before = dict(os.environ)
+
+        @pytest.mark.model_provider("local::other")
+        def test_it():
+            assert os.environ["MODEL_PROVIDER"] == "local"
+            assert os.environ["LOCAL_MODEL"] == "other"
+
+        def test_after():
+            now = dict(os.environ, PYTEST_CURRENT_TEST="")
+            assert now == dict(before, PYTEST_CURRENT_TEST="")
+    """
+    run(pytester, source).assert_outcomes(passed=2)
+
+
+def test_the_simulator_answers_models_that_the_code_makes(pytester, monkeypatch):
+    monkeypatch.delenv("CEREBRAS_API_KEY")
+    source = """
+        import pytest
+        from langchain_cerebras_ext.routing import create_chat_model
+
+        @pytest.mark.model_provider("simulator")
+        def test_it(chat_model, cerebras_simulator):
+            create_chat_model().invoke("Hi")
+            chat_model.invoke("Hi")
+            assert len(cerebras_simulator.requests) == 2
+    """
+    run(pytester, source).assert_outcomes(passed=1)
+
+
+def test_an_option_that_is_not_ours_changes_no_environment(pytester):
+    pytester.makeconftest(THEIRS)
+    source = """
+        import os
+
+        def test_it():
+            assert "MODEL_PROVIDER" not in os.environ
+    """
+    run(pytester, source, "--model-provider=x").assert_outcomes(passed=1)
+
+
 def test_the_plugin_imports_nothing_heavy():
     code = (
         "import sys; import langchain_cerebras_ext.simulator.pytest_plugin; "
