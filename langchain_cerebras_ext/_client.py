@@ -340,9 +340,10 @@ class _Run:
         """Return the answer, and tell of it."""
         retrier = self.retrier
         elapsed_s = time.monotonic() - self.started
-        if self.watch:
-            self.watch.record.limiter_wait_s = self.limiter_wait_s
-            self.watch.answered(decoded, headers, retrier.attempts, elapsed_s)
+        watch = self.watch
+        if watch is not None:
+            watch.record.limiter_wait_s = self.limiter_wait_s
+            watch.answered(decoded, headers, retrier.attempts, elapsed_s)
         return Answer(
             decoded,
             headers,

@@ -175,7 +175,8 @@ def open_meter(manager: Any) -> Meter | None:
         manager: The run's manager; where it is not known, the run is taken that was
             announced last in this context, unless it was taken before.
     """
-    run = announced()
+    held = _latest.get()
+    run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):
         run = _run_of(manager)
     if run is None or not run.is_ours:

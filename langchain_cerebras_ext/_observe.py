@@ -56,7 +56,7 @@ class CallRecord(msgspec.Struct):
         params: The body's fields without the messages, the prompt and the tools.
         payload: The whole body: it holds the prompt; only for observers that were told
             to record content, and only where there are observers.
-        sent_bytes: Size of the body, as sent.
+        sent_bytes: Size of the body, as sent; only where there are observers.
         status: HTTP status of the last try; `None` if no answer came.
         request_id: The service's id of the last try.
         response_id: The answer's own id.
@@ -174,23 +174,20 @@ class Watch:
         self._done = False
         # A meter alone has no use for what takes time to collect, or much memory.
         self._is_told_all = is_watched()
-        self.record = CallRecord(
-            operation=call.operation,
-            method=call.method,
-            url=call.url.partition("?")[0],
-            model=call.model,
-            stream=stream,
-            sent_bytes=len(call.body or b""),
+        record = self.record = CallRecord(
+            call.operation, call.method, call.place, call.model, stream
         )
         if self._is_told_all:
-            payload = self.record.payload = call.payload or {}
-            self.record.params = {
+            payload = record.payload = call.payload or {}
+            record.params = {
                 key: payload[key] for key in payload if key not in _CONTENT
             }
-        watching = _observers if call.meter is None else (call.meter, *_observers)
-        self._states = [
-            (observer, _told(observer.started, self.record)) for observer in watching
-        ]
+            record.sent_bytes = len(call.body or b"")
+        states = self._states = list[tuple[Observer, Any]]()
+        if call.meter is not None:
+            states.append((call.meter, _told(call.meter.started, record)))
+        for observer in _observers:
+            states.append((observer, _told(observer.started, record)))
 
     def retried(self, failed: FailedAttempt) -> None:
         """Take note of a failure that another try follows."""

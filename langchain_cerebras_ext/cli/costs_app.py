@@ -41,6 +41,7 @@ _TOTALS = (
     "cached_input_tokens, output_tokens, reasoning_tokens and cache_savings_usd"
 )
 _CODES = "Exit codes: 0, 1 failure, 2 wrong use or no ledger."
+_FILE = "Where to write; '-' is standard output, with --format."
 
 REPORT_HELP = (
     "Report what calls cost, by model, user, day and the like, with what is uncertain "
@@ -292,7 +293,7 @@ def top(
 
 @app.command(help=EXPORT_HELP)
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help=_FILE)],
     format_: Format = None,
     force: Annotated[
         bool, typer.Option("--force", help="Replace a file that is there.")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import typer
 
@@ -23,12 +26,13 @@ from langchain_cerebras_ext.cli.failures import FAILED, CommandError
 from langchain_cerebras_ext.cli.screen import error_console, say
 from langchain_cerebras_ext.costs._display import format_total
 from langchain_cerebras_ext.costs.report import Filter
-from langchain_cerebras_ext.errors import CerebrasCostWarning
+from langchain_cerebras_ext.errors import CerebrasCostWarning, LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from datetime import datetime
-    from pathlib import Path
+
+    from langchain_cerebras_ext.costs.ledger import Ledger
 
 __all__ = [
     "ExportOptions",
@@ -54,7 +58,7 @@ class ExportOptions:
     """What the command line said.
 
     Attributes:
-        file: Where to write.
+        file: Where to write; `-` is standard output.
         ledger: Which ledger.
         format: csv, jsonl or parquet; by the file's name if not given.
         asked: Which calls.
@@ -78,16 +82,49 @@ def run_export(options: ExportOptions, *, now: datetime | None = None) -> int:
         LedgerError: The database cannot be read, or the file not written.
     """
     wanted = read_filter(options.asked, now)
-    if options.file.exists() and not options.force:
+    if options.file.is_file() and not options.force:
         msg = f"{options.file} is there already. Add --force to replace it."
         raise CommandError(msg)
     with open_ledger(options.ledger) as ledger:
-        count = ledger.export(options.file, format=options.format, filter=wanted)
-        say(
-            error_console(),
-            f"Wrote {_records(count)} of {ledger.url} to {options.file}.",
-        )
+        count = _export(ledger, options, wanted)
+        place = "standard output" if options.file == _OUTPUT else options.file
+        say(error_console(), f"Wrote {_records(count)} of {ledger.url} to {place}.")
     return 0
+
+
+_OUTPUT: Final = Path("-")
+
+
+def _export(ledger: Ledger, options: ExportOptions, wanted: Filter) -> int:
+    """Write a file whole or not at all; into links, pipes and devices only what is."""
+    file = options.file
+    is_plain = not file.is_symlink() and (file.is_file() or not file.exists())
+    if file != _OUTPUT and (is_plain or file.is_dir()):
+        return ledger.export(file, format=options.format, filter=wanted)
+    # A ledger puts its file in the place of what is there: of `/dev/stdout`, too.
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, file.name)
+        count = ledger.export(made, format=options.format, filter=wanted)
+        try:
+            with made.open("rb") as source, _opened(file) as target:
+                shutil.copyfileobj(source, target)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            msg = f"{file} cannot be written: {error.strerror or error}."
+            raise LedgerError(msg) from error
+    return count
+
+
+@contextmanager
+def _opened(file: Path) -> Generator[BinaryIO]:
+    if file != _OUTPUT:
+        with file.open("wb") as target:
+            yield target
+        return
+    sys.stdout.flush()
+    yield sys.stdout.buffer
+    sys.stdout.buffer.flush()
 
 
 # ------------------------------------------------------------------- import and merge

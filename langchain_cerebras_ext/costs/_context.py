@@ -9,7 +9,7 @@ from langchain_cerebras_ext._metering import ROUTER_CALL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Context", "Scope", "merge_context", "own_tags"]
+__all__ = ["Context", "Scope", "merge_context", "own_tags", "says_whose"]
 
 _USER_KEYS = ("user_id", "user")
 _SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
@@ -53,6 +53,11 @@ def own_tags(tags: Iterable[str]) -> tuple[str, ...]:
     )
 
 
+def says_whose(tags: Sequence[str] | None, metadata: Mapping[str, Any] | None) -> bool:
+    """Whether a run says anything itself of whose it is, as few do."""
+    return bool(tags) or not _ALL_KEYS.isdisjoint(metadata or ())
+
+
 def merge_context(
     tags: Sequence[str] | None,
     metadata: Mapping[str, Any] | None,
@@ -67,18 +72,15 @@ def merge_context(
         scopes: Of the trackers, the innermost first.
     """
     telling = [scope for scope in scopes if scope != _SILENT]
-    found = metadata or {}
-    is_told = not _ALL_KEYS.isdisjoint(found)
-    if not (tags or telling or is_told):
+    if not telling and not says_whose(tags, metadata):
         return _UNKNOWN  # as of most calls
     all_tags = list(tags or ())
-    user = session = node = arm = call = None
-    if is_told:
-        user = _first(found, _USER_KEYS)
-        session = _first(found, _SESSION_KEYS)
-        node = found.get(_NODE_KEY)
-        arm = _first(found, _ARM_KEYS)
-        call = _first(found, _CALL_KEYS)
+    found = metadata or {}
+    user = _first(found, _USER_KEYS)
+    session = _first(found, _SESSION_KEYS)
+    node = found.get(_NODE_KEY)
+    arm = _first(found, _ARM_KEYS)
+    call = _first(found, _CALL_KEYS)
     for scope in telling:
         all_tags.extend(scope.tags)
         user = user if user is not None else scope.user

@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from langchain_cerebras_ext._metadata import PROVIDER, measured
+from langchain_cerebras_ext._metadata import PROVIDER
 from langchain_cerebras_ext.costs import _langsmith
+from langchain_cerebras_ext.costs._brief import Brief, Kind, can_wait, day_price
+from langchain_cerebras_ext.costs._context import says_whose
 from langchain_cerebras_ext.costs._usage import (
     RecordCounts,
     read_service,
@@ -23,7 +25,7 @@ from langchain_cerebras_ext.costs._usage import (
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
 from langchain_cerebras_ext.costs.pricing import Cost, add_usd, cost_of, usd_text
-from langchain_cerebras_ext.costs.records import UsageRecord, new_id, record_of
+from langchain_cerebras_ext.costs.records import UsageRecord, record_of
 from langchain_cerebras_ext.errors import (
     CerebrasError,
     CerebrasTimeoutError,
@@ -38,8 +40,10 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._client import Call
     from langchain_cerebras_ext._metering import CallOutcome, RouterCall
     from langchain_cerebras_ext._observe import CallRecord
+    from langchain_cerebras_ext.costs._brief import Kinds
     from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs._run import Run
+    from langchain_cerebras_ext.costs._usage import TokenCounts
     from langchain_cerebras_ext.costs.budget import Budget, CallScope, Hold
     from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.pricing import PriceRow
@@ -64,6 +68,8 @@ UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
 """Flags where nobody has counted."""
 
 _ZERO = Decimal(0)
+_NOT_YET: Final[Any] = object()
+_publishing: Final = threading.Lock()
 _NO_TOKENS = RecordCounts(input_tokens=0, output_tokens=0)
 _UNKNOWN = RecordCounts()
 _log = logging.getLogger("langchain_cerebras_ext.costs")
@@ -130,7 +136,8 @@ class CallMeter:
     It is a `Meter` of `_metering`: the client asks it before each request, and tells
     it of each failed try and of the end. What was a whole answer and is wanted by
     nobody yet is not made a record of before somebody reads it: that takes longer than
-    all else that a tracker does for a call. The meter is the `Pending` one then.
+    all else that a tracker does for a call. The meter is the `Pending` one until it is
+    added up with others; then a `Brief` is kept.
     """
 
     # Made for each call: only what is not as here is set.
@@ -145,8 +152,7 @@ class CallMeter:
     _resending = False
     _owed = _ZERO
     _told: CallRecord | None = None
-    _record: UsageRecord | None = None
-    _lock: threading.Lock
+    _kept: UsageRecord | Brief | None = None
 
     def __init__(
         self, run: Run, trackers: Sequence[CostTracker], *, is_alone: bool
@@ -163,11 +169,10 @@ class CallMeter:
     @property
     def cost_usd(self) -> str | None:
         """What the call has cost, as a decimal, once it has ended and if known."""
-        if self._told is not None:
-            self.get()
-        if not self._costs:
-            return None
-        return usd_text(add_usd(*(cost.total for cost in self._costs)))
+        kept = self._kept if self._told is None else self.keep({})
+        last = None if kept is None else kept.cost
+        costs = self._costs if last is None else (*self._costs, last)
+        return usd_text(add_usd(*(cost.total for cost in costs))) if costs else None
 
     # -------------------------------------------------------------------- budgets
 
@@ -272,18 +277,15 @@ class CallMeter:
                 self._release()
             return
         flags: tuple[Flag, ...] = ()
-        counts = read_standard(failed.usage or None)
+        counts: TokenCounts | None = read_standard(failed.usage or None)
         if counts is None:
             counts, flags = _guess(self._input_tokens(), 0), GUESSED
-        row = self._settled(
-            record,
-            counts,
-            flags,
-            "retried",
-            failed.error_type,
-            len(record.failed),
-            failed.elapsed_s,
-            is_end=not again,
+        cost, brief, flags = self._settled(record, counts, flags, is_end=not again)
+        if cost is not None:
+            self._costs = (*self._costs, cost)
+        brief.attempts, brief.duration_s = len(record.failed), failed.elapsed_s
+        row = brief.record_as(
+            cost, None, flags, "retried", failed.error_type, self._so_far
         )
         deliver(row, self._trackers, is_alone=self.is_alone)
 
@@ -308,9 +310,9 @@ class CallMeter:
         told: UsageRecord | Pending = self
         try:
             if record.error is not None or record.message or self._holds:
-                told = self.make_record(record)
+                told = self._kept = self.make_record(record)
             else:  # All that it says is known, and neither prompt nor answer is kept.
-                self._told, self._lock = record, threading.Lock()
+                self._told = record
                 self._count = None
             deliver(told, self._trackers, is_alone=self.is_alone)
         finally:
@@ -320,47 +322,110 @@ class CallMeter:
 
     def get(self) -> UsageRecord:
         """Return the record of a whole answer, the same each time."""
-        with self._lock:
-            if self._told is not None:
-                self._record = self.make_record(self._told)
-                self._told = None
-            return cast("UsageRecord", self._record)
+        return record_of(self.keep({}))
+
+    def keep(self, kinds: Kinds) -> UsageRecord | Brief:
+        """Return a brief of a whole answer, else its record; the same each time."""
+        told = self._told
+        if told is not None:
+            kept = self._short(told, kinds) or self.make_record(told)
+            with _publishing:  # of two threads that have made one, one is believed
+                if self._told is not None:
+                    self._kept, self._told = kept, None
+        return cast("UsageRecord | Brief", self._kept)
+
+    def _short(self, record: CallRecord, kinds: Kinds) -> Brief | None:
+        """Return a brief of a whole answer, if that says all that its record would."""
+        counts = read_service(record.usage)
+        if counts is None or self._so_far is not None or not can_wait(counts):
+            return None
+        key = (
+            self._trackers,
+            self._model,
+            record.response_model,
+            record.operation,
+            record.stream,
+            record.service_tier,
+            self._began.date(),
+        )
+        kind = kinds.get(key, _NOT_YET)
+        if kind is _NOT_YET:
+            kind = kinds[key] = self._shared_kind(record)
+        if kind is None:
+            return None
+        run = self._run
+        is_own = says_whose(run.tags, run.metadata)
+        context = self._who() if is_own else kind.context
+        return self._brief(record, kind, context, counts)
+
+    def _shared_kind(self, record: CallRecord) -> Kind | None:
+        """Return the kind of a call, if calls of it add up."""
+        try:
+            book = prices_of(self._trackers) or list_prices()
+            row = day_price(book, self._model, self._began.date())
+        except Exception:  # noqa: BLE001 - it comes again where the record is made
+            return None
+        if row is None:
+            return None
+        return self._kind(
+            record, self._run.context(self._trackers, is_silent=True), row
+        )
+
+    def _kind(self, record: CallRecord, context: Context, row: PriceRow | None) -> Kind:
+        return Kind(
+            self._model,
+            record.response_model,
+            record.operation,
+            record.stream,
+            record.service_tier,
+            context,
+            row,
+        )
+
+    def _brief(
+        self, record: CallRecord, kind: Kind, context: Context, counts: TokenCounts
+    ) -> Brief:
+        run = self._run
+        return Brief(
+            kind,
+            context,
+            counts,
+            self._began,
+            run.run_id,
+            run.parent_run_id,
+            run.root_id,
+            record.request_id or record.response_id,
+            record.attempts or 1,
+            record.first_token_s,
+            record.elapsed_s,
+            (record.time_info or {}).get("queue_time"),
+        )
 
     def make_record(self, record: CallRecord) -> UsageRecord:
         """Return what is recorded of a call that has ended, and settle for it."""
         error = record.error
         outcome, error_type = _end_of(record, self._run.router_call)
         flags: tuple[Flag, ...] = ()
-        counts = read_service(record.usage)
+        counts: TokenCounts | None = read_service(record.usage)
         if counts is None and isinstance(error, CerebrasError):
             counts = read_standard(error.partial_usage)
-        output_tokens = None if counts is None else counts.output_tokens
-        if counts is None or not (counts.input_tokens or output_tokens):
+        is_counted = counts is not None and bool(counts[0] or counts[4])
+        if counts is None or not is_counted:
             # No prompt is empty: what counts none is no count.
-            output_tokens = None
             try:
                 counts, flags = self._seen(record, error)
             except Exception:  # noqa: BLE001 - a call is recorded whatever is not known
                 _log.exception("the tokens of a call cannot be counted")
                 counts, flags = _UNKNOWN, UNCOUNTED
-        return self._settled(
-            record,
-            counts,
-            flags,
-            outcome,
-            error_type,
-            record.attempts or 1,
-            record.elapsed_s,
-            measured(
-                elapsed_s=record.elapsed_s,
-                first_token_s=record.first_token_s,
-                output_tokens=output_tokens,
-            ).get("output_tokens_per_s"),
+        cost, brief, flags = self._settled(record, counts, flags)
+        tokens_per_s = brief.tokens_per_s if is_counted else None
+        return brief.record_as(
+            cost, tokens_per_s, flags, outcome, error_type, self._so_far
         )
 
     def _seen(
         self, record: CallRecord, error: BaseException | None
-    ) -> tuple[RecordCounts, tuple[Flag, ...]]:
+    ) -> tuple[TokenCounts, tuple[Flag, ...]]:
         """Return what a call used that the service has not counted."""
         if not self._sent:
             return _NO_TOKENS, ()
@@ -385,58 +450,21 @@ class CallMeter:
     def _settled(
         self,
         record: CallRecord,
-        counts: RecordCounts,
+        counts: TokenCounts,
         flags: tuple[Flag, ...],
-        outcome: Outcome,
-        error_type: str | None,
-        attempts: int,
-        duration_s: float,
-        output_tokens_per_s: float | None = None,
         *,
         is_end: bool = True,
-    ) -> UsageRecord:
-        """Return a record, and settle with the budgets what it costs."""
-        cost, flags = _priced(counts, flags, self._price())
-        if cost is not None:
-            self._costs = (*self._costs, cost)
+    ) -> tuple[Cost | None, Brief, tuple[Flag, ...]]:
+        """Settle with the budgets what a try costs, and return what to record of it."""
+        row = self._price()
+        cost, flags = _priced(counts, flags, row)
         if is_end:
             self._settle(cost)
         elif cost is not None:
             self._owed = cost.add_to(self._owed)
-        run_id, parent_run_id, trace_id = self._run.ids()
         context = self._who()
-        queued = (record.time_info or {}).get("queue_time")
-        return UsageRecord(  # by place, since so many names take 3 us
-            self._began,
-            self._model,
-            new_id(),
-            PROVIDER,
-            record.response_model,
-            record.operation,
-            record.stream,
-            run_id,
-            parent_run_id,
-            trace_id,
-            context.router_call,
-            self._so_far,
-            record.request_id or record.response_id,
-            context.tags,
-            context.user,
-            context.session,
-            context.node,
-            context.arm,
-            outcome,
-            error_type,
-            attempts,
-            record.service_tier,
-            *counts,
-            record.first_token_s,
-            duration_s,
-            float(queued) if isinstance(queued, (int, float)) else None,
-            output_tokens_per_s,
-            cost,
-            flags,
-        )
+        kind = self._kind(record, context, row)
+        return cost, self._brief(record, kind, context, counts), flags
 
 
 def _guess(input_tokens: int, output_tokens: int) -> RecordCounts:
@@ -444,7 +472,7 @@ def _guess(input_tokens: int, output_tokens: int) -> RecordCounts:
 
 
 def _priced(
-    counts: RecordCounts, flags: tuple[Flag, ...], row: PriceRow | None
+    counts: TokenCounts, flags: tuple[Flag, ...], row: PriceRow | None
 ) -> tuple[Cost | None, tuple[Flag, ...]]:
     """Return what tokens cost, if that is known, and the flags with that of the price.
 

@@ -6,6 +6,7 @@ is worked out when a record is made.
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -45,20 +46,11 @@ class Run:
         trackers: Who were told of it, in the order of the handlers.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_call",
-        "_is_taken",
-        "is_metered",
-        "is_ours",
-        "is_over",
-        "metadata",
-        "parent_run_id",
-        "root_id",
-        "run_id",
-        "tags",
-        "trackers",
-    )
+    # Made for each call: only what is not as here is set.
+    is_metered = False
+    is_over = False
+    _call: CallbackCall | None = None
+    _is_taken = False
 
     def __init__(
         self,
@@ -74,11 +66,7 @@ class Run:
         self.tags = tags
         self.metadata: Mapping[str, Any] = metadata or {}
         self.is_ours = _is_ours(self.metadata)
-        self.is_metered = False
-        self.is_over = False
         self.trackers: list[CostTracker] = []
-        self._call: CallbackCall | None = None
-        self._is_taken = False
 
     def open(self, *, is_alone: bool) -> CallMeter | None:
         """Return what meters the run's call, once."""
@@ -120,20 +108,26 @@ class Run:
             run_id if root is run else str(root),
         )
 
-    def context(self, trackers: Sequence[CostTracker]) -> Context:
-        """Return whose the run is, by its own words and those of trackers."""
+    def context(
+        self, trackers: Sequence[CostTracker], *, is_silent: bool = False
+    ) -> Context:
+        """Return whose the run is, by its own words and those of trackers.
+
+        Args:
+            trackers: All of the run.
+            is_silent: Leave its own words out: as of all runs that have none.
+        """
         scopes = map(_SCOPE, trackers)
+        if is_silent:
+            return merge_context(None, None, scopes)
         return merge_context(self.tags, self.metadata, scopes)
 
 
-def lineages(trackers: Sequence[CostTracker]) -> Sequence[CostTracker]:
+def lineages(trackers: Sequence[CostTracker]) -> tuple[CostTracker, ...]:
     """Return the trackers of a run and their parents, once each."""
     if len(trackers) == 1:
         return trackers[0].lineage
-    found: list[CostTracker] = []
-    for tracker in trackers:
-        found += [held for held in tracker.lineage if held not in found]
-    return found
+    return tuple(dict.fromkeys(chain(*(tracker.lineage for tracker in trackers))))
 
 
 def _is_ours(metadata: Mapping[str, Any]) -> bool:

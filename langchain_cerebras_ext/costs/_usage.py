@@ -12,6 +12,7 @@ from langchain_cerebras_ext.errors import InvalidUsageError
 __all__ = [
     "Counts",
     "RecordCounts",
+    "TokenCounts",
     "check_counts",
     "check_whole",
     "read_counts",
@@ -71,10 +72,22 @@ class RecordCounts(NamedTuple):
     rejected_prediction_tokens: int | None = None
 
 
+TokenCounts = tuple[
+    int | None,
+    int | None,
+    int | None,
+    int | None,
+    int | None,
+    int | None,
+    int | None,
+    int | None,
+]
+"""The same without the names, which take their time."""
+
 _TOLD_OR_NOT: Final = frozenset({int, type(None)})
 
 
-def read_service(usage: Mapping[str, Any] | None) -> RecordCounts | None:
+def read_service(usage: Mapping[str, Any] | None) -> TokenCounts | None:
     """Return the counts of a `usage` block of Cerebras's, as `to_usage_metadata` does.
 
     They are read as they come, which is much quicker; odd ones are left to that.
@@ -85,16 +98,17 @@ def read_service(usage: Mapping[str, Any] | None) -> RecordCounts | None:
     ins = get("prompt_tokens_details") or {}
     outs = get("completion_tokens_details") or {}
     if type(ins) is dict and type(outs) is dict:
+        part = outs.get
         image = ins.get("image_tokens")
-        found = RecordCounts(
+        found = (
             get("prompt_tokens") or 0,
             ins.get("cached_tokens"),
             None,
             get("image_tokens") if image is None else image,
             get("completion_tokens") or 0,
-            outs.get("reasoning_tokens"),
-            outs.get("accepted_prediction_tokens"),
-            outs.get("rejected_prediction_tokens"),
+            part("reasoning_tokens"),
+            part("accepted_prediction_tokens"),
+            part("rejected_prediction_tokens"),
         )
         if _TOLD_OR_NOT.issuperset(map(type, found)):
             return found

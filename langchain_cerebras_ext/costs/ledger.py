@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, Type
 import msgspec
 
 from langchain_cerebras_ext._warnings import warn_user
+from langchain_cerebras_ext.costs._ledger.gate import at_fork
 from langchain_cerebras_ext.costs._ledger.place import find_place
 from langchain_cerebras_ext.costs.report import Filter, Group, Totals
 from langchain_cerebras_ext.errors import (
@@ -616,9 +617,13 @@ def _may_pass(error: SQLAlchemyError, place: Place) -> bool:
     """Whether it is an outage rather than a mistake."""
     from sqlalchemy.exc import OperationalError
 
+    from langchain_cerebras_ext.costs._ledger.engine import ForkedError
+
     if not isinstance(error, OperationalError):
         return False
-    return not place.is_sqlite or "locked" in str(error.orig)
+    if not place.is_sqlite or isinstance(error.orig, ForkedError):
+        return True
+    return "locked" in str(error.orig)
 
 
 def _reopen(url: str, options: dict[str, Any]) -> Ledger:
@@ -661,9 +666,8 @@ def _after_fork() -> None:
         writer.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_here,
-        after_in_child=_after_fork,
-    )
+at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_here,
+    after_in_child=_after_fork,
+)

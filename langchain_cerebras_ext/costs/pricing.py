@@ -43,7 +43,9 @@ __all__ = [
     "Cost",
     "PriceRow",
     "add_usd",
+    "adds_up",
     "cost_of",
+    "cost_of_calls",
     "price_call",
     "price_totals",
     "price_usage",
@@ -318,6 +320,40 @@ def cost_of(
         cache_savings=savings,
         price=row,
     )
+
+
+def adds_up(row: PriceRow) -> bool:
+    """Whether text calls cost together what they cost one by one, to the last digit.
+
+    So it is where both sides have a price, and none needs to be rounded for a call.
+    """
+    rates = (
+        row.input,
+        row.output,
+        row.input if row.cached_input is None else row.cached_input,
+    )
+    return all(rate is not None and _per_token(rate) is not None for rate in rates)
+
+
+def cost_of_calls(row: PriceRow, calls: int, *tokens: int) -> Cost:
+    """Price the tokens of many calls together.
+
+    Args:
+        row: The rates.
+        calls: How many they are; for the price of a request.
+        tokens: As those of `cost_of`, of all calls.
+
+    Raises:
+        UnknownPriceError: As of `cost_of`.
+    """
+    return _requested(cost_of(row, *tokens), calls)
+
+
+def _requested(cost: Cost, calls: int) -> Cost:
+    """Return a cost of many calls' tokens and one request with the other requests."""
+    if not cost.request:
+        return cost
+    return msgspec.structs.replace(cost, request=_times(cost.request, calls))
 
 
 def _rate(row: PriceRow, own: Decimal | None, kind: str) -> Decimal:
@@ -599,7 +635,4 @@ def price_totals(
             prices = _list_prices()
         rates = prices.rates(provider, model, on, batch=batch)
         step = rates.of_size(counts.input // (calls or 1))
-    cost = price_counts(step, counts)
-    if not cost.request:
-        return cost
-    return msgspec.structs.replace(cost, request=_times(cost.request, calls))
+    return _requested(price_counts(step, counts), calls)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal  # noqa: TC003
 from os import urandom
-from typing import Any, Literal, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
 
 import msgspec
 
 from langchain_cerebras_ext._metering import CallOutcome, add_try
 from langchain_cerebras_ext.costs.pricing import Cost  # noqa: TC001
+
+if TYPE_CHECKING:
+    from langchain_cerebras_ext.costs._brief import Brief, Kinds
 
 __all__ = [
     "FLAGS",
@@ -207,8 +210,16 @@ class Pending(Protocol):
         """Return the record, the same each time."""
         ...
 
+    def keep(self, kinds: Kinds) -> UsageRecord | Brief:
+        """Return what is kept of the record: itself or what it can be made of.
 
-def record_of(told: UsageRecord | Pending) -> UsageRecord:
+        Args:
+            kinds: The kinds of the calls around it; it may add one.
+        """
+        ...
+
+
+def record_of(told: UsageRecord | Pending | Brief) -> UsageRecord:
     """Return a record that was told of, made now if it was not yet."""
     return told if isinstance(told, UsageRecord) else told.get()
 

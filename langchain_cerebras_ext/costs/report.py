@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, cast, get_args
 import msgspec
 
 from langchain_cerebras_ext._metering import add_try
-from langchain_cerebras_ext.costs.pricing import add_usd
+from langchain_cerebras_ext.costs.pricing import Cost, add_usd
 from langchain_cerebras_ext.costs.records import (  # noqa: TC001
     CallOutcome,
     Outcome,
@@ -125,11 +125,30 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
                 self.output_tokens += tokens
             if tokens := record.reasoning_tokens:
                 self.reasoning_tokens += tokens
-        cost = record.cost
-        if cost is not None:
-            self.cost = cost.add_to(self.cost)
-            if cost.cache_savings:
-                self.cache_savings = add_usd(self.cache_savings, cost.cache_savings)
+        if record.cost is not None:
+            self._add_cost(record.cost)
+
+    def add_calls(
+        self,
+        calls: int,
+        input_tokens: int,
+        cached_input_tokens: int,
+        output_tokens: int,
+        reasoning_tokens: int,
+        cost: Cost,
+    ) -> None:
+        """Take in several calls that were answered and of which all is known."""
+        self.calls += calls
+        self.input_tokens += input_tokens
+        self.cached_input_tokens += cached_input_tokens
+        self.output_tokens += output_tokens
+        self.reasoning_tokens += reasoning_tokens
+        self._add_cost(cost)
+
+    def _add_cost(self, cost: Cost) -> None:
+        self.cost = cost.add_to(self.cost)
+        if cost.cache_savings:
+            self.cache_savings = add_usd(self.cache_savings, cost.cache_savings)
 
     def add_tries(self, so_far: CallOutcome, outcome: Outcome, count: int) -> None:
         """Take tries for what they are, after others of their routers' calls.

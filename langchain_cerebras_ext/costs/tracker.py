@@ -14,16 +14,19 @@ import threading
 from collections import deque
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
+from langchain_cerebras_ext._metadata import PROVIDER
 from langchain_cerebras_ext._metering import announce, announced
 from langchain_cerebras_ext.costs import _langsmith
+from langchain_cerebras_ext.costs._brief import add_calls
 from langchain_cerebras_ext.costs._context import Scope
 from langchain_cerebras_ext.costs._run import Run, lineages
-from langchain_cerebras_ext.costs.records import record_of
+from langchain_cerebras_ext.costs.records import UsageRecord, record_of
 from langchain_cerebras_ext.costs.report import Totals
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
@@ -37,11 +40,13 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
     from langchain_cerebras_ext._metering import RouterCall
+    from langchain_cerebras_ext.costs._brief import Brief, Kinds
     from langchain_cerebras_ext.costs._callback_call import CallbackCall
+    from langchain_cerebras_ext.costs._usage import TokenCounts
     from langchain_cerebras_ext.costs.budget import Budget
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.costs.prices import PriceBook
-    from langchain_cerebras_ext.costs.records import Pending, UsageRecord
+    from langchain_cerebras_ext.costs.records import Pending
     from langchain_cerebras_ext.costs.report import Dimension
 
 __all__ = ["CostTracker", "track_costs"]
@@ -155,8 +160,10 @@ class CostTracker(BaseCallbackHandler):
             *(parent.lineage if parent is not None else ()),
         )
         self._lock = threading.Lock()
-        self._fresh: list[UsageRecord | Pending] = []
-        self._records: deque[UsageRecord] = deque(maxlen=max_records)
+        # Taken in without the lock, and out of it with the lock.
+        self._fresh: deque[UsageRecord | Pending] = deque()
+        self._kept: deque[UsageRecord | Brief] = deque(maxlen=max_records)
+        self._unread = 0
         self._by: dict[tuple[Any, ...], Totals] = {}
         self._last: UsageRecord | Pending | None = None
         self._open: dict[UUID, Run] = {}
@@ -184,7 +191,7 @@ class CostTracker(BaseCallbackHandler):
             "prices": self.prices,
             "budgets": self.budgets,
             "ledger": self.ledger,
-            "max_records": self._records.maxlen,
+            "max_records": self._kept.maxlen,
             "of_model": self.of_model,
             "langsmith": self.langsmith,
             **self.scope._asdict(),
@@ -197,7 +204,14 @@ class CostTracker(BaseCallbackHandler):
         """The newest records, oldest first; at most `max_records`."""
         with self._lock:
             self._fold()
-            return tuple(self._records)
+            unread = tuple(islice(reversed(self._kept), self._unread))
+        for kept in unread:  # takes a while for many: calls may end meanwhile
+            record_of(kept)
+        with self._lock:
+            unread = [self._kept.pop() for _ in range(self._unread)]
+            self._kept.extend(map(record_of, reversed(unread)))
+            self._unread = 0
+            return cast("tuple[UsageRecord, ...]", tuple(self._kept))
 
     @property
     def totals(self) -> Totals:
@@ -314,32 +328,48 @@ class CostTracker(BaseCallbackHandler):
 
     def _fold(self) -> None:
         """Add up what is new; the lock is held."""
-        fresh, self._fresh = self._fresh, []
-        for told in fresh:
-            record = record_of(told)
-            self._records.append(record)
-            # One sum for each combination: what is asked of it comes later.
-            key = (
-                record.model_served or record.model,
-                record.provider,
-                record.user,
-                record.tags,
-                record.node,
-                record.arm,
-            )
-            totals = self._by.get(key)
-            if totals is None:
-                totals = self._by[key] = Totals()
-            totals.add(record)
+        kinds: Kinds = {}
+        calls: dict[tuple[Any, ...], list[TokenCounts]] = {}
+        fresh = self._fresh
+        new = [fresh.popleft() for _ in range(len(fresh))]
+        for told in new:
+            kept = told if isinstance(told, UsageRecord) else told.keep(kinds)
+            self._kept.append(kept)
+            if isinstance(kept, UsageRecord):
+                self._totals(
+                    kept.served,
+                    kept.provider,
+                    kept.user,
+                    kept.tags,
+                    kept.node,
+                    kept.arm,
+                ).add(kept)
+                continue
+            context = kept.context
+            key = (kept.kind, context.user, context.tags, context.node, context.arm)
+            of_kind = calls.get(key)
+            if of_kind is None:
+                of_kind = calls[key] = []
+            of_kind.append(kept.counts)
+        for (kind, *whose), counts in calls.items():
+            add_calls(self._totals(kind.served, PROVIDER, *whose), kind, counts)
+        self._unread = min(self._unread + len(new), len(self._kept))
+
+    def _totals(self, *key: Any) -> Totals:
+        """Return the one sum of a combination: what is asked of it comes later."""
+        totals = self._by.get(key)
+        if totals is None:
+            totals = self._by[key] = Totals()
+        return totals
 
     # ---------------------------------------------------------------- what is told
 
     def take(self, record: UsageRecord | Pending) -> None:
         """Take a record in, such as one that was made by hand."""
-        with self._lock:
-            self._fresh.append(record)
-            self._last = record
-            if len(self._fresh) >= _FOLD:
+        self._fresh.append(record)
+        self._last = record
+        if len(self._fresh) >= _FOLD:
+            with self._lock:
                 self._fold()
 
     def flush(self, timeout_s: float | None = None) -> bool:

@@ -677,7 +677,9 @@ def _whatif_words(totals: Totals) -> list[str]:
             "priced here, and are not in what was billed: the difference is too high."
         )
     if silent := _uncounted(totals):
-        words.append(f"{silent:,} calls came without usage: they are in neither amount.")
+        words.append(
+            f"{silent:,} calls came without usage: they are in neither amount."
+        )
     return words
 
 

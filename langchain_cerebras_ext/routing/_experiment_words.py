@@ -93,8 +93,8 @@ def _sentence(report: Report, info: MetricInfo, one: Comparison) -> str:
     if one.verdict == "too_few":
         return (
             f"{info.title}: not enough data. `{one.arm}` has {_units(arm)}, "
-            f"`{one.baseline}` {_units(base)} ({against}): at least {one.more_units} "
-            "more units per arm are needed before a difference can be judged."
+            f"`{one.baseline}` {_units(base)} ({against}): {_needed(one, arm, base)} "
+            "before a difference can be judged."
         )
     if one.low is None:
         return (
@@ -107,6 +107,24 @@ def _sentence(report: Report, info: MetricInfo, one: Comparison) -> str:
     return (
         f"{info.title}: {_compared(info, one)} ({against}; {interval}). "
         f"{_standing(report, info, one)}"
+    )
+
+
+def _needed(one: Comparison, arm: ArmValue, base: ArmValue) -> str:
+    """Return how many units are missing, and where."""
+    more = one.more_units or 0
+    fewest = min(arm.units, base.units)
+    enough = fewest + more
+    short = [
+        f"`{name}`"
+        for name, value in ((one.arm, arm), (one.baseline, base))
+        if value.units < enough
+    ]
+    where = "per arm" if len(short) > 1 else f"of {short[0]}"
+    is_one = more == 1
+    return (
+        f"at least {more} more unit{'' if is_one else 's'} {where} "
+        f"{'is' if is_one else 'are'} needed"
     )
 
 

@@ -1,4 +1,4 @@
-"""Children that are forked while their parent writes a ledger."""
+"""Children that are forked while their parent writes and reads a ledger."""
 
 import json
 import os
@@ -23,8 +23,7 @@ path, children, each = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 ledger = Ledger(path, batch_size=50, flush_interval_s=0.01)
 added, over = ["parent-0"], threading.Event()
 # All that is imported late is there now: a child of a process in which another thread
-# is importing waits for ever for that thread, whatever it was about. For the same
-# reason nobody reads meanwhile: SQLite's own locks may be held by a reader.
+# is importing waits for ever for that thread, whatever it was about.
 ledger.add(make_record(record_id="parent-0"))
 ledger.flush()
 ledger.totals()
@@ -35,7 +34,11 @@ def write():
             added.append(f"parent-{len(added)}")
             ledger.add(make_record(record_id=added[-1]))
 
-threads = [threading.Thread(target=write)]
+def read():
+    while not over.wait(0.002):
+        ledger.totals()
+
+threads = [threading.Thread(target=work) for work in (write, read, read)]
 for thread in threads:
     thread.start()
 forked = []

@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
-import os
 import queue
 import threading
 import time
@@ -30,6 +29,7 @@ from langchain_cerebras_ext.costs._budgets._store import (
     Reserve,
     Spend,
 )
+from langchain_cerebras_ext.costs._ledger.gate import at_fork
 from langchain_cerebras_ext.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -434,9 +434,8 @@ def _at_end_of_child(at_exit: Callable[[], None]) -> None:
 atexit.register(_at_exit)
 _at_end_of_child(_at_exit)
 util.register_after_fork(_at_exit, _at_end_of_child)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_here,
-        after_in_child=_after_fork,
-    )
+at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_here,
+    after_in_child=_after_fork,
+)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.pool import QueuePool
 
+from langchain_cerebras_ext.costs._ledger.gate import gate
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy import Connection, Engine
+    from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
     from langchain_cerebras_ext.costs._ledger.place import Place
 
-__all__ = ["READ", "make_engine"]
+__all__ = ["READ", "ForkedError", "make_engine"]
 
 READ: Final = "cerebras_read"
 """An option of a connection that only reads: it does not wait for those that write."""
@@ -29,6 +32,72 @@ _PRAGMAS: Final = (
 # processes that shall stay small.
 _CACHE_OF_READS: Final = "PRAGMA cache_size = -32000"
 _CACHE_OF_WRITES: Final = "PRAGMA cache_size = -4000"
+
+_ENTRY: Final = "cerebras_gate"
+
+
+class ForkedError(sqlite3.OperationalError):
+    """This process was forked amid SQLite, which it cannot use any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this process was forked while a connection to SQLite was in use, and has "
+            "inherited its locks"
+        )
+
+
+class _Pool(QueuePool):
+    """SQLite's connections; whoever has one is inside the gate."""
+
+    _is_file = True
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        gate.know(self)
+
+    def connect(self) -> PoolProxiedConnection:
+        entry = gate.enter()
+        try:
+            connection = self._connect()
+            kept = connection.record_info
+            if kept is not None:  # only a connection that left its pool has none
+                kept[_ENTRY] = entry
+        except BaseException:
+            gate.leave(entry)
+            raise
+        return connection
+
+    def _connect(self) -> PoolProxiedConnection:
+        if gate.is_broken:
+            raise ForkedError
+        return super().connect()
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        kept = record.record_info
+        entry = kept.pop(_ENTRY, None) if kept else None
+        try:
+            super()._do_return_conn(record)
+        finally:
+            gate.leave(entry)
+
+    def dispose(self) -> None:
+        entry = gate.enter()
+        try:
+            if not gate.is_broken:
+                super().dispose()
+        finally:
+            gate.leave(entry)
+
+    def close_idle(self) -> None:
+        """Close those that nobody uses, unless they are all there is of a database."""
+        if self._is_file:
+            self.dispose()
+
+
+class _MemoryPool(_Pool):
+    """What is in memory is one connection's own; others wait until it is free."""
+
+    _is_file = False
 
 
 def make_engine(
@@ -79,12 +148,11 @@ def make_engine(
         connection.exec_driver_sql(_CACHE_OF_READS if reads else _CACHE_OF_WRITES)
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
-    # What is in memory is one connection's own; others wait until it is free.
     size = {"pool_size": 1, "max_overflow": 0} if place.is_in_memory else {}
     engine = create_engine(
         place.url,
         creator=connect,
-        poolclass=QueuePool,
+        poolclass=_MemoryPool if place.is_in_memory else _Pool,
         hide_parameters=True,
         **size,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-import time
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import select
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.codec import (
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection, Table
-    from sqlalchemy.pool import QueuePool
 
     from langchain_cerebras_ext.costs._ledger.place import Place
     from langchain_cerebras_ext.costs.records import UsageRecord
@@ -158,38 +157,18 @@ class Store:
         if not self.place.is_in_memory:
             self.engine.dispose()
 
-    def before_fork(self, wait_s: float) -> None:
-        """Close the file: SQLite keeps the locks of a process in its memory.
-
-        A child that inherits them takes for its own what the parent has locked: it
-        waits for ever, or writes what the parent, who is not hindered, has deleted.
-
-        Args:
-            wait_s: How long to wait for those that read.
-        """
-        if self.place.path is None:
-            return
-        deadline = time.monotonic() + wait_s
-        while True:
-            pool = cast("QueuePool", self.engine.pool)
-            self.engine.dispose()  # those who come now get another pool
-            while pool.checkedout() and time.monotonic() < deadline:
-                time.sleep(_BLINK_S)
-            pool.dispose()
-            new = cast("QueuePool", self.engine.pool)
-            is_closed = not new.checkedout() and not new.checkedin()
-            if is_closed or time.monotonic() >= deadline:
-                return
-
     def after_fork(self) -> None:
         """Leave the parent's connections alone; a child makes its own."""
+        self._lock = threading.Lock()
+        self._known = empty_words()
+        if self.place.path is not None:
+            return  # closed before the fork
         # Kept, since closing one here could disturb the parent's.
         _inherited.append(self.engine.pool)
         self.engine.dispose(close=False)
-        self._lock = threading.Lock()
-        self._known = empty_words()
         if self.place.is_in_memory:
-            self.open(create=True)
+            with contextlib.suppress(SQLAlchemyError):  # the writer says why not
+                self.open(create=True)
 
     # -------------------------------------------------------------------- writing
 
@@ -380,7 +359,6 @@ class Store:
 
 
 _inherited: list[Any] = []
-_BLINK_S: Final = 0.001
 _STARTED: Final = COLUMNS.index("started_us")
 _TOO_OLD: Final = (
     "It is of a time whose rows were pruned, so that nobody can tell whether it was "

@@ -90,10 +90,7 @@ class Writer:
         Returns:
             Whether that was done; a database that does not answer is not waited for.
         """
-        if not self._lock.acquire(timeout=_FORK_S):
-            return False
-        self._store.before_fork(_FORK_S)
-        return True
+        return self._lock.acquire(timeout=_FORK_S)
 
     def resume(self) -> None:
         """Go on after `before_fork`, in the parent."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -58,9 +60,7 @@ def run(url: str) -> Run:
 
 
 @pytest.mark.parametrize("command", ["report", "watch", "budget", "dashboard"])
-def test_an_empty_file_is_no_ledger_yet(
-    run: Run, tmp_path: Path, command: str
-) -> None:
+def test_an_empty_file_is_no_ledger_yet(run: Run, tmp_path: Path, command: str) -> None:
     empty = tmp_path / "empty.db"
     empty.touch()
     found = run(command, code=2, ledger=str(empty))
@@ -143,6 +143,45 @@ def test_a_filter_that_nothing_fits_is_told_from_an_empty_ledger(
 def test_the_dearest_calls_can_be_those_of_a_session(run: Run) -> None:
     found = run("top", "--session", "s1", "--json")
     assert found.stdout.count('"record_id"') == 1
+
+
+def test_an_export_can_go_to_standard_output(run: Run) -> None:
+    found = run("export", "-", "--format", "csv")
+    rows = list(csv.DictReader(found.stdout.splitlines()))
+    assert [row["session"] for row in rows] == ["s1", "s2"]
+    assert "Wrote 2 records" in found.stderr
+    assert "to standard output." in found.stderr
+    assert "'-' says no format" in run("export", "-", code=2).stderr
+
+
+def test_an_export_through_a_link_leaves_the_link(run: Run, tmp_path: Path) -> None:
+    """A file in its place would be written over `/dev/stdout`, too."""
+    target, link = tmp_path / "there.jsonl", tmp_path / "link.jsonl"
+    target.touch()
+    link.symlink_to(target)
+    assert "Add --force" in run("export", str(link), code=2).stderr
+    run("export", str(link), "--force")
+    assert link.is_symlink()
+    assert len(target.read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_an_export_into_a_pipe_leaves_the_pipe(run: Run, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.jsonl"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        run("export", str(pipe))
+        assert os.read(reading, 1 << 16).count(b"\n") == 2
+    finally:
+        os.close(reading)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full")
+def test_a_full_device_is_a_failure_and_stays(run: Run) -> None:
+    found = run("export", "/dev/full", "--format", "csv", code=1)
+    assert "/dev/full cannot be written: No space left" in found.stderr
+    assert Path("/dev/full").is_char_device()
 
 
 def test_a_plan_without_a_price_says_how_to_give_one(run: Run) -> None:

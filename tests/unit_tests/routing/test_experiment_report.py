@@ -384,6 +384,20 @@ def test_few_units_give_the_plain_statement(users):
 
 
 @pytest.mark.parametrize(
+    ("fast", "smart", "said"),
+    [
+        (20, 9, "at least 1 more unit of `smart` is needed before"),
+        (7, 20, "at least 3 more units of `fast` are needed before"),
+        (7, 8, "at least 3 more units per arm are needed before"),
+    ],
+)
+def test_the_arm_that_lacks_units_is_named(fast, smart, said):
+    calls = [call(f"f{n}", "fast") for n in range(fast)]
+    calls += [call(f"s{n}", "smart") for n in range(smart)]
+    assert said in make().report(calls).comparisons[0].words
+
+
+@pytest.mark.parametrize(
     "records",
     [
         [],

@@ -1,0 +1,203 @@
+"""What is kept of a call until somebody reads its record: little, and soon made.
+
+A `UsageRecord` says forty things of a call, and most programs want the sum alone. So a
+whole answer is kept as a `Brief`: what is the call's own, and a `Kind`, which is what
+it shares with the calls around it. Tokens of a kind are added up as whole numbers and
+priced together; a record is made of a brief when it is read.
+
+That changes no digit: briefs are kept only at prices that need no rounding
+(`adds_up`), and not of tokens whose price depends on others of the same call.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from langchain_cerebras_ext._metadata import PROVIDER, measured
+from langchain_cerebras_ext.costs.pricing import Cost, adds_up, cost_of_calls
+from langchain_cerebras_ext.costs.records import UsageRecord, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date, datetime
+    from uuid import UUID
+
+    from langchain_cerebras_ext._metering import CallOutcome
+    from langchain_cerebras_ext.costs._context import Context
+    from langchain_cerebras_ext.costs._usage import TokenCounts
+    from langchain_cerebras_ext.costs.prices import PriceBook
+    from langchain_cerebras_ext.costs.pricing import PriceRow
+    from langchain_cerebras_ext.costs.records import Flag, Outcome
+    from langchain_cerebras_ext.costs.report import Totals
+
+__all__ = ["Brief", "Kind", "Kinds", "add_calls", "can_wait", "day_price"]
+
+_publishing: Final = threading.Lock()
+
+
+class Kind(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """What calls have in common that are priced alike.
+
+    Attributes:
+        model: The model that was asked for.
+        model_served: The model that the answers name.
+        operation: As in a record.
+        stream: Whether streams were asked for.
+        service_tier: The tier that served them.
+        context: Whose a call is that says nothing of it itself.
+        row: The rates, if they are known.
+    """
+
+    model: str
+    model_served: str | None
+    operation: str
+    stream: bool
+    service_tier: str | None
+    context: Context
+    row: PriceRow | None
+
+    @property
+    def served(self) -> str:
+        """The model that answered, as of a record."""
+        return self.model_served or self.model
+
+    def cost(self, calls: int, *tokens: int) -> Cost:
+        """Return what calls cost together."""
+        return Cost() if self.row is None else cost_of_calls(self.row, calls, *tokens)
+
+
+Kinds = dict[tuple[Any, ...], Kind | None]
+"""Kinds that were met, by all that tells them apart; `None` is one without briefs."""
+
+
+class Brief(msgspec.Struct, eq=False, gc=False):
+    """One call, as little as can be kept of it; its record is made when it is read.
+
+    Attributes:
+        kind: What it shares with others.
+        context: Whose it was.
+        counts: Its tokens, in the order of `RecordCounts`.
+        started_at: When it began.
+        run_id: LangChain's id of the run.
+        parent_run_id: Of the run that made it.
+        root_id: Of the outermost run.
+        request_id: The service's id.
+        attempts: As in a record.
+        first_token_s: Seconds to the first content of a stream.
+        duration_s: Seconds to the end.
+        queued: Seconds in the service's queue, as it says.
+        record: The record, once it was read.
+    """
+
+    kind: Kind
+    context: Context
+    counts: TokenCounts
+    started_at: datetime
+    run_id: UUID
+    parent_run_id: UUID | None
+    root_id: UUID
+    request_id: str | None
+    attempts: int
+    first_token_s: float | None
+    duration_s: float
+    queued: object
+    record: UsageRecord | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """What the call cost; of briefs that are kept."""
+        return self.kind.cost(1, *(count or 0 for count in self.counts[:6]))
+
+    def get(self) -> UsageRecord:
+        """Return the record, the same each time."""
+        if self.record is None:
+            made = self.record_as(self.cost, self.tokens_per_s)
+            with _publishing:  # of two threads that have made one, one is believed
+                if self.record is None:
+                    self.record = made
+        return self.record
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Output tokens in a second, as the service counted them."""
+        return measured(
+            elapsed_s=self.duration_s,
+            first_token_s=self.first_token_s,
+            output_tokens=self.counts[4],
+        ).get("output_tokens_per_s")
+
+    def record_as(
+        self,
+        cost: Cost | None,
+        tokens_per_s: float | None,
+        flags: tuple[Flag, ...] = (),
+        outcome: Outcome = "ok",
+        error_type: str | None = None,
+        so_far: CallOutcome | None = None,
+    ) -> UsageRecord:
+        """Return a record of the call, with what a brief does not say."""
+        kind, context, queued = self.kind, self.context, self.queued
+        run, parent, root = self.run_id, self.parent_run_id, self.root_id
+        run_id = str(run)
+        return UsageRecord(  # by place, since so many names take 3 us
+            self.started_at,
+            kind.model,
+            new_id(),
+            PROVIDER,
+            kind.model_served,
+            kind.operation,
+            kind.stream,
+            run_id,
+            None if parent is None else str(parent),
+            run_id if root is run else str(root),
+            context.router_call,
+            so_far,
+            self.request_id,
+            context.tags,
+            context.user,
+            context.session,
+            context.node,
+            context.arm,
+            outcome,
+            error_type,
+            self.attempts,
+            kind.service_tier,
+            *self.counts,
+            self.first_token_s,
+            self.duration_s,
+            float(queued) if isinstance(queued, (int, float)) else None,
+            tokens_per_s,
+            cost,
+            flags,
+        )
+
+
+def can_wait(counts: TokenCounts) -> bool:
+    """Whether tokens cost together with others what they cost by themselves.
+
+    Not so images that may be cached as well, nor what is no count of a whole answer.
+    """
+    used, _, written, images, answer, _, _, _ = counts
+    return not written and not images and bool(used or answer)
+
+
+def day_price(book: PriceBook, model: str, day: date) -> PriceRow | None:
+    """Return the rates of all calls of a day, if there are any that add up."""
+    rates = book.rates_of_call(PROVIDER, model, None, day)
+    if rates is None or rates.by_time or len(rates.steps) > 1:
+        return None
+    row = rates.steps[0].row
+    return row if adds_up(row) else None
+
+
+def add_calls(totals: Totals, kind: Kind, all_counts: Sequence[TokenCounts]) -> None:
+    """Take the calls of briefs of one kind into totals."""
+    calls = len(all_counts)
+    whole, cached, _, _, answers, thought, _, _ = (
+        sum(filter(None, column)) for column in zip(*all_counts, strict=True)
+    )
+    cost = kind.cost(calls, whole, cached, 0, 0, answers)
+    totals.add_calls(calls, whole, cached, answers, thought, cost)
