@@ -307,17 +307,26 @@ def compare(row, rounds, draw, *, collect):
         sides = Side(row, row.leg, runner), Side(row, row.router, runner)
         for side in sides * 2:
             side.batch()
-        for _ in range(rounds):
-            for side in draw.sample(sides, 2):
-                gc.collect()
-                if not collect:
-                    gc.disable()
-                try:
-                    side.measure()
-                finally:
-                    gc.enable()
-                side.garbage += gc.collect()
+        gc.collect()
+        gc.freeze()  # what is there now is not looked through for each batch
+        try:
+            for _ in range(rounds):
+                for side in draw.sample(sides, 2):
+                    _turn(side, collect=collect)
+        finally:
+            gc.unfreeze()
     return sides
+
+
+def _turn(side, *, collect):
+    gc.collect()
+    if not collect:
+        gc.disable()
+    try:
+        side.measure()
+    finally:
+        gc.enable()
+    side.garbage += gc.collect()
 
 
 def figures(row, sides):
@@ -359,7 +368,7 @@ def _told(one, *, garbage):
 def main(argv=None):
     """Measure, print a table, and say whether the targets are met."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--only", help="rows whose place and name have this in them")
     parser.add_argument("--gc", action="store_true", help="leave the collector on")
     parser.add_argument(

@@ -50,7 +50,7 @@ class CallRecord(msgspec.Struct):
     Attributes:
         operation: `chat`, `text_completion` or `other`, as OpenTelemetry names them.
         method: HTTP method.
-        url: The whole URL, without its query.
+        url: The whole URL, without its query; only where there are observers.
         model: The model that was asked for.
         stream: Whether a stream was asked for.
         params: The body's fields without the messages, the prompt and the tools.
@@ -172,22 +172,25 @@ class Watch:
     def __init__(self, call: Call, *, stream: bool) -> None:
         self._call = call
         self._done = False
+        record = self.record = CallRecord(
+            call.operation, call.method, "", call.model, stream
+        )
         # A meter alone has no use for what takes time to collect, or much memory.
         self._is_told_all = is_watched()
-        record = self.record = CallRecord(
-            call.operation, call.method, call.place, call.model, stream
-        )
         if self._is_told_all:
-            payload = record.payload = call.payload or {}
-            record.params = {
-                key: payload[key] for key in payload if key not in _CONTENT
-            }
-            record.sent_bytes = len(call.body or b"")
+            self._describe(call)
         states = self._states = list[tuple[Observer, Any]]()
         if call.meter is not None:
             states.append((call.meter, _told(call.meter.started, record)))
         for observer in _observers:
             states.append((observer, _told(observer.started, record)))
+
+    def _describe(self, call: Call) -> None:
+        record, payload = self.record, call.payload or {}
+        record.url = call.place
+        record.payload = payload
+        record.params = {key: payload[key] for key in payload if key not in _CONTENT}
+        record.sent_bytes = len(call.body or b"")
 
     def retried(self, failed: FailedAttempt) -> None:
         """Take note of a failure that another try follows."""
@@ -223,18 +226,19 @@ class Watch:
         record.status = _OK
         record.response_id = response.id
         record.response_model = response.model
-        record.usage = response.usage
+        record.usage = usage = response.usage
         record.time_info = response.time_info
         record.service_tier = response.service_tier_used or response.service_tier
+        record.request_id = request_id_of(headers)
         if self._is_told_all:
+            record.rate_limits = rate_limits(headers)
             record.finish_reasons = tuple(
                 choice.finish_reason
                 for choice in response.choices or ()
                 if choice.finish_reason
             )
-        if self._is_told_all or not _is_counted(record):
+        if self._is_told_all or not usage or not usage.get(_PROMPT):
             record.message = lambda: _message_of(response)
-        self._headers(headers)
         self._end(attempts, elapsed_s)
 
     def streamed(self, stream: Stream, error: BaseException | None) -> None:
@@ -249,9 +253,11 @@ class Watch:
         record.service_tier = facts.service_tier_used or facts.service_tier
         record.finish_reasons = (reader.finish_reason,) if reader.finish_reason else ()
         record.first_token_s = stream.first_token_s
-        if self._is_told_all or not _is_counted(record):
+        if self._is_told_all or not (facts.usage and facts.usage.get(_PROMPT)):
             record.message = lambda: _message_so_far(reader)
-        self._headers(stream.headers)
+        record.request_id = request_id_of(stream.headers)
+        if self._is_told_all:
+            record.rate_limits = rate_limits(stream.headers)
         if error is not None:
             self._error(error)
         self._end(stream.attempts, stream.elapsed_s)
@@ -260,11 +266,6 @@ class Watch:
         """Take note of a call that ended without an answer."""
         self._error(error)
         self._end(attempts, elapsed_s)
-
-    def _headers(self, headers: Mapping[str, str]) -> None:
-        self.record.request_id = request_id_of(headers)
-        if self._is_told_all:
-            self.record.rate_limits = rate_limits(headers)
 
     def _error(self, error: BaseException) -> None:
         record = self.record
@@ -281,21 +282,17 @@ class Watch:
         if self._done:
             return
         self._done = True
-        self.record.attempts = attempts
-        self.record.elapsed_s = elapsed_s
+        record = self.record
+        record.attempts = attempts
+        record.elapsed_s = elapsed_s
         for observer, state in self._states:
-            _told(observer.ended, state, self.record)
+            _told(observer.ended, state, record)
         if self._is_told_all and _log.isEnabledFor(logging.DEBUG):
-            _told(_write, self.record, self._call.api_key)
+            _told(_write, record, self._call.api_key)
 
 
 _OK = 200
-
-
-def _is_counted(record: CallRecord) -> bool:
-    """Whether the service said how many tokens it counted: no prompt is empty."""
-    usage = record.usage
-    return bool(usage and usage.get("prompt_tokens"))
+_PROMPT = "prompt_tokens"  # no prompt is empty: without them, nothing was counted
 
 
 def _told(method: Callable[..., Any], *args: Any) -> Any:

@@ -7,8 +7,9 @@ import logging
 import random
 import time
 from collections.abc import Callable  # noqa: TC003 - pydantic reads the hints
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
@@ -35,6 +36,30 @@ _LONGEST_RETRY_AFTER_S = 60.0
 _SHORTEST_TRY_S = 0.001
 
 _LONG_WINDOWS = {"hour", "day"}
+
+
+class Patience(NamedTuple):
+    """How long calls may wait for retries of their own, where others can answer.
+
+    Attributes:
+        longest_s: Seconds that no single wait exceeds; `None` is any.
+        until: When there must be an answer, by `time.monotonic`; `None` is whenever.
+    """
+
+    longest_s: float | None = None
+    until: float | None = None
+
+    def allows(self, wait_s: float, now: float) -> bool:
+        """Whether a wait may begin."""
+        if self.longest_s is not None and wait_s > self.longest_s:
+            return False
+        return self.until is None or now + wait_s < self.until
+
+
+patience: ContextVar[Patience | None] = ContextVar(
+    "langchain_cerebras_ext_patience", default=None
+)
+"""Set by who has another model to ask while a call's tries go on, as a router has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +302,11 @@ class Retrier:
         """Return the wait before the next try, or `None`, said by the error as well.
 
         LangChain's middleware reads `is_retryable` and would try again what was tried
-        enough here; with `max_retries=0` the tries are left to it.
+        enough here; with `max_retries=0` the tries are left to it. An error that is
+        not waited for since the caller has no patience stays one to be tried again.
         """
-        elapsed_s = self.clock() - self._started
+        now = self.clock()
+        elapsed_s = now - self._started
         wait = self.policy.wait_s(error, self.attempts, elapsed_s)
         if wait is not None and self.total_s is not None:
             wait = None if elapsed_s + wait >= self.total_s else wait
@@ -289,6 +316,9 @@ class Retrier:
             and (self.policy.max_retries or not _is_worth_it(error))
         ):
             error.is_retryable = False
+        held = patience.get()
+        if wait is not None and held is not None and not held.allows(wait, now):
+            return None
         return wait
 
     def _options(self) -> dict[str, Any]:

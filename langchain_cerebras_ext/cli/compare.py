@@ -215,12 +215,13 @@ def _open_session(options: CompareOptions, journal: Path | None) -> Generator[Se
             score=options.expect,
             parameters=given,
             budget=max_cost,
-            ledger=_ledger(options.ledger),
+            ledger=_ledger(options),
             resume=journal,
             seed=options.seed,
             warmup=options.warmup,
             timeout_s=options.timeout_s,
             on_result=progress.add,
+            simulated=options.speed if options.simulate else None,
         )
         if session.resumed:
             told = f"{session.resumed:,} of {session.planned:,} results are there."
@@ -245,8 +246,10 @@ def _simulated(options: CompareOptions, where: Any, given: Any) -> dict[str, Any
     return found
 
 
-def _ledger(given: str | None) -> Any:
-    url = given or os.environ.get(VARIABLE)
+def _ledger(options: CompareOptions) -> Any:
+    # What a simulator "costs" is not for the ledger of what was spent.
+    usual = None if options.simulate else os.environ.get(VARIABLE)
+    url = options.ledger or usual
     return open_ledger(url, create=True) if url else None
 
 

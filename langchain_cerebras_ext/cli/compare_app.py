@@ -106,7 +106,8 @@ def compare(
             "--ledger",
             "-l",
             metavar="URL",
-            help="Record the calls there. Default: CEREBRAS_COSTS_LEDGER, if set.",
+            help="Record the calls there. Default: CEREBRAS_COSTS_LEDGER, if set; but "
+            "not a simulator's.",
         ),
     ] = None,
     simulate: Annotated[

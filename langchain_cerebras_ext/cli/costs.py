@@ -268,7 +268,10 @@ def run_top(options: TopOptions, *, now: datetime | None = None) -> int:
             print_json(told)
             return 0
         console = output_console()
-        if not is_empty(totals):
+        if not by and not told["calls"] and not is_empty(totals):
+            gone = "The calls themselves were pruned; `costs report` has their totals."
+            say(error_console(), gone, "yellow")
+        elif not is_empty(totals):
             print_table(console, sheets)
             print_doubts(console, totals)
         say_basis(ledger, wanted, is_empty=is_empty(totals))

@@ -49,6 +49,8 @@ class Kind(msgspec.Struct, frozen=True, eq=False, gc=False):
         service_tier: The tier that served them.
         context: Whose a call is that says nothing of it itself.
         row: The rates, if they are known.
+        served: The model that answered.
+        provider: Whose service it was.
     """
 
     model: str
@@ -58,11 +60,8 @@ class Kind(msgspec.Struct, frozen=True, eq=False, gc=False):
     service_tier: str | None
     context: Context
     row: PriceRow | None
-
-    @property
-    def served(self) -> str:
-        """The model that answered, as of a record."""
-        return self.model_served or self.model
+    served: str
+    provider: str = PROVIDER
 
     def cost(self, calls: int, *tokens: int) -> Cost:
         """Return what calls cost together."""
@@ -126,7 +125,7 @@ class Brief(msgspec.Struct, eq=False, gc=False):
         return measured(
             elapsed_s=self.duration_s,
             first_token_s=self.first_token_s,
-            output_tokens=self.counts[4],
+            output_tokens=self.counts[_ANSWER],
         ).get("output_tokens_per_s")
 
     def record_as(
@@ -146,7 +145,7 @@ class Brief(msgspec.Struct, eq=False, gc=False):
             self.started_at,
             kind.model,
             new_id(),
-            PROVIDER,
+            kind.provider,
             kind.model_served,
             kind.operation,
             kind.stream,
@@ -180,17 +179,24 @@ def can_wait(counts: TokenCounts) -> bool:
 
     Not so images that may be cached as well, nor what is no count of a whole answer.
     """
-    used, _, written, images, answer, _, _, _ = counts
-    return not written and not images and bool(used or answer)
+    is_apart = counts[_WRITTEN] or counts[_IMAGES]
+    return not is_apart and bool(counts[_PROMPT] or counts[_ANSWER])
+
+
+# Places of `RecordCounts`.
+_PROMPT: Final = 0
+_WRITTEN: Final = 2
+_IMAGES: Final = 3
+_ANSWER: Final = 4
 
 
 def day_price(book: PriceBook, model: str, day: date) -> PriceRow | None:
     """Return the rates of all calls of a day, if there are any that add up."""
     rates = book.rates_of_call(PROVIDER, model, None, day)
-    if rates is None or rates.by_time or len(rates.steps) > 1:
+    if rates is None or rates.by_time:
         return None
-    row = rates.steps[0].row
-    return row if adds_up(row) else None
+    step, *more = rates.steps
+    return None if more or not adds_up(step.row) else step.row
 
 
 def add_calls(totals: Totals, kind: Kind, all_counts: Sequence[TokenCounts]) -> None:

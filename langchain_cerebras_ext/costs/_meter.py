@@ -11,9 +11,10 @@ import logging
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_cerebras_ext._metadata import PROVIDER
+from langchain_cerebras_ext._metering import ROUTER_CALL
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Brief, Kind, can_wait, day_price
 from langchain_cerebras_ext.costs._context import says_whose
@@ -152,7 +153,7 @@ class CallMeter:
     _resending = False
     _owed = _ZERO
     _told: CallRecord | None = None
-    _kept: UsageRecord | Brief | None = None
+    _kept: Any = None
 
     def __init__(
         self, run: Run, trackers: Sequence[CostTracker], *, is_alone: bool
@@ -303,10 +304,9 @@ class CallMeter:
     def ended(self, state: object, record: CallRecord) -> None:
         """Record the call, whatever its end was."""
         del state
-        call = self._run.router_call
-        if call is not None:
+        if ROUTER_CALL in self._run.metadata:
             # Now, and not when the record is made: tries are told apart by their order.
-            self._so_far = call.end_try(_end_of(record, call)[0])
+            self._end_try(record)
         told: UsageRecord | Pending = self
         try:
             if record.error is not None or record.message or self._holds:
@@ -320,6 +320,11 @@ class CallMeter:
                 self._settle(None)
             self._run.close()
 
+    def _end_try(self, record: CallRecord) -> None:
+        call = self._run.router_call
+        if call is not None:
+            self._so_far = call.end_try(_end_of(record, call)[0])
+
     def get(self) -> UsageRecord:
         """Return the record of a whole answer, the same each time."""
         return record_of(self.keep({}))
@@ -328,11 +333,12 @@ class CallMeter:
         """Return a brief of a whole answer, else its record; the same each time."""
         told = self._told
         if told is not None:
-            kept = self._short(told, kinds) or self.make_record(told)
+            made = self._short(told, kinds) or self.make_record(told)
             with _publishing:  # of two threads that have made one, one is believed
                 if self._told is not None:
-                    self._kept, self._told = kept, None
-        return cast("UsageRecord | Brief", self._kept)
+                    self._kept, self._told = made, None
+        kept: UsageRecord | Brief = self._kept
+        return kept
 
     def _short(self, record: CallRecord, kinds: Kinds) -> Brief | None:
         """Return a brief of a whole answer, if that says all that its record would."""
@@ -380,6 +386,7 @@ class CallMeter:
             record.service_tier,
             context,
             row,
+            record.response_model or self._model,
         )
 
     def _brief(

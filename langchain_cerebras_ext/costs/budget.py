@@ -67,10 +67,23 @@ _log = logging.getLogger("langchain_cerebras_ext.budget")
 LEASE_S: Final = 900.0
 THRESHOLDS: Final = (Decimal("0.5"), Decimal("0.8"), Decimal(1))
 _WARNED_MOST: Final = 10_000
+_SHARE_MOST: Final = 10
+"""A threshold above it is meant in percent, and would never be reached."""
 
 # Budgets of this process by their identity, so that a copy made by pickle here is its
 # original: a second one would allow everything once more.
 _here: weakref.WeakValueDictionary[str, Budget] = weakref.WeakValueDictionary()
+
+
+def _read_threshold(value: Decimal | float | str) -> int:
+    share = read_share(value, "thresholds")
+    if Decimal(str(value)) > _SHARE_MOST:
+        msg = (
+            f"thresholds={value!r} is more than {_SHARE_MOST} times the limit. Give "
+            "shares of the limit, as 0.8 for 80 %."
+        )
+        raise CerebrasConfigurationError(msg)
+    return share
 
 
 class CallScope(NamedTuple):
@@ -230,7 +243,7 @@ class Budget:
         self._terms = read_terms(self._options)
         self._only: dict[str, frozenset[str]] = self._options["only"]
         self._shares = {
-            read_share(one, "thresholds"): Decimal(str(one))
+            _read_threshold(one): Decimal(str(one))
             for one in self._options["thresholds"]
         }
         self._warned: dict[Any, None] = {}

@@ -11,16 +11,16 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_cerebras_ext._metadata import PROVIDER
 from langchain_cerebras_ext._metering import announce, announced
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import add_calls
@@ -204,7 +204,7 @@ class CostTracker(BaseCallbackHandler):
         """The newest records, oldest first; at most `max_records`."""
         with self._lock:
             self._fold()
-            unread = tuple(islice(reversed(self._kept), self._unread))
+            unread = list(islice(reversed(self._kept), self._unread))
         for kept in unread:  # takes a while for many: calls may end meanwhile
             record_of(kept)
         with self._lock:
@@ -329,31 +329,19 @@ class CostTracker(BaseCallbackHandler):
     def _fold(self) -> None:
         """Add up what is new; the lock is held."""
         kinds: Kinds = {}
-        calls: dict[tuple[Any, ...], list[TokenCounts]] = {}
+        calls: defaultdict[Any, list[TokenCounts]] = defaultdict(list)
         fresh = self._fresh
-        new = [fresh.popleft() for _ in range(len(fresh))]
-        for told in new:
+        for told in [fresh.popleft() for _ in range(len(fresh))]:
             kept = told if isinstance(told, UsageRecord) else told.keep(kinds)
             self._kept.append(kept)
+            self._unread += 1
             if isinstance(kept, UsageRecord):
-                self._totals(
-                    kept.served,
-                    kept.provider,
-                    kept.user,
-                    kept.tags,
-                    kept.node,
-                    kept.arm,
-                ).add(kept)
-                continue
-            context = kept.context
-            key = (kept.kind, context.user, context.tags, context.node, context.arm)
-            of_kind = calls.get(key)
-            if of_kind is None:
-                of_kind = calls[key] = []
-            of_kind.append(kept.counts)
-        for (kind, *whose), counts in calls.items():
-            add_calls(self._totals(kind.served, PROVIDER, *whose), kind, counts)
-        self._unread = min(self._unread + len(new), len(self._kept))
+                self._totals(*_KEY(kept)).add(kept)
+            else:
+                calls[_BRIEF_KEY(kept)].append(kept.counts)
+        self._unread = min(self._unread, len(self._kept))
+        for (kind, *key), counts in calls.items():
+            add_calls(self._totals(*key), kind, counts)
 
     def _totals(self, *key: Any) -> Totals:
         """Return the one sum of a combination: what is asked of it comes later."""
@@ -471,8 +459,8 @@ class CostTracker(BaseCallbackHandler):
         """Note a run's beginning; another tracker may have been told of it before."""
         if self.langsmith:
             _langsmith.hook()
-        run = cast("Run | None", announced())
-        if run is None or run.is_over or run.run_id != run_id:
+        run = announced()
+        if not isinstance(run, Run) or run.is_over or run.run_id != run_id:
             above = parent_run_id
             root = run_id if above is None else self.root_of(above)
             run = Run(run_id, above, root, tags, metadata)
@@ -617,6 +605,16 @@ class CostTracker(BaseCallbackHandler):
 # As in the keys of `_by`. Sessions are too many to keep a sum of each for ever; a
 # ledger has them.
 _BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
+_KEY = attrgetter("served", "provider", "user", "tags", "node", "arm")
+_BRIEF_KEY = attrgetter(
+    "kind",
+    "kind.served",
+    "kind.provider",
+    "context.user",
+    "context.tags",
+    "context.node",
+    "context.arm",
+)
 
 
 def _finish(

@@ -1,7 +1,9 @@
 """Arms of an experiment compared, with how sure one can be; pure.
 
 Means come with intervals of 95 % from the normal approximation, shares with Wilson's,
-which holds for few calls and for shares near 0 too.
+which holds for few calls and for shares near 0 too. Differences come with intervals
+that hold however often one looks: the page is looked at all day, and at 95 % for one
+look it would find a difference sooner or later where there is none.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ ENOUGH: Final = 30
 """Calls below which an interval would pretend to know too much."""
 
 _Z: Final = Decimal("1.959964")
-_CENT: Final = Decimal("1e-12")
+_ALPHA: Final = 0.05
+_PLANNED: Final = 1_000
+"""Calls of two arms at which the intervals of differences are narrowest."""
 
 
 class Mean(NamedTuple):
@@ -77,6 +81,18 @@ class Share(NamedTuple):
         return low, high
 
 
+def always(calls: int) -> float:
+    """Return how many standard errors hold at all looks together.
+
+    The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy and
+    Ramdas, "Time-uniform central limit theory and asymptotic confidence sequences"
+    (Annals of Statistics, 2024), theorem 2.2.
+    """
+    best = -2 * math.log(_ALPHA) + math.log(-2 * math.log(_ALPHA) + 1)
+    grown = calls * best / _PLANNED
+    return math.sqrt(2 * (grown + 1) / grown * math.log(math.sqrt(grown + 1) / _ALPHA))
+
+
 def compare_costs(name: str, mean: Mean, other: str, base: Mean) -> str:
     """Say in words whether calls of one arm cost more than those of another.
 
@@ -86,7 +102,7 @@ def compare_costs(name: str, mean: Mean, other: str, base: Mean) -> str:
         return f"A call of {other} costs nothing, so no ratio can be given."
     spread = (mean.variance or Decimal(0)) / mean.calls
     spread += (base.variance or Decimal(0)) / base.calls
-    half = _Z * spread.sqrt()
+    half = Decimal(repr(always(mean.calls + base.calls))) * spread.sqrt()
     change = mean.mean - base.mean
     low, high = (100 * (change + end) / base.mean for end in (-half, half))
     middle = 100 * change / base.mean
@@ -111,7 +127,7 @@ def compare_shares(name: str, share: Share, other: str, base: Share) -> str:
     # Agresti and Caffo: two more of each kind keep the interval honest near 0.
     a = (share.part + 1) / (share.whole + 2)
     b = (base.part + 1) / (base.whole + 2)
-    half = float(_Z) * math.sqrt(
+    half = always(share.whole + base.whole) * math.sqrt(
         a * (1 - a) / (share.whole + 2) + b * (1 - b) / (base.whole + 2)
     )
     low, high = a - b - half, a - b + half

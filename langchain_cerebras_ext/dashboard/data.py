@@ -90,7 +90,7 @@ class Reader:
         first, last = self._edges()
         return {
             "range": view.range,
-            "period": RANGES[view.range].removeprefix("last ") if before else None,
+            "period": _period(view) if before else None,
             "since": _iso(view.since),
             "until": _iso(view.until),
             "first": _iso(first),
@@ -385,6 +385,11 @@ def money(amount: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def _period(view: View) -> str:
+    """Return what to call a time as long as the one that is looked at."""
+    return "time" if view.range == "custom" else RANGES[view.range].split("last ")[-1]
+
+
 def totals_json(totals: Totals) -> dict[str, Any]:
     """Return totals with money as text."""
     found: dict[str, Any] = {name: getattr(totals, name) for name in _COUNTS}
@@ -620,7 +625,11 @@ def _arm_words(shown: list[Group], means: list[Mean], found: int) -> list[str]:
     known = "of the calls whose cost is known"
     if any(group.totals.calls > SAMPLE for group in shown):
         known = f"of the newest {SAMPLE:,} calls of each arm, as far as it is known"
-    words.append(f"Mean costs are {known}. Intervals take calls as independent.")
+    words.append(
+        f"Mean costs are {known}. Intervals of differences hold however often you "
+        "look, those in the table at one look. They take calls as independent: "
+        "experiment.report() takes users."
+    )
     if found > len(shown):
         words.append(f"{found - len(shown)} arms with fewer calls are not shown.")
     return words

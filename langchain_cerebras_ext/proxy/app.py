@@ -221,6 +221,8 @@ class ProxyApp:
     def _do_without_our_server(self) -> None:
         """Do what else our server does, as far as one process can; tell the rest."""
         settings = self.settings
+        if settings.workers > 1:
+            _log.warning("APE_WORKERS is not heeded: this server has its own number.")
         if _has_neighbours():
             alone = [*settings.limits_of_a_process()]
             alone += [] if os.environ.get(FOLDER) else ["metrics"]
@@ -262,22 +264,21 @@ class ProxyApp:
 
     # ------------------------------------------------------------------ routing
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def _route(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Return what answers; a coroutine more would be kept by each stream."""
         path: str = scope["path"]
         root: str = scope.get("root_path") or ""
         if root and path.startswith(root):
             path = path[len(root) :]
         method: str = scope["method"]
         page = self._pages.get(path)
-        if page is not None:
-            if method in {"GET", "HEAD"}:
-                await page(scope, send)
-            else:
-                refusal = _wrong_method(method, path, b"GET, HEAD")
-                headers = [_JSON, *refusal.headers]
-                await _send_body(scope, send, 405, headers, refusal.body())
-            return
-        await self._exchange(path, scope, receive, send)
+        if page is None:
+            return self._exchange(path, scope, receive, send)
+        if method in {"GET", "HEAD"}:
+            return page(scope, send)
+        refusal = _wrong_method(method, path, b"GET, HEAD")
+        headers = [_JSON, *refusal.headers]
+        return _send_body(scope, send, 405, headers, refusal.body())
 
     async def _exchange(
         self, path: str, scope: Scope, receive: Receive, send: Send
@@ -464,7 +465,12 @@ class _Visit:
 
     # ------------------------------------------------------------------ answers
 
-    async def _answer(self, path: str) -> None:
+    def _answer(self, path: str) -> Awaitable[None]:
+        """Return what answers, if the request may be answered at all.
+
+        Raises:
+            Refusal: It may not.
+        """
         app = self._app
         exchange = self._exchange
         method = exchange.method
@@ -476,14 +482,13 @@ class _Visit:
         if path in _COMPLETIONS:
             if method != "POST":
                 raise _wrong_method(method, path, b"POST")
-            await self._complete(path)
-        elif path == _MODELS or (path.startswith(_OF_MODELS) and path != _OF_MODELS):
+            return self._complete(path)
+        if path == _MODELS or (path.startswith(_OF_MODELS) and path != _OF_MODELS):
             if method not in {"GET", "HEAD"}:
                 raise _wrong_method(method, path, b"GET, HEAD")
-            await self._list(path[len(_OF_MODELS) :])
-        else:
-            msg = f"There is nothing at {method} {path[:200]}."
-            raise Refusal(404, msg, code="unknown_url", category="not_found")
+            return self._list(path[len(_OF_MODELS) :])
+        msg = f"There is nothing at {method} {path[:200]}."
+        raise Refusal(404, msg, code="unknown_url", category="not_found")
 
     def _start_watch(self) -> Watch:
         app = self._app

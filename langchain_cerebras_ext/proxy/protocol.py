@@ -59,6 +59,9 @@ class _Guard:
     requests it is uvicorn's own timer that runs, until the first byte comes.
     """
 
+    # Beyond 30 attributes an instance's dict takes five times the memory.
+    __slots__ = ("_has_begun", "_timer")
+
     header_timeout_s: float
     tell: Callable[[Refusal], object]
     # Of the protocol that this is mixed with; it belongs to another library.
@@ -67,11 +70,12 @@ class _Guard:
     cycle: Any
     server_state: Any
 
-    _timer: asyncio.TimerHandle | None = None
-    _has_begun = False
+    _has_begun: bool
+    _timer: asyncio.TimerHandle | None
 
     def connection_made(self, transport: Any) -> None:
         """Begin to wait for the first head."""
+        self._has_begun = False
         self._base.connection_made(transport)
         self._start_timer()
 
@@ -148,15 +152,19 @@ class _Guard:
 class _HttpTools(_Guard):
     """What is to be mended of uvicorn's protocol on httptools beyond that."""
 
+    __slots__ = ("_head_bytes", "_is_in_body")
+
     scope: Any
     flow: Any
     transport: _Door
 
-    _head_bytes = 0
-    _is_in_body = False
+    _head_bytes: int
+    _is_in_body: bool
 
     def connection_made(self, transport: Any) -> None:
         """Let answers pass through a door that closes slowly."""
+        self._head_bytes = 0
+        self._is_in_body = False
         super().connection_made(_Door(self, transport))
 
     def connection_lost(self, exc: Exception | None) -> None:

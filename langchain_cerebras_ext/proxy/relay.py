@@ -169,7 +169,7 @@ class Relay:
         self._idle_s = settings.idle_timeout_s
         self._total_s = settings.total_timeout_s
         ways = (settings.upstream, *settings.fallbacks)
-        self._secrets = [one.api_key for one in ways]
+        self._secrets = [one.api_key for one in ways if one.api_key]
 
     # ---------------------------------------------------------------- going up
 
@@ -347,14 +347,14 @@ class Relay:
 
     # ------------------------------------------------------------- coming down
 
-    async def hand_down(
+    def hand_down(
         self,
         reply: Reply,
         exchange: Exchange,
         watch: Watch,
         send: Send,
         more: Headers,
-    ) -> None:
+    ) -> Awaitable[None]:
         """Hand an answer down as it comes.
 
         Args:
@@ -370,10 +370,8 @@ class Relay:
             ClientStalled: The same.
             Refusal: The proxy ends.
         """
-        if reply.is_stream:
-            await self._stream_down(reply, exchange, watch, send, more)
-        else:
-            await self._body_down(reply, exchange, watch, send, more)
+        down = self._stream_down if reply.is_stream else self._body_down
+        return down(reply, exchange, watch, send, more)
 
     async def _stream_down(
         self,
@@ -600,9 +598,11 @@ class Relay:
 
     def _masked(self, text: str | None) -> str | None:
         """Return what an upstream says, without a key that it repeats."""
-        if text is None or not any(one and one in text for one in self._secrets):
-            return text
-        return mask_secrets(text, *self._secrets)
+        if text is not None:
+            for secret in self._secrets:
+                if secret in text:
+                    return mask_secrets(text, *self._secrets)
+        return text
 
     def _check_first(self, data: bytes) -> None:
         """Look at a stream's beginning.

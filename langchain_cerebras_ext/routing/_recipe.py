@@ -58,14 +58,17 @@ class Recipe:
         return cast("Runnable[Any, Any]", found)
 
     def call_of(self, leg: Leg) -> Called:
-        """Return what is called of a leg's runnable, and with which arguments."""
+        """Return what of a leg's runnable is called, and with which arguments.
+
+        Its events are asked of the runnable itself.
+        """
         found = self._calls.get(leg.name)
         if found is None:
             found = self._calls.setdefault(leg.name, _unbound(self.of(leg)))
         return found
 
 
-_VERBS: Final = ("invoke", "ainvoke", "stream", "astream", "stream_events")
+_VERBS: Final = ("invoke", "ainvoke", "stream", "astream")
 
 
 def _unbound(runnable: Runnable[Any, Any]) -> Called:

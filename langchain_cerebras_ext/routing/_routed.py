@@ -108,58 +108,63 @@ def stream(
     return cast("Iterator[Any]", handler.tap_output_iter(run_id, items))
 
 
+# One function: a generator around a generator would cost time for each item.
 def _stream(
     make_trip: MakeTrip, given: Any, run_id: UUID | None, method: str
 ) -> Generator[Any, None, None]:
     trip = make_trip()
+    seen = trip.seen.append
+    events = method == "events"  # told apart once, and not at each item
     begin(trip, given, run_id)
     try:
-        yield from race(trip, method) if trip.is_raced else _flow(trip, method)
+        step: Step | None = None
+        if trip.is_raced:
+            yield from race(trip, method)
+        else:
+            step = trip.due()
+        while isinstance(step, Ask):
+            ask, no, source = step, step.no, None
+            # What fails while it is true is the leg; not what a reader throws in.
+            reading = True
+            try:
+                refused = admit(trip, ask)
+                if refused is not None:
+                    step = refused
+                    continue
+                source = open_items(trip, ask, method)
+                for item in source:
+                    reading = False
+                    yield from trip.take(no, item)
+                    reading = True
+                    if trip.is_flowing(no):
+                        break
+                for item in source:  # the rest, if the first token has come
+                    reading = False
+                    if (
+                        is_last(item)
+                        if events
+                        else getattr(item, "chunk_position", None)
+                    ):
+                        item = trip.mark(no, item)  # noqa: PLW2901 - the same, with more
+                    seen(item)
+                    yield item
+                    reading = True
+                reading = False
+                yield from trip.end(no)
+                step = None
+            except Exception as error:
+                if not reading:
+                    raise
+                step = trip.failed(no, error)
+                tell_restart(trip)
+            finally:
+                close(source)
+        if step is not None:
+            raise _failure(trip, step)  # noqa: TRY301 - whatever fails is told alike
         end(trip, trip.output())
     except BaseException as error:
         fail(trip, error)
         raise
-
-
-def _flow(trip: Trip, method: str) -> Generator[Any, None, None]:
-    seen = trip.seen.append
-    events = method == "events"  # told apart once, and not at each item
-    step = trip.due()
-    while isinstance(step, Ask):
-        ask, no, source = step, step.no, None
-        # What fails while it is true is the leg's; what a reader throws in is not.
-        reading = True
-        try:
-            refused = admit(trip, ask)
-            if refused is not None:
-                step = refused
-                continue
-            source = open_items(trip, ask, method)
-            for item in source:
-                reading = False
-                yield from trip.take(no, item)
-                reading = True
-                if trip.is_flowing(no):
-                    break
-            for item in source:  # all that is left, if the first token has come
-                reading = False
-                if is_last(item) if events else getattr(item, "chunk_position", None):
-                    item = trip.mark(no, item)  # noqa: PLW2901 - the same, with more
-                seen(item)
-                yield item
-                reading = True
-            reading = False
-            yield from trip.end(no)
-        except Exception as error:
-            if not reading:
-                raise
-            step = trip.failed(no, error)
-            tell_restart(trip)
-        else:
-            return
-        finally:
-            close(source)
-    raise _failure(trip, step)
 
 
 def _failure(trip: Trip, step: Step) -> BaseException:
@@ -235,7 +240,6 @@ def astream(
     return cast("AsyncIterator[Any]", handler.tap_output_aiter(run_id, items))
 
 
-# One function: a generator around a generator would cost time for each item.
 async def _astream(
     make_trip: MakeTrip, given: Any, run_id: UUID | None, method: str
 ) -> AsyncGenerator[Any, None]:
@@ -244,16 +248,16 @@ async def _astream(
     events = method == "events"  # told apart once, and not at each item
     await abegin(trip, given, run_id)
     try:
+        step: Step | None = None
         if trip.is_raced:
             async with aclosing(arace(trip, method)) as items:
                 async for item in items:
                     yield item
-            step: Step | None = None
         else:
             step = trip.due()
         while isinstance(step, Ask):
             ask, no, source = step, step.no, None
-            reading = True  # as in `_flow`
+            reading = True  # as in `_stream`
             try:
                 refused = await aadmit(trip, ask)
                 if refused is not None:

@@ -49,7 +49,7 @@ def open_items(trip: Trip, ask: Ask, method: str) -> Iterator[Any]:
     """Return the iterator of a try; nothing may have been sent yet."""
     runnable, prompt, config, kwargs = trip.prepare(ask)
     if method == "events":
-        opened: Any = runnable
+        opened, kwargs = trip.whole(ask), trip.kwargs
         return _events(opened.stream_events(prompt, config, version="v3", **kwargs))
     return iter(runnable.stream(prompt, config, **kwargs))
 
@@ -58,7 +58,7 @@ async def aopen_items(trip: Trip, ask: Ask, method: str) -> AsyncIterator[Any]:
     """As `open_items`."""
     runnable, prompt, config, kwargs = trip.prepare(ask)
     if method == "events":
-        opened: Any = runnable
+        opened, kwargs = trip.whole(ask), trip.kwargs
         return _aevents(
             await opened.astream_events(prompt, config, version="v3", **kwargs)
         )

@@ -28,7 +28,7 @@ from langchain_cerebras_ext.routing._chunks import (
     says_something,
     to_message,
 )
-from langchain_cerebras_ext.routing._leg import Asked, Order, Refusal, Seen
+from langchain_cerebras_ext.routing._leg import Asked, Refusal, Seen
 from langchain_cerebras_ext.routing._plan import Fail, Plan
 from langchain_cerebras_ext.routing._recipe import Recipes
 from langchain_cerebras_ext.routing._told import only_meter
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.routing.capabilities import Capabilities
     from langchain_cerebras_ext.routing.policy import FallbackPolicy
 
+    Prompt: TypeAlias = Sequence[BaseMessage] | str
     Portable: TypeAlias = Callable[
         [Sequence[BaseMessage], str | None], Sequence[BaseMessage]
     ]
@@ -83,6 +84,7 @@ class Route:
         of_every_call: Arguments that each call has, unless it says otherwise.
         recipes: What each leg runs.
         clock: Monotonic seconds.
+        is_ordered: Whether the strategy looks neither at requests nor at answers.
     """
 
     owner: BaseChatModel
@@ -97,16 +99,16 @@ class Route:
     of_every_call: Mapping[str, Any] = field(default_factory=dict[str, Any])
     recipes: Recipes = field(default_factory=Recipes)
     clock: Callable[[], float] = time.monotonic
+    is_ordered: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note what a call would have to find out again."""
+        object.__setattr__(self, "is_ordered", type(self.strategy) is Ordered)
 
     @property
     def metadata(self) -> Mapping[str, Any]:
         """What the router says of all runs."""
         return self.owner.metadata or {}
-
-    @property
-    def is_ordered(self) -> bool:
-        """Whether the strategy looks neither at requests nor at answers."""
-        return type(self.strategy) is Ordered
 
     @property
     def is_raced(self) -> bool:
@@ -120,7 +122,7 @@ class Trip:
     Args:
         route: What it is routed by.
         recipe: What each leg runs.
-        messages: The prompt.
+        prompt: Messages, or a text alone.
         config: Of the call.
         kwargs: Of the call.
         stream: Whether the answer is read as it comes.
@@ -133,13 +135,14 @@ class Trip:
         "_config",
         "_ended",
         "_experiment",
+        "_given",
         "_held",
         "_is_held",
         "_legs",
         "_may_restart",
-        "_messages",
         "_need",
         "_needs_marker",
+        "_prompt",
         "_recipe",
         "_route",
         "_run",
@@ -154,7 +157,7 @@ class Trip:
         self,
         route: Route,
         recipe: Recipe,
-        messages: Sequence[BaseMessage],
+        prompt: Prompt,
         config: RunnableConfig | None,
         kwargs: dict[str, Any],
         *,
@@ -164,7 +167,9 @@ class Trip:
         self.kwargs = kwargs
         # What has been handed on.
         self.seen: list[Any] = []
-        self._route, self._recipe, self._messages = route, recipe, messages
+        self._route, self._recipe, self._prompt = route, recipe, prompt
+        # As it was given, and with what the context adds to it.
+        self._given = config
         self._config = ensure_config(config)
         self._may_restart = may_restart
         self._is_held = not stream or route.policy.on_midstream == "buffer"
@@ -177,16 +182,18 @@ class Trip:
         self._needs_marker: tuple[str, str] | None = None
         now = route.clock()
         needs = {**recipe.needs, **kwargs} if recipe.needs else kwargs
-        self._size = Size(messages, needs.get("tools"))
+        self._size = Size(prompt, needs.get("tools"))
         self._need = self._read_need(needs, stream=stream)
         able, lacks, _ = route.capabilities.sift(route.legs, self._need, self._size)
         unable = [leg for leg in route.legs if leg.name in lacks] if lacks else []
-        if route.is_ordered:
-            order = Order(able)
-        else:
-            order = route.strategy.order(able, self._asked())
-        self._arm, self._experiment = order.arm, order.experiment
-        self._legs = [*unable, *order.legs]
+        self._arm: str | None = None
+        self._experiment: str | None = None
+        chosen: Sequence[Leg] = able
+        if not route.is_ordered:
+            chosen, self._arm, self._experiment = route.strategy.order(
+                able, self._asked()
+            )
+        self._legs = [*unable, *chosen]
         size_of = None
         if route.policy.on_context_overflow == "larger":
             size_of = partial(_size_of, route.capabilities, self._legs)
@@ -204,7 +211,7 @@ class Trip:
 
     def _read_need(self, kwargs: Mapping[str, Any], *, stream: bool) -> Need:
         need = need_of(
-            self._messages,
+            () if isinstance(self._prompt, str) else self._prompt,
             structured=self._recipe.is_structured,
             stream=stream,
             kwargs=kwargs,
@@ -352,31 +359,39 @@ class Trip:
         runnable, bound = self._recipe.call_of(leg)
         # A router that is a leg sees to its own legs.
         provider = None if leg.provider == ROUTER else leg.provider
-        messages = self._route.portable(self._messages, provider)
+        prompt = self._prompt
+        if not isinstance(prompt, str):
+            prompt = self._route.portable(prompt, provider)
         kwargs = {**bound, **self.kwargs} if bound else self.kwargs
-        return runnable, messages, self._config_of(leg), kwargs
+        return runnable, prompt, self._config_of(leg), kwargs
+
+    def whole(self, ask: Ask) -> Any:
+        """Return what a try runs, with what is bound to it still in it."""
+        return self._recipe.of(self._legs[ask.leg])
 
     def _config_of(self, leg: Leg) -> RunnableConfig:
-        route, run = self._route, self._run
-        config = self._config.copy()
+        route, run, held = self._route, self._run, self._config
+        # What the context adds, the leg finds there itself.
+        config: RunnableConfig = {**self._given} if self._given else {}
         config.pop("run_id", None)
         config.pop("run_name", None)
-        given = config.get("metadata") or {}
-        call = self._call or self._begin_call(given)
+        given, given_tags = held.get("metadata") or {}, held.get("tags") or ()
         metadata = {
             **route.metadata,
             **given,
             "router_leg": leg.name,
-            ROUTER_CALL: call,
+            ROUTER_CALL: self._call or self._begin_call(given),
         }
-        tags = [*(config.get("tags") or ())]
+        tags = [*given_tags]
         if self._arm is not None:
             metadata["experiment_arm"] = self._arm
             tags.append(f"experiment_arm:{self._arm}")
         if self._experiment is not None:
             metadata["experiment"] = self._experiment
         config["metadata"] = metadata
-        config["tags"] = [*tags, *(route.owner.tags or ())]
+        tags += route.owner.tags or ()
+        if tags:
+            config["tags"] = tags
         if run is not None:
             config["callbacks"] = run.get_child()
         return config

@@ -15,6 +15,8 @@ from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
+from langchain_core.messages import AIMessage, HumanMessage
+
 from langchain_cerebras_ext._config import strip_provider
 from langchain_cerebras_ext.catalog import find_model
 from langchain_cerebras_ext.catalog._registry import registry
@@ -114,14 +116,16 @@ class Size:
     """How many tokens a prompt has: counted when asked for, once for each model.
 
     Args:
-        messages: The prompt.
+        messages: The prompt; a text is a message of the user's.
         tools: What `bind_tools` takes.
     """
 
     __slots__ = ("_bound", "_counts", "_messages", "_tools")
 
     def __init__(
-        self, messages: Sequence[BaseMessage], tools: Sequence[Any] | None = None
+        self,
+        messages: Sequence[BaseMessage] | str,
+        tools: Sequence[Any] | None = None,
     ) -> None:
         self._messages = messages
         self._tools = tools
@@ -148,14 +152,21 @@ class Size:
         if found is None:
             from langchain_cerebras_ext._tokens import count_message_tokens
 
-            messages = [countable(one) for one in self._messages]
+            given = self._messages
+            if isinstance(given, str):
+                given = [HumanMessage(given)]
+            messages = [countable(one) for one in given]
             found = count_message_tokens(messages, model, self._tools or None)
             self._counts[model] = found
         return found
 
 
-def _bound_of(messages: Iterable[BaseMessage], tools: Iterable[Any] | None) -> int:
+def _bound_of(
+    messages: Iterable[BaseMessage] | str, tools: Iterable[Any] | None
+) -> int:
     total = 0
+    if isinstance(messages, str):
+        total, messages = _MESSAGE_SCAFFOLD + _bytes(messages), ()
     for message in messages:
         content = message.content
         if isinstance(content, str):
@@ -164,8 +175,9 @@ def _bound_of(messages: Iterable[BaseMessage], tools: Iterable[Any] | None) -> i
             total += _MESSAGE_SCAFFOLD + sum(map(_block_bound, content))
         if message.additional_kwargs:
             total += _bytes(str(message.additional_kwargs))
-        for call in getattr(message, "tool_calls", ()):
-            total += _MESSAGE_SCAFFOLD + _bytes(str(call))
+        if isinstance(message, AIMessage):
+            for call in message.tool_calls:
+                total += _MESSAGE_SCAFFOLD + _bytes(str(call))
     for tool in tools or ():
         if isinstance(tool, dict):
             total += _bytes(str(tool))

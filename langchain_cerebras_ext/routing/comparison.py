@@ -72,6 +72,7 @@ _MOST_REPEATS: Final = 100_000
 _MOST_AT_ONCE: Final = 1_000
 # Of parameters that are not kept in a file.
 _SECRET: Final = re.compile("key|secret|password|header|auth", re.IGNORECASE)
+_SIMULATED: Final = "A simulator has answered: its times say nothing of a service's."
 
 
 class Comparison:
@@ -342,9 +343,13 @@ def make_session(
     resume: str | os.PathLike[str] | None = None,
     warmup: int = 1,
     timeout_s: float | None = None,
+    simulated: str | None = None,
     **more: Any,
 ) -> Session:
     """Return a comparison that has not begun; all is checked that can be.
+
+    What a simulator has answered, at the speed that `simulated` names, is never put
+    together with what a service has, and says so.
 
     Raises:
         CerebrasConfigurationError: An argument, a prompt or a kept file is wrong.
@@ -358,7 +363,8 @@ def make_session(
         raise CerebrasConfigurationError(msg)
     asked = with_expected(load_prompts(prompts), expected)
     given = dict(parameters or {})
-    return Session(
+    apart = {} if simulated is None else {"simulated": simulated}
+    session = Session(
         _contestants(models, given),
         asked,
         repeat=repeat,
@@ -369,12 +375,15 @@ def make_session(
         path=None if resume is None else Path(resume),
         settings={
             name: _as_json(value)
-            for name, value in sorted(given.items())
+            for name, value in sorted({**given, **apart}.items())
             if not _SECRET.search(name)
         },
         budget=_budget(budget),
         **more,
     )
+    if simulated is not None:
+        session.notes.append(_SIMULATED)
+    return session
 
 
 def _in_range(name: str, value: Any, least: int, most: int) -> None:

@@ -341,8 +341,9 @@ def find_problems(
     packages = _missing_packages(row, in_form=_speaks_openai(row))
     if not packages:
         return None, lacks
+    verb = "is" if len(packages) == 1 else "are"
     absent = (
-        f"{row.label} needs {' and '.join(packages)}, which is not installed. Run: "
+        f"{row.label} needs {' and '.join(packages)}, which {verb} not installed. Run: "
         f"{row.install}"
     )
     return absent, lacks

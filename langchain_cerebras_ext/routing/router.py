@@ -20,7 +20,6 @@ from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     BaseMessage,
-    HumanMessage,
 )
 from langchain_core.outputs import (
     ChatGeneration,
@@ -335,10 +334,10 @@ class ChatRouter(BaseChatModel):
 
     # ------------------------------------------------------------------------ calls
 
-    def _messages(self, given: LanguageModelInput) -> list[BaseMessage]:
-        """Return the prompt's messages; each leg normalises them by itself."""
+    def _prompt(self, given: LanguageModelInput) -> list[BaseMessage] | str:
+        """Return the prompt as messages, or a text; legs make a message of that."""
         if isinstance(given, str):
-            return [HumanMessage(given)]
+            return given
         if isinstance(given, list) and all(
             isinstance(one, BaseMessage) for one in given
         ):
@@ -368,7 +367,7 @@ class ChatRouter(BaseChatModel):
         return Trip(
             route,
             recipe,
-            self._messages(given),
+            self._prompt(given),
             config,
             kwargs,
             stream=stream,

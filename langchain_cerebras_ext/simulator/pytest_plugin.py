@@ -68,6 +68,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test with each provider that it, or the run, names."""
+    if _has_own_values(metafunc.definition):
+        return
     marked = _marked(metafunc.definition)
     is_taken = MARKER in metafunc.fixturenames
     if not is_taken and not marked:
@@ -87,7 +89,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     names = names or marked or asked
     if names:
-        metafunc.parametrize(MARKER, names, indirect=True)
+        metafunc.parametrize(MARKER, [_Name(one) for one in names], indirect=True)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -115,12 +117,20 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
             del item.stash[_in_force]
 
 
+class _Name(str):
+    """A name that this plugin has given a test, and not a fixture of the project's."""
+
+    __slots__ = ()
+
+
 def _chosen(item: pytest.Item) -> str | None:
     """Return whose model a test uses; `None` is left to the environment."""
+    if _has_own_values(item):
+        return None
     params = getattr(getattr(item, "callspec", None), "params", {})
     named = params.get(MARKER)
-    if isinstance(named, str):
-        return named
+    if named is not None:
+        return named if isinstance(named, _Name) else None
     marked, asked = _marked(item), []
     if item.config.stash.get(_is_ours, False):
         asked = _asked(item.config)
@@ -182,6 +192,14 @@ def _both(marked: list[str], asked: list[str]) -> list[str]:
     return [name for name in marked if _whose(name) in whose]
 
 
+def _has_own_values(node: pytest.Item) -> bool:
+    """Whether a test has an argument of this name with values of the project's own."""
+    return any(
+        MARKER in _names(marker.args[0] if marker.args else marker.kwargs["argnames"])
+        for marker in node.iter_markers("parametrize")
+    )
+
+
 def _names(values: object) -> list[str]:
     """Return names that were given one by one or with commas, each once."""
     several = values if isinstance(values, (list, tuple)) else [values]
@@ -197,7 +215,8 @@ def _whose(name: str) -> str:
 @pytest.fixture
 def model_provider(request: pytest.FixtureRequest) -> str | None:
     """Whose model the test uses; `None` is left to the environment."""
-    return getattr(request, "param", None)
+    named = getattr(request, "param", None)
+    return None if named is None else str(named)
 
 
 @pytest.fixture

@@ -80,3 +80,24 @@ def test_on_a_phone_a_calls_day_is_on_one_line_and_its_tags_stand_together(page)
     )
     assert 0 <= right - left < 20
     assert height <= 2, f"{line} is on {height} lines"
+
+
+def test_what_lies_before_a_time_of_ones_own_is_told_in_words(page):
+    resize(page.browser, 1280, 900)
+    day = datetime.now(UTC) - timedelta(days=1)
+    page.open(f"?range=custom&since={day:%Y-%m-%dT%H:%M}")
+    assert page.text("#tile-spend").endswith("no calls in the time before")
+
+
+def test_small_amounts_stay_on_one_line(page):
+    """Of tokens by the million, a call is often less than a cent's thousandth."""
+    resize(page.browser, 1280, 900)
+    page.open("?range=24h")
+    lines = page.js(
+        "const value = document.querySelector('#tile-cache .value') ??"
+        " [...document.querySelectorAll('.tile .value')].at(-2);"
+        "value.textContent = '$0.0000101';"
+        "const range = document.createRange(); range.selectNodeContents(value);"
+        "return [range.getClientRects().length, value.scrollWidth - value.clientWidth]"
+    )
+    assert lines == [1, 0]

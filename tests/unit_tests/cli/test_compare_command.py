@@ -255,6 +255,39 @@ def test_ctrl_c_shows_what_is_there(tmp_path: Path):
     assert (tmp_path / "out" / "comparison.md").exists()
 
 
+def test_what_a_simulator_has_answered_stays_apart_and_says_so(
+    run: Run, sim: Simulator, tmp_path: Path
+):
+    tried = ("--simulate", "--speed", "instant")
+    first = run("--models", OSS, "--out", "kept", *tried)
+    assert first.exit_code == 0
+    assert sim.requests == []
+    said = "A simulator has answered"
+    assert said in first.stderr
+    assert said in (tmp_path / "kept" / "comparison.md").read_text()
+    assert (
+        said
+        in json.loads((tmp_path / "kept" / "comparison.json").read_text())["notes"][0]
+    )
+    on = ("--models", OSS, "--out", "kept", "--resume", "--repeat", "2")
+    refused = run(*on)
+    assert refused.exit_code == 2
+    assert "under other settings (simulated)" in refused.stderr
+    assert sim.requests == []
+    assert run(*on, *tried).exit_code == 0
+
+
+def test_a_simulators_calls_are_no_spending(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("CEREBRAS_COSTS_LEDGER", str(tmp_path / "spent.db"))
+    tried = ("--models", OSS, "--simulate", "--speed", "instant")
+    assert run(*tried).exit_code == 0
+    assert not (tmp_path / "spent.db").exists()
+    assert run(*tried, "--ledger", str(tmp_path / "tried.db")).exit_code == 0
+    assert (tmp_path / "tried.db").exists()
+
+
 def test_a_simulator_of_its_own_needs_nothing():
     done = in_pipes(
         *("compare", "-m", MODELS, "--simulate", "--speed", "instant", "-f", "csv")

@@ -184,6 +184,18 @@ def test_a_full_device_is_a_failure_and_stays(run: Run) -> None:
     assert Path("/dev/full").is_char_device()
 
 
+def test_calls_that_were_pruned_are_not_listed_and_it_says_so(
+    run: Run, tmp_path: Path, url: str
+) -> None:
+    kept = str(tmp_path / "kept.db")
+    run("merge", url, ledger=kept)
+    run("prune", "--before", "2026-11-22", "--yes", ledger=kept)
+    found = run("top", ledger=kept)
+    assert found.stdout == ""
+    assert "The calls themselves were pruned" in found.stderr
+    assert "gpt-oss-120b" in run("top", "--by", "model", ledger=kept).stdout
+
+
 def test_a_plan_without_a_price_says_how_to_give_one(run: Run) -> None:
     found = run("project", "--models", "no-such-model", code=1)
     assert "--prices FILE" in found.stderr

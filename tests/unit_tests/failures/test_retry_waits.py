@@ -28,7 +28,7 @@ from langchain_cerebras_ext.errors import (
     RateLimitError,
     RateLimiterTimeoutError,
 )
-from langchain_cerebras_ext.retry import Retrier, RetryPolicy
+from langchain_cerebras_ext.retry import Patience, Retrier, RetryPolicy, patience
 
 pytestmark = BETA
 
@@ -325,6 +325,36 @@ def test_the_waits_of_a_call_are_those_of_the_policy(mode: str) -> None:
         ("RateLimitError", 429, 2.0, 7, False),
         ("CerebrasTimeoutError", None, 9.5, 4, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("held", "slept"),
+    [
+        (None, [1, 4]),
+        (Patience(), [1, 4]),
+        (Patience(longest_s=4), [1, 4]),
+        (Patience(longest_s=3.9), [1]),
+        (Patience(longest_s=0.9), []),
+        (Patience(until=105.1), [1, 4]),
+        (Patience(until=105), [1]),
+        (Patience(until=100), []),
+    ],
+)
+def test_nobody_waits_longer_than_its_caller_has_patience(
+    mode: str, held: Patience | None, slept: list[float]
+) -> None:
+    outcomes = [(0, refused(500)), (0, refused(429, retry_after="4")), (0, "done")]
+    token = patience.set(held)
+    try:
+        found, retrier, clock = run(mode, STEADY, outcomes)
+    finally:
+        patience.reset(token)
+    assert clock.slept == slept
+    assert retrier.attempts == len(slept) + 1
+    if len(slept) == 2:
+        assert found == "done"
+    else:
+        assert found.is_retryable  # by others: it was not tried enough here
 
 
 def test_patient_waits_grow_to_a_minute(mode: str) -> None:

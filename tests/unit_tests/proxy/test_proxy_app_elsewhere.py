@@ -156,6 +156,15 @@ def test_one_worker_and_one_that_is_loaded_anew_are_told_nothing(
     assert warned(caplog) == []
 
 
+def test_a_number_of_workers_that_is_not_heeded_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run(make(workers=3))
+    assert warned(caplog) == [
+        "APE_WORKERS is not heeded: this server has its own number."
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -299,6 +299,34 @@ def test_the_simulator_answers_models_that_the_code_makes(pytester, monkeypatch)
     run(pytester, source).assert_outcomes(passed=1)
 
 
+def test_values_of_a_projects_own_are_left_alone(pytester):
+    source = """
+        import os
+        import pytest
+
+        @pytest.mark.parametrize(("model_provider", "n"), [("small", 1), ("big", 2)])
+        def test_it(model_provider, n):
+            assert model_provider in ("small", "big")
+            assert "MODEL_PROVIDER" not in os.environ
+    """
+    run(pytester, source, "--model-provider=local").assert_outcomes(passed=2)
+
+
+def test_a_fixture_with_values_of_a_projects_own_is_left_alone(pytester):
+    source = """
+        import os
+        import pytest
+
+        @pytest.fixture(params=["small", "big"])
+        def model_provider(request):
+            return request.param
+
+        def test_it(model_provider):
+            assert "MODEL_PROVIDER" not in os.environ
+    """
+    run(pytester, source).assert_outcomes(passed=2)
+
+
 def test_an_option_that_is_not_ours_changes_no_environment(pytester):
     pytester.makeconftest(THEIRS)
     source = """
