@@ -10,12 +10,12 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
+from free_ports import free_port
 from services import missing
 
 MISSING = (
@@ -93,7 +93,7 @@ class PostgresServer:
             capture_output=True,
             **self._identity,
         )
-        self.port = _free_port()
+        self.port = free_port()
         self.url = self.url_of("postgres")
         self.start()
 
@@ -159,12 +159,6 @@ class PostgresServer:
 
     def __exit__(self, *_):
         self.remove()
-
-
-def _free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def find_server():

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from free_ports import free_port
 from services import missing
 
 NAMES = ("redis-server", "valkey-server")
@@ -52,7 +53,7 @@ class RedisServer:
     """
 
     def __init__(self, program, *, password=None, port=None):
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self.password = password
         auth = f":{password}@" if password else ""
         self.url = f"redis://{auth}127.0.0.1:{self.port}/0"
@@ -95,12 +96,6 @@ class RedisServer:
 
     def __exit__(self, *_):
         self.stop()
-
-
-def _free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def find_server(name=None):

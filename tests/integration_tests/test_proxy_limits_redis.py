@@ -81,6 +81,17 @@ def test_replicas_together_let_no_more_requests_pass_than_the_limit(replicas, up
     assert ask_both(both, 4, OTHER)[0] == [200] * 4
 
 
+def test_what_is_told_is_the_limit_that_replicas_have_reached(replicas, upstream):
+    # While one is answered there is no room for another's 1,024 tokens.
+    upstream.reply("Hi.", delay_s=1)
+    both = replicas(APE_KEY_REQUESTS_PER_MINUTE=1000, APE_KEY_TOKENS_PER_MINUTE=1500)
+    statuses, refused = ask_both(both, 8)
+    assert 200 in statuses
+    assert refused
+    assert {error["type"] for error in refused} == {"tokens"}
+    assert "is 1,500 tokens a minute" in refused[0]["message"]
+
+
 def test_replicas_share_the_budgets_of_keys(replicas, upstream):
     # An answer may cost up to 16,384 tokens at 0.75 USD a million: two at a time.
     both = replicas(APE_KEY_BUDGET_USD="0.03")

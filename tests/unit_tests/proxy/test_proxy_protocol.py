@@ -58,7 +58,7 @@ class Wire:
 class Server:
     """A protocol with an application that does as it is told."""
 
-    def __init__(self, base=HttpToolsProtocol, *, wire=None, timeout_s=0.01):
+    def __init__(self, base=HttpToolsProtocol, *, wire=None, timeout_s=60):
         self.scopes = []
         self.bodies = []
         self.steps = asyncio.Queue()
@@ -199,7 +199,7 @@ async def test_a_connection_that_closes_sends_what_was_kept_first():
 async def test_who_does_not_finish_the_headers_is_told_and_cut_off(base, start):
     if base is H11Protocol and start == b"\r\n":
         return  # it takes that for a request, and refuses it
-    server = Server(base)
+    server = Server(base, timeout_s=0.01)
     if start:
         server.feed(start)
     await until(lambda: server.wire.closing)
@@ -217,7 +217,7 @@ async def test_who_does_not_finish_the_headers_is_told_and_cut_off(base, start):
 
 @BOTH
 async def test_an_answer_may_take_longer_than_headers(base):
-    server = Server(base)
+    server = Server(base, timeout_s=0.01)
     server.feed(GET)
     await asyncio.sleep(0.03)
     server.answer(b"hello", headers=LENGTH)
@@ -231,7 +231,7 @@ async def test_an_answer_may_take_longer_than_headers(base):
 
 
 async def test_headers_have_a_bound():
-    server = Server(timeout_s=60)
+    server = Server()
     server.feed(b"GET / HTTP/1.1\r\nA: " + b"a" * MAX_HEAD_BYTES)
     server.feed(b"a")
     status, error = error_in(server.wire.sent)
@@ -243,7 +243,7 @@ async def test_headers_have_a_bound():
 
 
 async def test_headers_of_a_second_request_do_not_break_the_first_ones_answer():
-    server = Server(timeout_s=60)
+    server = Server()
     server.feed(GET)
     server.feed(b"GET / HTTP/1.1\r\nA: " + b"a" * MAX_HEAD_BYTES)
     server.feed(b"a")
@@ -256,7 +256,7 @@ async def test_headers_of_a_second_request_do_not_break_the_first_ones_answer():
 
 
 async def test_a_long_body_has_nothing_to_do_with_the_bound_of_headers():
-    server = Server(timeout_s=60)
+    server = Server()
     size = 3 * MAX_HEAD_BYTES
     server.feed(b"POST /a HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size)
     for _ in range(3):
@@ -267,12 +267,12 @@ async def test_a_long_body_has_nothing_to_do_with_the_bound_of_headers():
 
 
 async def test_garbage_is_answered_once_and_never_amid_another_answer():
-    server = Server(timeout_s=60)
+    server = Server()
     server.feed(b"\x16\x03\x01")
     assert error_in(server.wire.sent)[1]["code"] == "invalid_http"
     assert server.told == [(400, "invalid_http", "bad_request")]
     server.end()
-    server = Server(timeout_s=60)
+    server = Server()
     server.feed(GET)
     server.answer(b"a", b"b")
     rest = [server.steps.get_nowait() for _ in range(server.steps.qsize())]
@@ -342,7 +342,7 @@ async def test_http_1_0_with_a_length_is_as_it_was():
 
 @pytest.mark.parametrize("together", [True, False])
 async def test_an_offer_of_http_2_does_not_cost_the_body(together):
-    server = Server(timeout_s=60)
+    server = Server()
     head = (
         b"POST /a HTTP/1.1\r\nConnection: Upgrade, HTTP2-Settings\r\n"
         b"Upgrade: h2c\r\nHTTP2-Settings: AAEA\r\nContent-Length: 5\r\n\r\n"
@@ -363,7 +363,7 @@ async def test_an_offer_of_http_2_does_not_cost_the_body(together):
 
 
 async def test_the_word_in_a_body_changes_nothing():
-    server = Server(timeout_s=60)
+    server = Server()
     body = b"\r\nUpgrade: h2c\r\n"
     server.feed(b"POST /a HTTP/1.1\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
     server.steps.put_nowait("body")
