@@ -1,13 +1,23 @@
 """What cost tracking adds to a call: `python -m benchmarks.costs`.
 
-Each measure is taken of two models that differ only in their handlers: none, and a
-`CostTracker` (or more, see `HANDLERS`). They take turns, so that what else the machine
-does meets both; each row tells the least CPU of all rounds. The server is a process of
-its own and does not count.
+Each measure is taken of models that differ only in their handlers: none, a
+`CostTracker`, or more (`HANDLERS`). They take turns in small batches, in an order that
+is drawn anew for each round, so that what else the machine does meets all of them; each
+row tells the least CPU of all rounds, and what the handlers add to it. The garbage
+collector runs between batches, not in them.
 
-`offline` is `invoke` with an answer that is there at once: the same difference as
-`invoke` has, with less noise. `read` is that with the adding up, which a tracker puts
-off until somebody asks, or until it has 64 new records; it has no target.
+A tracker puts off the adding up until somebody asks, or until it has 64 new records. A
+batch is as many calls, so that each has its share of it in every row of calls.
+
+- `stream`, `astream`: an event of a long stream, over HTTP from a server that is a
+  process of its own; its CPU does not count.
+- `short_stream`, `invoke`, `ainvoke`: a whole call of that server, a stream of 20
+  events or a plain one; sockets make them the noisiest.
+- `offline`, `aoffline`: a plain call whose answer is there at once, decoded like any
+  other: the same difference as of `invoke` and `ainvoke`, with less noise.
+- `read`: `offline`, and the total is asked for after each batch.
+- `records`: `offline`, and each call's `UsageRecord` is read after each batch, which
+  makes it. It has no target.
 """
 
 from __future__ import annotations
@@ -18,11 +28,12 @@ import gc
 import json
 import os
 import platform
+import random
 import subprocess
 import sys
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext.costs.budget import Budget
@@ -32,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EVENTS = 5_000
-CALLS = 100
+CALLS = 64
 ANSWER = b"""{"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000,
 "model": "gpt-oss-120b", "system_fingerprint": "fp_1", "choices": [{"index": 0,
 "finish_reason": "stop", "message": {"role": "assistant", "content": "Hello."}}],
@@ -44,15 +55,17 @@ ANSWER = b"""{"id": "chatcmpl-1", "object": "chat.completion", "created": 170000
 TARGETS = {"event": 2.0, "call": 30.0}
 """Microseconds that a tracker may add, at most."""
 
-SHORT = {"offline", "read"}
-"""Measures that are soon done, so that more rounds of them can be undisturbed."""
-
 HANDLERS: dict[str, Callable[[], list[Any]]] = {
     "none": list,
-    "tracker": lambda: [CostTracker()],
-    "two trackers": lambda: [CostTracker(), CostTracker()],
-    "with a budget": lambda: [CostTracker(budgets=[Budget(Decimal(1000))])],
+    "tracker": lambda: [_tracker()],
+    "two trackers": lambda: [_tracker(), _tracker()],
+    "with a budget": lambda: [_tracker(budgets=[Budget(Decimal(1000))])],
 }
+
+
+def _tracker(**more: Any) -> CostTracker:
+    # Few records, so that a late round has no more of them to hand over than an early.
+    return CostTracker(max_records=CALLS, **more)
 
 
 class Canned:
@@ -73,14 +86,33 @@ class Canned:
         """Do nothing."""
 
 
+class AsyncCanned(Canned):
+    """The same for an event loop."""
+
+    async def send(self, *_: Any, **__: Any) -> AsyncCanned:
+        """Answer a request."""
+        return self
+
+    async def read(self) -> bytes:
+        """Return the answer."""
+        return ANSWER
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
 class Offline(ChatCerebras):
-    """A model with such a transport."""
+    """A model with such transports."""
 
     def _transport(self) -> Any:
         return _canned
 
+    def _atransport(self) -> Any:
+        return _async_canned
+
 
 _canned = Canned()
+_async_canned = AsyncCanned()
 
 
 class Bench:
@@ -128,11 +160,14 @@ class Bench:
 
     def ainvoke(self) -> float:
         """The same in an event loop."""
-        return self._call(lambda: self.loop.run_until_complete(self._ainvokes()))
+        return self._acall(self.short)
 
-    async def _ainvokes(self) -> None:
+    def _acall(self, model: ChatCerebras) -> float:
+        return self._call(lambda: self.loop.run_until_complete(self._ainvokes(model)))
+
+    async def _ainvokes(self, model: ChatCerebras) -> None:
         for _ in range(self.calls):
-            await self.short.ainvoke("hi")
+            await model.ainvoke("hi")
 
     def short_stream(self) -> float:
         """Microseconds of a stream of 20 events."""
@@ -144,22 +179,29 @@ class Bench:
         """Microseconds of a plain call without a network."""
         return self._call(self._offline)
 
+    def aoffline(self) -> float:
+        """The same in an event loop."""
+        return self._acall(self.canned)
+
     def read(self) -> float:
-        """The same, with the adding up of what is tracked."""
-        self._add_up()  # what is left of another measure
-        return self._call(self._offline_read)
+        """As `offline`, with the adding up of what is tracked."""
+        return self._read(lambda handler: handler.get_total_cost())
+
+    def records(self) -> float:
+        """As `offline`, with a record of each call."""
+        return self._read(lambda handler: handler.records)
+
+    def _read(self, look: Callable[[Any], object]) -> float:
+        self._look(look)  # at what is left of another measure
+        return self._call(lambda: (self._offline(), self._look(look)))
 
     def _offline(self) -> None:
         for _ in range(self.calls):
             self.canned.invoke("hi")
 
-    def _offline_read(self) -> None:
-        self._offline()
-        self._add_up()
-
-    def _add_up(self) -> None:
+    def _look(self, look: Callable[[Any], object]) -> None:
         for handler in self.handlers:
-            handler.get_total_cost()
+            look(handler)
 
     def _call(self, run: Callable[[], object]) -> float:
         return clocked(run) / self.calls * 1e6
@@ -183,33 +225,59 @@ def clocked(run: Callable[[], object]) -> float:
         gc.enable()
 
 
+class Row(NamedTuple):
+    """A measure: what it is of, and how many batches make a round.
+
+    Soon done ones have more, so that some of them are undisturbed.
+    """
+
+    kind: str
+    batches: int
+
+
 MEASURES = {
-    "stream": "event",
-    "astream": "event",
-    "short_stream": "call",
-    "invoke": "call",
-    "ainvoke": "call",
-    "offline": "call",
-    "read": "call, summed",
+    "stream": Row("event", 1),
+    "astream": Row("event", 1),
+    "short_stream": Row("call", 1),
+    "invoke": Row("call", 3),
+    "ainvoke": Row("call", 3),
+    "offline": Row("call", 20),
+    "aoffline": Row("call", 20),
+    "read": Row("call", 20),
+    "records": Row("call, with its record", 20),
 }
 
 
 def measure(
     url: str, rounds: int, sizes: tuple[int, int]
 ) -> dict[str, dict[str, float]]:
-    """Return the least of all rounds of each measure and each set of handlers."""
-    found: dict[str, dict[str, float]] = {}
+    """Return the least of all rounds of each measure and each set of handlers.
+
+    One round has one batch of each, to see whether all is well.
+    """
     benches = {name: Bench(url, make(), sizes) for name, make in HANDLERS.items()}
-    for name in MEASURES:
-        least = found[name] = dict.fromkeys(benches, float("inf"))
-        turns = rounds**2 if name in SHORT else rounds
-        for number in range(turns + 1):
-            for who, bench in benches.items():
-                taken = getattr(bench, name)()
-                if number:  # the first one warms up
-                    least[who] = min(least[who], taken)
+    gc.collect()
+    gc.freeze()  # what is loaded by now need not be looked through before each batch
+    try:
+        found = {
+            name: least(name, benches, rounds * row.batches if rounds > 1 else 1)
+            for name, row in MEASURES.items()
+        }
+    finally:
+        gc.unfreeze()
     for bench in benches.values():
         bench.close()
+    return found
+
+
+def least(name: str, benches: dict[str, Bench], batches: int) -> dict[str, float]:
+    """Return the least of several batches of a measure, of each set of handlers."""
+    found = dict.fromkeys(benches, float("inf"))
+    for bench in benches.values():
+        getattr(bench, name)()  # warms up
+    for _ in range(batches):
+        for who in random.sample(list(benches), len(benches)):
+            found[who] = min(found[who], getattr(benches[who], name)())
     return found
 
 
@@ -239,8 +307,8 @@ def main(given: list[str] | None = None) -> int:
     }
     missed = [
         name
-        for name, kind in MEASURES.items()
-        if added[name]["tracker"] > TARGETS.get(kind, float("inf"))
+        for name, row in MEASURES.items()
+        if added[name]["tracker"] > TARGETS.get(row.kind, float("inf"))
     ]
     if args.json:
         facts = {"python": platform.python_version(), "load": os.getloadavg()[0]}
@@ -250,14 +318,20 @@ def main(given: list[str] | None = None) -> int:
     return 1 if args.check and missed else 0
 
 
+_WIDTH = 30
+
+
 def _print(
     found: dict[str, dict[str, float]], added: dict[str, dict[str, float]]
 ) -> None:
     names = [name for name in HANDLERS if name != "none"]
-    print(f"{'us, CPU':23} {'none':>8}" + "".join(f"{'+ ' + n:>16}" for n in names))
-    for name, kind in MEASURES.items():
+    print(
+        f"{'us, CPU':{_WIDTH}} {'none':>8}" + "".join(f"{'+ ' + n:>16}" for n in names)
+    )
+    for name, row in MEASURES.items():
         cells = "".join(f"{added[name][who]:16.2f}" for who in names)
-        print(f"{name + ' per ' + kind:23} {found[name]['none']:8.2f}{cells}")
+        title = f"{name} per {row.kind}"
+        print(f"{title:{_WIDTH}} {found[name]['none']:8.2f}{cells}")
     print("at most: " + ", ".join(f"{us:g} per {kind}" for kind, us in TARGETS.items()))
 
 

@@ -50,7 +50,7 @@ from langchain_cerebras_ext.routing.router import ChatRouter
 
 EVENTS = 2_000
 SHORT = 10
-CALLS = 25
+CALLS = 10
 SHARE_AT_MOST = 0.05
 CALL_US_AT_MOST = 150.0
 SCHEMA = {

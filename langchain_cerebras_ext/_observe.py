@@ -179,11 +179,10 @@ class Watch:
         self._is_told_all = is_watched()
         if self._is_told_all:
             self._describe(call)
-        states = self._states = list[tuple[Observer, Any]]()
-        if call.meter is not None:
-            states.append((call.meter, _told(call.meter.started, record)))
-        for observer in _observers:
-            states.append((observer, _told(observer.started, record)))
+        watching = _observers if call.meter is None else (call.meter, *_observers)
+        self._states: list[tuple[Observer, Any]] = []
+        for observer in watching:
+            self._states.append((observer, _told(observer.started, record)))
 
     def _describe(self, call: Call) -> None:
         record, payload = self.record, call.payload or {}

@@ -109,8 +109,10 @@ def run_compare(options: CompareOptions) -> int:
     with _open_session(options, places.journal) as session:
         run_blocking(session)
         found = finish(session)
-    _write(found, places, options.chart)
-    _print(found, options.form)
+    try:
+        _write(found, places, options.chart)
+    finally:
+        _print(found, options.form)  # it has been paid for, wherever it was to go
     if found.stopped == "interrupted":
         return INTERRUPTED
     never = any(row.calls == row.failed for row in found.rows)

@@ -11,6 +11,7 @@ import logging
 import threading
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_cerebras_ext._metadata import PROVIDER
@@ -70,6 +71,7 @@ UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
 
 _ZERO = Decimal(0)
 _NOT_YET: Final[Any] = object()
+_KIND = attrgetter("response_model", "operation", "stream", "service_tier")
 _publishing: Final = threading.Lock()
 _NO_TOKENS = RecordCounts(input_tokens=0, output_tokens=0)
 _UNKNOWN = RecordCounts()
@@ -345,15 +347,7 @@ class CallMeter:
         counts = read_service(record.usage)
         if counts is None or self._so_far is not None or not can_wait(counts):
             return None
-        key = (
-            self._trackers,
-            self._model,
-            record.response_model,
-            record.operation,
-            record.stream,
-            record.service_tier,
-            self._began.date(),
-        )
+        key = (self._trackers, self._model, _KIND(record), self._began.date())
         kind = kinds.get(key, _NOT_YET)
         if kind is _NOT_YET:
             kind = kinds[key] = self._shared_kind(record)
@@ -378,16 +372,8 @@ class CallMeter:
         )
 
     def _kind(self, record: CallRecord, context: Context, row: PriceRow | None) -> Kind:
-        return Kind(
-            self._model,
-            record.response_model,
-            record.operation,
-            record.stream,
-            record.service_tier,
-            context,
-            row,
-            record.response_model or self._model,
-        )
+        served = record.response_model or self._model
+        return Kind(self._model, *_KIND(record), context, row, served)
 
     def _brief(
         self, record: CallRecord, kind: Kind, context: Context, counts: TokenCounts

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import textwrap
-from datetime import UTC
+from datetime import UTC, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -47,6 +47,7 @@ _BARS: Final = 12
 _POINTS: Final = 500
 _LONGEST: Final = 36
 _SIZE: Final = (10.0, 4.2)
+_AROUND: Final = timedelta(minutes=1)
 
 
 def plot_costs(
@@ -117,9 +118,10 @@ def _draw_course(
 ) -> None:
     """Draw what had been spent by when: in all, and by the dearest groups."""
     axes.set_title("Spent over time (UTC)", loc="left")
-    if not rows:
+    if all(row.cost_usd is None for row in rows):
         axes.set_axis_off()
-        axes.text(0, 0.9, "no calls yet", transform=axes.transAxes)
+        told = "no call of known cost" if rows else "no calls yet"
+        axes.text(0, 0.9, told, transform=axes.transAxes)
         return
     axes.set_ylabel("USD")
     axes.grid(visible=True, axis="y", alpha=0.3)
@@ -141,6 +143,9 @@ def _draw_course(
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
     axes.set_ylim(bottom=0)
+    if ends[0] == ends[1]:  # an axis of years would be made for a moment
+        around: Any = (ends[0] - _AROUND, ends[1] + _AROUND)
+        axes.set_xlim(around)
 
 
 def _line(

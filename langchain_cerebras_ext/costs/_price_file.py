@@ -95,7 +95,8 @@ def _decode(data: bytes, where: str, *, is_toml: bool) -> tuple[str, Mapping[str
         raise CerebrasConfigurationError(msg)
     for key in whole:
         if key not in _LISTS:
-            msg = f"{where}: key {key!r} is not known{_nearest(key, _LISTS)}."
+            msg = f"{where}: key {key!r} is not known{_nearest(key, _LISTS)}"
+            msg = _sentence(msg)
             raise CerebrasConfigurationError(msg)
     return text, whole
 
@@ -122,7 +123,8 @@ class _Entry:
         line = self._line(key)
         at = "" if line is None else f", line {line}"
         named = "" if key is None else f": key {key!r}"
-        return CerebrasConfigurationError(f"{self._place}{at}{named}: {what}.")
+        msg = _sentence(f"{self._place}{at}{named}: {what}")
+        return CerebrasConfigurationError(msg)
 
     def _line(self, key: str | None) -> int | None:
         """Return the line of a key in TOML, where an entry is a block of lines."""
@@ -201,6 +203,10 @@ def _entries(
         _Entry(values, f"{where}, {name[:-1]} {number}", text if is_toml else None)
         for number, values in enumerate(found, 1)
     ]
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def _nearest(key: str, known: tuple[str, ...]) -> str:

@@ -232,6 +232,15 @@ class Plan:
 
     # -------------------------------------------------------------------- questions
 
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a leg left that has not been asked."""
+        return bool(self._queue)
+
+    def left_s(self, now: float) -> float | None:
+        """Return the seconds until the total deadline, if there is one."""
+        return None if self._deadline is None else self._deadline - now
+
     def under_way(self) -> list[int]:
         """Return the numbers of the tries that are not over."""
         return [no for no, one in enumerate(self._tries) if one.outcome is None]

@@ -22,6 +22,7 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langchain_cerebras_ext.routing._chunks import is_last
 from langchain_cerebras_ext.routing._plan import Ask, Done, Fail, Give
 from langchain_cerebras_ext.routing._tries import (
+    Hurry,
     aadmit,
     admit,
     aopen_items,
@@ -174,6 +175,7 @@ class _Thread:
 
     def _run(self) -> None:
         try:
+            Hurry(self._trip)  # this context is the try's own
             if self._method == "invoke":
                 self._invoke()
             else:
@@ -247,6 +249,7 @@ async def _run_task(
         box.put_nowait(_Event(ask.no, kind, value))
 
     try:
+        Hurry(trip)  # this context is the try's own
         if method == "ainvoke":
             runnable, prompt, config, kwargs = trip.prepare(ask)
             config = _listening(trip, config, lambda: tell("spoke"), lambda: False)

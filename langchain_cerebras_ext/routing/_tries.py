@@ -9,15 +9,18 @@ from __future__ import annotations
 from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
+from langchain_cerebras_ext.retry import Patience, patience
 from langchain_cerebras_ext.routing._trip import RESTARTED
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from contextvars import Token
 
     from langchain_cerebras_ext.routing._plan import Ask, Step
     from langchain_cerebras_ext.routing._trip import Trip
 
 __all__ = [
+    "Hurry",
     "aadmit",
     "aclose",
     "admit",
@@ -27,6 +30,35 @@ __all__ = [
     "open_items",
     "tell_restart",
 ]
+
+
+class Hurry:
+    """Keeps a leg from waiting long for retries of its own, where others can answer.
+
+    It holds in the context that it is made in, until its end.
+    """
+
+    __slots__ = ("_token",)
+
+    def __init__(self, trip: Trip) -> None:
+        self._token: Token[Patience | None] | None = None
+        mine = trip.patience()
+        if mine is not None:
+            outer = patience.get()
+            self._token = patience.set(_narrower(mine, outer) if outer else mine)
+
+    def end(self) -> None:
+        """Let it be as it was; once."""
+        if self._token is not None:
+            patience.reset(self._token)
+            self._token = None
+
+
+def _narrower(one: Patience, other: Patience) -> Patience:
+    """Return the least of both, such as those of a router and of one around it."""
+    longest = [s for s in (one.longest_s, other.longest_s) if s is not None]
+    until = [s for s in (one.until, other.until) if s is not None]
+    return Patience(min(longest, default=None), min(until, default=None))
 
 
 def admit(trip: Trip, ask: Ask) -> Step | None:

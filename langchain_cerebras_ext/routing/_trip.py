@@ -18,6 +18,7 @@ from langchain_core.runnables.config import ensure_config
 
 from langchain_cerebras_ext._metering import ROUTER_CALL, RouterCall, router_call
 from langchain_cerebras_ext.errors import CerebrasError, StreamInterruptedError
+from langchain_cerebras_ext.retry import Patience
 from langchain_cerebras_ext.routing._chunks import (
     add_metadata,
     can_restart,
@@ -81,6 +82,7 @@ class Route:
         breaker: Keeps calls away from legs that fail.
         total_timeout: Seconds for a call with all its tries.
         hedge_after_s: Seconds without a first token until a second leg is asked.
+        haste: How long a leg may wait for retries of its own while others are left.
         of_every_call: Arguments that each call has, unless it says otherwise.
         recipes: What each leg runs.
         clock: Monotonic seconds.
@@ -96,6 +98,7 @@ class Route:
     breaker: Breaker | None = None
     total_timeout: float | None = None
     hedge_after_s: float | None = None
+    haste: Patience | None = None
     of_every_call: Mapping[str, Any] = field(default_factory=dict[str, Any])
     recipes: Recipes = field(default_factory=Recipes)
     clock: Callable[[], float] = time.monotonic
@@ -323,6 +326,18 @@ class Trip:
     def breaker(self) -> Breaker | None:
         """Who is asked before each try, if anybody is."""
         return self._route.breaker
+
+    def patience(self) -> Patience | None:
+        """Return how long the leg that is asked may wait for retries of its own.
+
+        `None` where nothing is said of that: it is the last one, and there is time.
+        """
+        haste = self._route.haste if self.plan.has_more else None
+        left_s = self.plan.left_s(self._route.clock())
+        if left_s is None:
+            return haste
+        longest_s = None if haste is None else haste.longest_s
+        return Patience(longest_s, time.monotonic() + left_s)
 
     def leg(self, ask: Ask) -> Leg:
         """Return the leg of a try."""

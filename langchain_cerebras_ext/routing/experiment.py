@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import secrets
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, cast
 
@@ -17,7 +19,6 @@ from langchain_cerebras_ext.routing._assign import Draw
 from langchain_cerebras_ext.routing._leg import Asked
 
 if TYPE_CHECKING:
-    import os
     from uuid import UUID
 
     from langchain_cerebras_ext.costs._context import Context
@@ -300,7 +301,12 @@ class Experiment:
 
     def report(
         self,
-        source: CostTracker | Ledger | Iterable[UsageRecord] | None = None,
+        source: CostTracker
+        | Ledger
+        | str
+        | os.PathLike[str]
+        | Iterable[UsageRecord]
+        | None = None,
         *,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -321,14 +327,14 @@ class Experiment:
         are not taken for independent: units are what is counted.
 
         Args:
-            source: Where the records are: a tracker, a ledger, or records; by default
-                the experiment's ledger.
+            source: Where the records are: a tracker, a ledger or its URL, or records;
+                by default the experiment's ledger.
             since: From this time on (aware).
             until: Before this time (aware).
             baseline: The arm that others are compared with; by default the first one.
-            metrics: What to compare, as `cost_per_call` or the name of a score; by
-                default everything. All comparisons together are held to the stated
-                confidence, so that fewer see more.
+            metrics: What to compare, as `cost_per_call` or the name of a score, one or
+                several; by default everything. All comparisons together are held to
+                the stated confidence, so that fewer see more.
             confidence: How often intervals have to hold.
             seed: Of the resampling; the same records then give the same report.
             effect: The difference that one would not want to miss, as a share of the
@@ -349,19 +355,18 @@ class Experiment:
         from langchain_cerebras_ext.routing._experiment_report import Settings, build
         from langchain_cerebras_ext.routing._units import collect, read_records
 
-        records = read_records(
-            self.name, self._get_ledger() if source is None else source, since, until
-        )
-        data = collect(
-            self.name,
-            records,
-            self._get_scores().read(),
-            unit_of or _record_unit(self.key),
-            arms=(*self.arms, *((HOLDOUT,) if self.holdout else ())),
-        )
+        with _opened(self._get_ledger() if source is None else source) as place:
+            data = collect(
+                self.name,
+                read_records(self.name, place, since, until),
+                self._get_scores().read(),
+                unit_of or _record_unit(self.key),
+                arms=(*self.arms, *((HOLDOUT,) if self.holdout else ())),
+            )
+        wanted = (metrics,) if isinstance(metrics, str) else metrics
         settings = Settings(
             baseline=baseline or next(iter(self.arms)),
-            metrics=None if metrics is None else tuple(metrics),
+            metrics=None if wanted is None else tuple(wanted),
             confidence=confidence,
             seed=seed,
             effect=effect,
@@ -432,6 +437,25 @@ def sample_size(
         calls_per_unit=calls_per_unit,
         within_unit=within_unit,
     )
+
+
+@contextmanager
+def _opened(
+    source: CostTracker
+    | Ledger
+    | str
+    | os.PathLike[str]
+    | Iterable[UsageRecord]
+    | None,
+) -> Generator[CostTracker | Ledger | Iterable[UsageRecord] | None]:
+    """Open the ledger that a URL or a path names, and nothing else."""
+    if not isinstance(source, (str, os.PathLike)):
+        yield source
+        return
+    from langchain_cerebras_ext.costs.ledger import Ledger
+
+    with Ledger(source, create=False) as ledger:
+        yield ledger
 
 
 def _remake(name: str, arms: dict[str, Arm], options: dict[str, Any]) -> Experiment:

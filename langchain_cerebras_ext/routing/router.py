@@ -44,6 +44,7 @@ from pydantic import (
 
 from langchain_cerebras_ext._connection import _as_configuration_error
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.retry import Patience
 from langchain_cerebras_ext.routing import _routed
 from langchain_cerebras_ext.routing._events import astream_events, stream_events
 from langchain_cerebras_ext.routing._leg import Leg
@@ -78,6 +79,7 @@ _OF_ROUTE = frozenset(
         "experiment",
         "hedge_after_s",
         "legs",
+        "max_retry_wait",
         "max_tokens",
         "move_on_for",
         "on_context_overflow",
@@ -147,6 +149,10 @@ class ChatRouter(BaseChatModel):
     """A `CircuitBreaker`; True for one with its defaults."""
     total_timeout: float | None = None
     """Seconds for a call with all its tries; each leg's own limits hold besides."""
+    max_retry_wait: float | None = 1.0
+    """Seconds that a leg may wait before a retry of its own while another is left to
+    ask; None: as long as it likes. Heeded by this package's models; with
+    `total_timeout` none of their waits goes beyond that."""
     hedge_after_s: float | None = None
     """Ask a second leg too, if the first has not spoken for so long; both are billed.
     The one that speaks first wins, the other is cancelled."""
@@ -175,6 +181,14 @@ class ChatRouter(BaseChatModel):
     def _be_positive(cls, value: float | None, info: Any) -> float | None:
         if value is not None and value <= 0:
             msg = f"{info.field_name}={value} must be more than 0 seconds, or None."
+            raise CerebrasConfigurationError(msg)
+        return value
+
+    @field_validator("max_retry_wait")
+    @classmethod
+    def _be_a_wait(cls, value: float | None) -> float | None:
+        if value is not None and not value >= 0:
+            msg = f"max_retry_wait={value} must be 0 seconds or more, or None."
             raise CerebrasConfigurationError(msg)
         return value
 
@@ -245,6 +259,7 @@ class ChatRouter(BaseChatModel):
             breaker=_breaker_of(self.breaker),
             total_timeout=self.total_timeout,
             hedge_after_s=self.hedge_after_s,
+            haste=_haste_of(self.max_retry_wait),
             of_every_call=of_every_call,
         )
 
@@ -884,6 +899,10 @@ def _capabilities_of(given: Any, legs: Sequence[Leg]) -> Capabilities:
     if isinstance(given, Capabilities):
         return given
     return Capabilities(legs, can=given)
+
+
+def _haste_of(longest_s: float | None) -> Patience | None:
+    return None if longest_s is None else Patience(longest_s)
 
 
 def _breaker_of(given: Any) -> Any:

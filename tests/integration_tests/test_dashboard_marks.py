@@ -10,6 +10,7 @@ from dashboard_view import Page, Served
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.pricing import Cost
 from langchain_cerebras_ext.costs.records import UsageRecord
+from langchain_cerebras_ext.errors import LedgerError
 
 GUESSED = ("estimated", "no_usage")
 
@@ -33,7 +34,9 @@ def page(tmp_path_factory):
     ledger = Ledger(tmp_path_factory.mktemp("ledger") / "costs.db")
     ledger.import_records(list(records()))
     with Served(ledger) as running:
-        yield Page(browser, running.url)
+        made = Page(browser, running.url)
+        made.ledger = ledger
+        yield made
     browser.quit()
 
 
@@ -101,3 +104,29 @@ def test_small_amounts_stay_on_one_line(page):
         "return [range.getClientRects().length, value.scrollWidth - value.clientWidth]"
     )
     assert lines == [1, 0]
+
+
+def test_a_ledger_that_cannot_be_read_is_not_called_live(page):
+    """What went wrong stands there, and it is read again when it is back."""
+    page.open("?range=24h")
+    ledger = page.ledger
+    read = ledger._store.revision
+
+    def fail():
+        raise LedgerError("The disk has gone.")
+
+    ledger._store.revision = fail
+    try:
+        page.until("document.querySelector('#status').className === 'lost'")
+        told = page.text("#status")
+        page.browser.refresh()
+        page.until("document.querySelector('#summary .notice')")
+        page.until("document.querySelector('#status').className === 'lost'")
+        assert told == page.text("#status")
+        assert told == "The ledger cannot be read; trying again."
+        assert "The disk has gone." in page.text("#summary .notice")
+    finally:
+        ledger._store.revision = read
+    page.settle()
+    assert page.text("#status").startswith("Live, as of ")
+    assert page.text("#tile-spend .value") == "≥ $0.0400"

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence  # noqa: TC003
 from datetime import date
+from operator import add
 from typing import Final
 
-__all__ = ["Cube", "Numbers"]
+__all__ = ["Cube", "Numbers", "Values", "month_of"]
 
 Numbers = tuple[int, ...]
+"""What something is known by."""
+
+Values = tuple[int, ...]
+"""Sums. A tuple of numbers is nothing that the garbage collector has to look at."""
+
 _TIMES: Final = ("hour", "day", "month")
 
 
@@ -21,12 +27,12 @@ class Cube:
         rows: The sums.
     """
 
-    def __init__(self, keys: tuple[str, ...], rows: dict[Numbers, list[int]]) -> None:
+    def __init__(self, keys: tuple[str, ...], rows: dict[Numbers, Values]) -> None:
         self.keys = keys
         self._rows = rows
-        self._timeless: dict[Numbers, list[int]] | None = None
+        self._timeless: dict[Numbers, Values] | None = None
 
-    def by(self, names: Sequence[str]) -> dict[Numbers, list[int]]:
+    def by(self, names: Sequence[str]) -> dict[Numbers, Values]:
         """Return the sums for each combination of some dimensions and the state."""
         keys, rows = self.keys, self._rows
         if keys[0] in _TIMES and not set(names).intersection(_TIMES):
@@ -47,10 +53,10 @@ def _place(keys: tuple[str, ...], name: str) -> tuple[int, str | None]:
 
 
 def _add_up(
-    rows: dict[Numbers, list[int]], places: list[tuple[int, str | None]]
-) -> dict[Numbers, list[int]]:
+    rows: dict[Numbers, Values], places: list[tuple[int, str | None]]
+) -> dict[Numbers, Values]:
     readers = [(at, None if how is None else _CALENDAR[how]) for at, how in places]
-    found: dict[Numbers, list[int]] = {}
+    found: dict[Numbers, Values] = {}
     for numbers, values in rows.items():
         key = tuple(
             [
@@ -59,11 +65,7 @@ def _add_up(
             ]
         )
         have = found.get(key)
-        found[key] = (
-            values
-            if have is None
-            else [a + b for a, b in zip(have, values, strict=True)]
-        )
+        found[key] = values if have is None else tuple(map(add, have, values))
     return found
 
 
@@ -71,17 +73,17 @@ def _day_of_hour(hour: int) -> int:
     return hour // 24
 
 
-def _month_of_day(day: int) -> int:
+def month_of(day: int) -> int:
     """Return the first day of a day's month, both counted from the year 1."""
     return day - date.fromordinal(day + 1).day + 1
 
 
 def _month_of_hour(hour: int) -> int:
-    return _month_of_day(hour // 24)
+    return month_of(hour // 24)
 
 
 _CALENDAR: Final = {
     "hour day": _day_of_hour,
     "hour month": _month_of_hour,
-    "day month": _month_of_day,
+    "day month": month_of,
 }

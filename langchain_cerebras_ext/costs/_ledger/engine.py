@@ -50,6 +50,8 @@ class _Pool(QueuePool):
     """SQLite's connections; whoever has one is inside the gate."""
 
     _is_file = True
+    # Its log lines are SQLAlchemy's, not ours.
+    _sqla_logger_namespace = "sqlalchemy.pool.impl.QueuePool"
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

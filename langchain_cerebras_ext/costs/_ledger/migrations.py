@@ -146,11 +146,19 @@ def _add_nodes(connection: Connection) -> None:
     connection.execute(table.insert().from_select([*table.c.keys()], found))
 
 
+def _add_sessions(connection: Connection) -> None:
+    """4 to 5: an index that has all that totals of sessions need."""
+    connection.execute(text("DROP INDEX IF EXISTS cerebras_records_session"))
+    for index in schema.records.indexes:
+        index.create(connection, checkfirst=True)
+
+
 _NEW_IN_3: Final = ("router_call_id",)
 _STEPS: Final[dict[int, Callable[[Connection], None]]] = {
     1: _add_rollups,
     2: _add_router_calls,
     3: _add_nodes,
+    4: _add_sessions,
 }
 
 

@@ -38,11 +38,20 @@ class Span(NamedTuple):
         source: The table.
         since: Its first microsecond, hour or day, in the table's own count.
         until: The first one after it.
+        is_most: Whether that is so much of the table that no index of time is of use.
     """
 
     source: Source
     since: int | None
     until: int | None
+    is_most: bool = False
+
+    def within(self, first: int, last: int) -> Span:
+        """Return the same of a table that begins and ends at these times."""
+        since = None if self.since is None or self.since <= first else self.since
+        until = None if self.until is None or self.until > last else self.until
+        taken = (last if until is None else until) - (first if since is None else since)
+        return Span(self.source, since, until, 2 * taken > last - first)
 
 
 def choose(

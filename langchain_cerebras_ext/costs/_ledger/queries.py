@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
+import operator
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -19,7 +21,7 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     read_state,
     to_micros,
 )
-from langchain_cerebras_ext.costs._ledger.cube import Cube, Numbers
+from langchain_cerebras_ext.costs._ledger.cube import Cube, Numbers, Values, month_of
 from langchain_cerebras_ext.costs._ledger.plan import Span, choose
 from langchain_cerebras_ext.costs._ledger.rollup import DAY, FIRST_DAY, HOUR, NEVER
 from langchain_cerebras_ext.costs._ledger.sources import (
@@ -28,12 +30,17 @@ from langchain_cerebras_ext.costs._ledger.sources import (
     STATE,
     Question,
     conditions,
+    costs_query,
     dearest_query,
     key_column,
     latencies_query,
     totals_query,
 )
-from langchain_cerebras_ext.costs._ledger.tables import find_numbers, find_texts
+from langchain_cerebras_ext.costs._ledger.tables import (
+    find_numbers,
+    find_tags,
+    find_texts,
+)
 from langchain_cerebras_ext.costs.report import (
     Dimension,
     Filter,
@@ -47,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, Select
 
     from langchain_cerebras_ext.costs._ledger.store import Store
     from langchain_cerebras_ext.costs.records import UsageRecord
@@ -84,6 +91,7 @@ _IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
 
 _FEW_STATES: Final = 8
 _MARGIN: Final = 10
+_MILLION: Final = 1_000_000
 _MOST_DEAREST: Final = 2_000
 _COST: Final = len(schema.SUMS)
 BY_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
@@ -119,74 +127,76 @@ class Asked:
         with self._store.reading() as connection:
             states = self._states(connection)
             question = self._question(connection, states)
-            few = self._few(connection, question, limit)
-            among = None
+            few = self._few(connection, question, states, limit)
             if few is not None:
-                among = self._tagged(connection, few, states)
-                question = question.only_keys(self._by, few)
-            sums, counts = self._sums_and_states(connection, question, states)
-            if limit is not None and self._is_one_to_one(question):
-                _keep_dearest(sums, limit)
-            names = self._decoder(connection, sums, states)
-        groups = _groups(sums, counts, names, states)
-        if among is not None:
-            groups = [group for group in groups if group.keys in among]
-        return groups[:limit]
-
-    def _few(
-        self, connection: Connection, question: Question, limit: int | None
-    ) -> list[Numbers] | None:
-        """Return the numbers of what may be dearest; `None` if that is no help.
-
-        Where nearly each row is a combination of its own the database can find those
-        much more quickly than it can add all of them up, and hand them over.
-        """
-        if (
-            limit is None
-            or not 0 < limit <= _MOST_DEAREST
-            or not self._is_wide(question)
-        ):
-            return None
-        most = limit + _MARGIN
-        spans = self._spans(connection)
-        if not spans:
-            return None
-        query = dearest_query(spans, list(self._by), question, most)
-        rows = connection.execute(query).all()
-        # Whether those that were left out are all cheaper, by more than is rounded off.
-        if len(rows) == most and rows[-1][-1] + 2 > rows[limit - 1][-1]:
-            return None
-        return [tuple(row[:-1]) for row in rows]
-
-    def _is_wide(self, question: Question) -> bool:
-        """Whether there may be so many combinations that it is worth a look before."""
-        by = set(self._by)
-        if "outcome" in by or ("month" in by and not question.months):
-            return False  # one combination may have several numbers
-        return "user" in by or ("session" in by and len(by) > 1)
-
-    def _tagged(
-        self,
-        connection: Connection,
-        few: list[Numbers],
-        states: dict[int, State],
-    ) -> set[Keys]:
-        """Return the texts of numbers, those of tags being tags'."""
-        columns = list(zip(*few, strict=True)) or [()] * len(self._by)
-        readers = [
-            _words(connection, "node" if name == "tag" else name, set(some), states)
-            for name, some in zip(self._by, columns, strict=True)
-        ]
-        names = _Decoder(readers)
-        return {keys for numbers in few for keys in names(numbers)}
+                chosen = _chosen(self._by, few, states)
+                question = question.only(chosen)
+            sums, counts = self._sums_and_states(connection, question, states, few)
+            return self._named(connection, sums, counts, states, limit)
 
     def groups_of(self, cube: Cube, limit: int | None) -> list[Group]:
         """Return totals from a cube that has all these dimensions."""
         with self._store.reading() as connection:
             states = self._states(connection)
-            sums, counts = _without_state(cube.by(self._by), _special(states))
-            names = self._decoder(connection, sums, states)
-        return _groups(sums, counts, names, states)[:limit]
+            rows = cube.by(self._by)
+            rows = self._spread(connection, rows, states, None)
+            sums, counts = _without_state(rows, _special(states))
+            return self._named(connection, sums, counts, states, limit)
+
+    def _named(
+        self,
+        connection: Connection,
+        sums: dict[Numbers, Values],
+        counts: dict[Numbers, dict[int, int]],
+        states: dict[int, State],
+        limit: int | None,
+    ) -> list[Group]:
+        if limit is not None:
+            _keep_dearest(sums, limit)
+        readers = [
+            _names(connection, name, {numbers[at] for numbers in sums}, states)
+            for at, name in enumerate(self._by)
+        ]
+        return _groups(sums, counts, readers, states)[:limit]
+
+    def _few(
+        self,
+        connection: Connection,
+        question: Question,
+        states: dict[int, State],
+        limit: int | None,
+    ) -> set[Numbers] | None:
+        """Return the numbers of what may be dearest; `None` if that is no help.
+
+        Where nearly each row is a combination of its own the database can find those
+        much more quickly than it can add all of them up, and hand them over.
+        """
+        if limit is None or not 0 < limit <= _MOST_DEAREST or not self._is_wide():
+            return None
+        most = limit + _MARGIN
+        spans = self._spans(connection)
+        if not spans or ("month" in self._by and not question.months):
+            return None
+        by = self._by
+        if "tag" in by and "session" not in by:
+            # Tags are many for each call: quicker told here than looked up there.
+            query = costs_query(spans, by, question, _outcomes(states))
+            costs = _costs(self._fetch(connection, query))
+            tags = self._spread(connection, costs, states, None)
+            rows = heapq.nlargest(most, tags.items(), key=_first)
+            found = [(*numbers, cost) for numbers, (cost,) in rows]
+        else:
+            query = dearest_query(spans, by, question, _outcomes(states), most)
+            found = self._fetch(connection, query)
+        # Whether those that were left out are all cheaper, by more than is rounded off.
+        if len(found) == most and found[-1][-1] + 2 > found[limit - 1][-1]:
+            return None
+        return {row[:-1] for row in found}
+
+    def _is_wide(self) -> bool:
+        """Whether there may be so many combinations that it is worth a look before."""
+        by = set(self._by)
+        return not by.isdisjoint({"user", "session"}) or by >= {"tag", "hour"}
 
     def cube(self, most: int) -> Cube | None:
         """Return totals by all dimensions together; `None` if they may be too many."""
@@ -302,11 +312,11 @@ class Asked:
             question = self._question(connection, states)
             sums = self._sums(connection, question, measures)
             names = self._decoder(connection, sums, states)
-        found: dict[Keys, list[int]] = {}
+        found: dict[Keys, Values] = {}
         for numbers, values in sums.items():
             for keys in names(numbers):
-                have = found.setdefault(keys, [0] * len(values))
-                found[keys] = _added(have, values)
+                have = found.get(keys)
+                found[keys] = values if have is None else _added(have, values)
         amounts = [
             (keys, [_usd(u, p) for u, p in zip(v[::2], v[1::2], strict=True)])
             for keys, v in found.items()
@@ -445,12 +455,6 @@ class Asked:
         wanted["outcome"] = sorted(taken) or [NOBODY]
         self._wanted.setdefault("outcome", ())
 
-    def _is_one_to_one(self, question: Question) -> bool:
-        """Whether each combination of numbers is a group of its own."""
-        if {"tag", "outcome"}.intersection(self._by):
-            return False
-        return "month" not in self._by or bool(question.months)
-
     def _months(self, connection: Connection) -> list[int]:
         """Return the first days of all months that there are; none if too many."""
         day = schema.daily_core.c.day
@@ -468,12 +472,23 @@ class Asked:
         ]
 
     def _spans(self, connection: Connection) -> list[Span]:
-        return choose(
+        spans = choose(
             {*self._by, *self._wanted},
             since=self._since,
             until=self._until,
             pruned=_pruned(connection),
         )
+        if "session" not in self._by or not {"outcome"}.issuperset(self._wanted):
+            return spans
+        at = schema.records.c.started_us
+        ends = (select(func.min(at)), select(func.max(at)))
+        first, last = (connection.execute(end).scalar_one() for end in ends)
+        return [
+            span.within(first, last)
+            if span.source == "rows" and first is not None
+            else span
+            for span in spans
+        ]
 
     def _sums(
         self,
@@ -481,48 +496,92 @@ class Asked:
         question: Question,
         measures: Sequence[str],
         by: Sequence[str] | None = None,
-    ) -> dict[Numbers, list[int]]:
+    ) -> dict[Numbers, Values]:
         """Return the sums of measures for each combination of numbers."""
-        found: dict[Numbers, list[int]] = {}
+        found: dict[Numbers, Values] = {}
         keys = list(self._by if by is None else by)
         width = len(keys)
-        whole = self._store.place.is_sqlite  # a server's sums are decimals
         for span in self._spans(connection):
             query = totals_query(span, keys, list(measures), question)
-            for row in connection.execute(query).all():
-                if row[width] is None:  # nothing was added up
-                    continue
-                numbers, values = tuple(row[:width]), list(row[width:])
-                if not whole:
-                    values = [int(value) for value in values]
-                have = found.get(numbers)
-                found[numbers] = values if have is None else _added(have, values)
-        return found
+            rows = self._fetch(connection, query)
+            # Without any key there is a row even where nothing was added up.
+            more = {row[:width]: row[width:] for row in rows if row[width] is not None}
+            found = _merged(found, more) if found else more
+        if self._store.place.is_sqlite:
+            return found
+        # A server's sums are decimals.
+        return {key: tuple(map(int, values)) for key, values in found.items()}
+
+    def _fetch(
+        self, connection: Connection, query: Select[Any]
+    ) -> list[tuple[Any, ...]]:
+        """Return rows of numbers, with no object around each: there may be many."""
+        with connection.execute(query) as result:
+            if result.cursor is not None and self._store.place.is_sqlite:
+                return cast("list[tuple[Any, ...]]", result.cursor.fetchall())
+            return [tuple(row) for row in result]
+
+    def _spread(
+        self,
+        connection: Connection,
+        rows: dict[Numbers, Values],
+        states: dict[int, State],
+        among: set[Numbers] | None,
+    ) -> dict[Numbers, Values]:
+        """Return rows by what stands for a group: a tag, an outcome's first state.
+
+        Args:
+            connection: Where tag sets are looked up.
+            rows: By the numbers of dimensions, and maybe others after them.
+            states: What each state's number stands for.
+            among: Which groups to keep.
+        """
+        width = len(self._by)
+        for at, name in enumerate(self._by):
+            if name == "outcome":
+                rows = _instead(rows, at, _outcomes(states))
+            elif name == "month":
+                days = {key[at] for key in rows}
+                rows = _instead(rows, at, {day: month_of(day) for day in days})
+        if "tag" in self._by:
+            at = self._by.index("tag")
+            tags = find_tags(connection, {key[at] for key in rows})
+            return _for_each(rows, at, tags, among, width)
+        if among is None:
+            return rows
+        return {key: values for key, values in rows.items() if key[:width] in among}
 
     def _sums_and_states(
         self,
         connection: Connection,
         question: Question,
         states: dict[int, State],
-    ) -> tuple[dict[Numbers, list[int]], dict[Numbers, dict[int, int]]]:
+        among: set[Numbers] | None,
+    ) -> tuple[dict[Numbers, Values], dict[Numbers, dict[int, int]]]:
         """Return the sums, and how many rows are in which state that is not just ok."""
+
+        def ask(
+            question: Question, measures: Sequence[str], by: Sequence[str]
+        ) -> dict[Numbers, Values]:
+            rows = self._sums(connection, question, measures, by)
+            return self._spread(connection, rows, states, among)
+
         special = _special(states)
+        if self._by not in _IN_ORDER:
+            rows = ask(question, _COUNTED, [*self._by, "state"])
+            return _without_state(rows, special)
+        # The rows are read in the order of their groups, and nothing is sorted:
+        # more columns, or else a second look, are cheaper than a longer key.
+        if len(special) <= _FEW_STATES:
+            columns = [f"{STATE}{state}" for state in special]
+            rows = ask(question, [*_COUNTED, *columns], self._by)
+            return _without_columns(rows, special)
+        sums = ask(question, _COUNTED, self._by)
         counts: dict[Numbers, dict[int, int]] = {}
-        if self._by in _IN_ORDER:
-            # The rows are read in the order of their groups, and nothing is sorted:
-            # more columns, or else a second look, are cheaper than a longer key.
-            if len(special) <= _FEW_STATES:
-                columns = [f"{STATE}{state}" for state in special]
-                found = self._sums(connection, question, [*_COUNTED, *columns])
-                return _without_columns(found, special)
-            sums = self._sums(connection, question, _COUNTED)
-            narrow = question.only_states(special)
-            few = self._sums(connection, narrow, ("n",), [*self._by, "state"])
-            for key, (count,) in few.items():
-                counts.setdefault(key[:-1], {})[key[-1]] = count
-            return sums, counts
-        rows = self._sums(connection, question, _COUNTED, [*self._by, "state"])
-        return _without_state(rows, special)
+        narrow = question.only_states(special)
+        for key, (count,) in ask(narrow, ("n",), [*self._by, "state"]).items():
+            counts.setdefault(key[:-1], {})[key[-1]] = count
+        return sums, counts
 
     def _sample(self, connection: Connection, question: Question) -> int:
         """Return which part of the rows to look at: of one in so many."""
@@ -597,34 +656,111 @@ class Asked:
 
 
 def _groups(
-    sums: dict[Numbers, list[int]],
+    sums: dict[Numbers, Values],
     counts: dict[Numbers, dict[int, int]],
-    names: _Decoder,
+    readers: list[dict[int, str | None]],
     states: dict[int, State],
 ) -> list[Group]:
     """Return totals, dearest first."""
-    found: dict[Keys, Totals] = {}
-    # Whole numbers are put in order much more quickly than amounts are: as long as
-    # nothing is added up afterwards, that is the order of groups.
-    in_order = True
-    for numbers, values in sorted(sums.items(), key=_pico, reverse=True):
-        special = counts.get(numbers, {})
-        for keys in names(numbers):
-            totals = found.get(keys)
-            if totals is None:
-                totals = found[keys] = _sums_of(values)
-            else:
-                _add_sums(totals, values)
-                in_order = False
-            _add_states(totals, values[0], special, states)
-    groups = list(map(Group, found, found.values()))
-    return _untie(groups) if in_order else _dearest_first(groups)
+    # Whole numbers are put in order much more quickly than amounts are, and columns
+    # are read much more quickly than rows: there may be 100,000 groups.
+    ranked = sorted(sums.items(), key=_pico, reverse=True)
+    columns = [
+        [reader[numbers[at]] for numbers, _ in ranked]
+        for at, reader in enumerate(readers)
+    ]
+    keys = zip(*columns, strict=True) if columns else itertools.repeat(())
+    totals = [_totals_of(values) for _, values in ranked]
+    for (numbers, _), one in zip(ranked, totals, strict=True):
+        special = counts.get(numbers)
+        if special:
+            _add_states(one, special, states)
+    # What is repeated has no end.
+    groups = list(map(Group, keys, totals))
+    _untie(groups, list(map(_pico, ranked)))
+    return groups
 
 
-def _pico(one: tuple[Numbers, list[int]]) -> int:
+def _pico(one: tuple[Numbers, Values]) -> int:
     """Return what it costs, in 1e-12 USD."""
     _, values = one
-    return values[_COST] * 1_000_000 + values[_COST + 1]
+    return values[_COST] * _MILLION + values[_COST + 1]
+
+
+def _merged(
+    have: dict[Numbers, Values], more: dict[Numbers, Values]
+) -> dict[Numbers, Values]:
+    for key, values in more.items():
+        before = have.get(key)
+        have[key] = values if before is None else _added(before, values)
+    return have
+
+
+def _instead(
+    rows: dict[Numbers, Values], at: int, numbers: Mapping[int, int]
+) -> dict[Numbers, Values]:
+    """Return rows with other numbers in one place; those that become one are added."""
+    if all(numbers[key[at]] == key[at] for key in rows):
+        return rows
+    found: dict[Numbers, Values] = {}
+    for key, values in rows.items():
+        name = (*key[:at], numbers[key[at]], *key[at + 1 :])
+        have = found.get(name)
+        found[name] = values if have is None else _added(have, values)
+    return found
+
+
+def _for_each(
+    rows: dict[Numbers, Values],
+    at: int,
+    tags: Mapping[int, Sequence[int]],
+    among: set[Numbers] | None,
+    width: int,
+) -> dict[Numbers, Values]:
+    """Return rows once for each tag of their tag set.
+
+    Args:
+        rows: By numbers, one of which is of tag sets.
+        at: Which one.
+        tags: The tags of each tag set.
+        among: Which groups to keep; all of them by default.
+        width: How many numbers name a group.
+    """
+    found: dict[Numbers, Values] = {}
+    for key, values in rows.items():
+        before, after = key[:at], key[at + 1 :]
+        for tag in tags[key[at]]:
+            name = (*before, tag, *after)
+            if among is None or name[:width] in among:
+                have = found.get(name)
+                found[name] = values if have is None else _added(have, values)
+    return found
+
+
+def _chosen(
+    by: Sequence[str], rows: set[Numbers], states: dict[int, State]
+) -> dict[str, list[int]]:
+    """Return which numbers there are of each dimension, as `Question.wanted` has it."""
+    found = {name: sorted({row[at] for row in rows}) for at, name in enumerate(by)}
+    if "outcome" in found:
+        first = _outcomes(states)
+        found["outcome"] = [n for n in states if first[n] in found["outcome"]]
+    return {name: numbers for name, numbers in found.items() if name in COLUMNS}
+
+
+def _outcomes(states: dict[int, State]) -> dict[int, int]:
+    """Return for each state the first one of the same outcome."""
+    first: dict[str, int] = {}
+    return {n: first.setdefault(states[n].outcome, n) for n in sorted(states)}
+
+
+def _costs(rows: list[tuple[Any, ...]]) -> dict[Numbers, Values]:
+    """Return costs in 1e-12 USD by numbers."""
+    return {row[:-2]: (int(row[-2]) * _MILLION + int(row[-1]),) for row in rows}
+
+
+def _first(one: tuple[Numbers, Values]) -> int:
+    return one[1][0]
 
 
 def _special(states: dict[int, State]) -> list[int]:
@@ -633,8 +769,8 @@ def _special(states: dict[int, State]) -> list[int]:
 
 
 def _without_columns(
-    rows: dict[Numbers, list[int]], special: list[int]
-) -> tuple[dict[Numbers, list[int]], dict[Numbers, dict[int, int]]]:
+    rows: dict[Numbers, Values], special: list[int]
+) -> tuple[dict[Numbers, Values], dict[Numbers, dict[int, int]]]:
     """Return sums without the last columns, and how many rows are in which state."""
     counts: dict[Numbers, dict[int, int]] = {}
     width = len(_COUNTED)
@@ -642,15 +778,14 @@ def _without_columns(
         if any(values[width:]):
             some = zip(special, values[width:], strict=True)
             counts[key] = {state: count for state, count in some if count}
-        del values[width:]
-    return rows, counts
+    return {key: values[:width] for key, values in rows.items()}, counts
 
 
 def _without_state(
-    rows: dict[Numbers, list[int]], special: list[int]
-) -> tuple[dict[Numbers, list[int]], dict[Numbers, dict[int, int]]]:
+    rows: dict[Numbers, Values], special: list[int]
+) -> tuple[dict[Numbers, Values], dict[Numbers, dict[int, int]]]:
     """Return sums without the last key, and how many rows are in which state."""
-    sums: dict[Numbers, list[int]] = {}
+    sums: dict[Numbers, Values] = {}
     counts: dict[Numbers, dict[int, int]] = {}
     for key, values in rows.items():
         numbers, state = key[:-1], key[-1]
@@ -696,12 +831,11 @@ def _percentiles_of_values(
     }
 
 
-def _keep_dearest(sums: dict[Numbers, list[int]], limit: int) -> None:
+def _keep_dearest(sums: dict[Numbers, Values], limit: int) -> None:
     """Leave out what cannot be among the dearest, before its names are looked up."""
     if not 0 < limit < len(sums):
         return
-
-    last = sorted(map(_pico, sums.items()), reverse=True)[limit - 1]
+    last = heapq.nlargest(limit, map(_pico, sums.items()))[-1]
     for numbers in [one[0] for one in sums.items() if _pico(one) < last]:
         del sums[numbers]
 
@@ -733,18 +867,28 @@ def _words(
     numbers: set[int],
     states: dict[int, State],
 ) -> dict[int, tuple[str | None, ...]]:
-    if dimension in _TIMES:
-        return {number: (_label(dimension, number),) for number in numbers}
-    if dimension == "outcome":
-        return {number: (states[number].outcome,) for number in numbers}
+    """Return the texts of numbers; those of a tag set are several."""
+    if dimension != "tag":
+        names = _names(connection, dimension, numbers, states)
+        return {number: (name,) for number, name in names.items()}
     found: dict[int, tuple[str | None, ...]] = {0: (None,)}
-    if dimension == "tag":
-        for number, word in find_texts(connection, schema.tagsets, numbers).items():
-            found[number] = tuple(msgspec.json.decode(word))
-    else:
-        for number, word in find_texts(connection, schema.names, numbers).items():
-            found[number] = (word,)
+    for number, word in find_texts(connection, schema.tagsets, numbers).items():
+        found[number] = tuple(msgspec.json.decode(word))
     return found
+
+
+def _names(
+    connection: Connection,
+    dimension: Dimension,
+    numbers: set[int],
+    states: dict[int, State],
+) -> dict[int, str | None]:
+    """Return the text of each number; those of tags are tags' own."""
+    if dimension in _TIMES:
+        return {number: _label(dimension, number) for number in numbers}
+    if dimension == "outcome":
+        return {number: states[number].outcome for number in numbers}
+    return {0: None, **find_texts(connection, schema.names, numbers)}
 
 
 def _pruned(connection: Connection) -> int:
@@ -804,16 +948,17 @@ def _micros(name: str, time: datetime | None) -> int | None:
 
 
 def _usd(millionths: int, rest: int) -> Decimal:
-    return from_pico(millionths * 1_000_000 + rest)
+    return from_pico(millionths * _MILLION + rest)
 
 
-def _added(have: list[int], more: list[int]) -> list[int]:
-    return [a + b for a, b in zip(have, more, strict=True)]
+def _added(have: Values, more: Values) -> Values:
+    return tuple(map(operator.add, have, more))
 
 
-def _sums_of(values: list[int]) -> Totals:
-    _, inputs, cached, outputs, reasoning, cost, rest, saved, saved_rest = values
+def _totals_of(values: Values) -> Totals:
+    calls, inputs, cached, outputs, reasoning, cost, rest, saved, saved_rest = values
     return Totals(
+        calls=calls,
         input_tokens=inputs,
         cached_input_tokens=cached,
         output_tokens=outputs,
@@ -823,23 +968,10 @@ def _sums_of(values: list[int]) -> Totals:
     )
 
 
-def _add_sums(totals: Totals, values: list[int]) -> None:
-    _, inputs, cached, outputs, reasoning, *amounts = values
-    totals.input_tokens += inputs
-    totals.cached_input_tokens += cached
-    totals.output_tokens += outputs
-    totals.reasoning_tokens += reasoning
-    totals.cost += _usd(amounts[0], amounts[1])
-    totals.cache_savings += _usd(amounts[2], amounts[3])
-
-
 def _add_states(
-    totals: Totals,
-    rows: int,
-    special: dict[int, int],
-    states: dict[int, State],
+    totals: Totals, special: dict[int, int], states: dict[int, State]
 ) -> None:
-    totals.calls += rows
+    """Tell apart what was counted as calls, by the states that are not just ok."""
     for state, count in special.items():
         outcome, flags, so_far = states[state]
         if so_far is not None and outcome != "retried":
@@ -866,25 +998,14 @@ def _sortable(keys: Keys) -> tuple[tuple[bool, str], ...]:
     return tuple((part is not None, part or "") for part in keys)
 
 
-def _dearest_first(groups: Iterable[Group]) -> list[Group]:
-    return _untie(sorted(groups, key=_cost, reverse=True))
-
-
-def _untie(groups: list[Group]) -> list[Group]:
+def _untie(groups: list[Group], costs: list[int]) -> None:
     """Put those of equal cost, which lie together, in the order of calls and names."""
-    found: list[Group] = []
     start = 0
     for at in range(1, len(groups) + 1):
-        if at == len(groups) or groups[at][1].cost != groups[start][1].cost:
-            # Few are equal, and names are compared of those alone.
-            some = groups[start:at]
-            found += some if len(some) == 1 else sorted(some, key=_order)
+        if at == len(groups) or costs[at] != costs[start]:
+            if at - start > 1:  # few are equal, and names are compared of those alone
+                groups[start:at] = sorted(groups[start:at], key=_order)
             start = at
-    return found
-
-
-def _cost(group: Group) -> Decimal:
-    return group.totals.cost
 
 
 def _order(group: Group) -> tuple[int, tuple[tuple[bool, str], ...]]:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 __all__ = ["VERSION", "metadata", "records"]
 
-VERSION: Final = 4
+VERSION: Final = 5
 metadata = MetaData()
 
 # SQLite numbers rows by itself only where the type is spelt INTEGER.
@@ -72,6 +72,19 @@ prices = _words("cerebras_prices")
 def _number(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False)
 
+
+SESSION_INDEX: Final = (
+    "session_id",
+    "state_id",
+    "started_us",
+    "cost",
+    "cache_savings",
+    "input_tokens",
+    "cached_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+"""All that totals of sessions need: sessions are too many to keep totals of them."""
 
 records = Table(
     "cerebras_records",
@@ -132,7 +145,7 @@ records = Table(
         )
     ),
     Index("cerebras_records_started", "started_us"),
-    Index("cerebras_records_session", "session_id"),
+    Index("cerebras_records_sessions", *SESSION_INDEX),
     Index("cerebras_records_user", "user_id", "started_us"),
     Index("cerebras_records_tagset", "tagset_id", "started_us"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence  # noqa: TC003
+from collections.abc import Collection, Mapping, Sequence  # noqa: TC003
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
@@ -31,6 +31,7 @@ __all__ = [
     "STATE",
     "Question",
     "conditions",
+    "costs_query",
     "dearest_query",
     "key_column",
     "latencies_query",
@@ -64,6 +65,14 @@ _SHIFT: Final = FIRST_DAY * 24 * HOUR
 
 _TIMES: Final = ("hour", "day", "month")
 
+_INDEXES: Final = {"session", "user", "tag"}
+# What `schema.SESSION_INDEX` tells.
+_OF_INDEX: Final = {"session", "state", "outcome", *_TIMES}
+_INDEXED: Final = {
+    *schema.SUMS,
+    *(f"{name}_{part}" for name in ("cost", "cache_savings") for part in "up"),
+}
+
 STATE: Final = "n_in_state_"
 """Begins the name of a measure: how many rows are in the state of that number."""
 
@@ -93,18 +102,19 @@ class Question:
         self.free = free
         self.months = months
 
-    def only_keys(self, keys: Sequence[str], rows: Sequence[Sequence[int]]) -> Question:
+    def only(self, chosen: Mapping[str, list[int]]) -> Question:
         """Return the same question of what has one of some numbers in each dimension.
 
         Args:
-            keys: Dimensions.
-            rows: Their numbers; those of tags, not of tag sets.
+            chosen: The numbers of dimensions; those of tags, not of tag sets.
         """
         wanted = dict(self.wanted)
-        for at, name in enumerate(keys):
-            # One tag of those and one of these: a list cannot say that.
-            if name in COLUMNS and not (name == "tag" and name in wanted):
-                wanted[name] = sorted({row[at] for row in rows})
+        for name, numbers in chosen.items():
+            have = wanted.get(name)
+            if have is None:
+                wanted[name] = numbers
+            elif name != "tag":  # one of those and one of these: no list says that
+                wanted[name] = sorted(set(numbers).intersection(have)) or [NOBODY]
         return Question(wanted, self.free, self.months)
 
     def only_states(self, states: Collection[int]) -> Question:
@@ -130,6 +140,8 @@ def totals_query(
     columns = [
         key_column(span.source, name, question).label(f"k_{name}") for name in keys
     ]
+    if _is_indexed(span.source, keys, question) and _INDEXED.issuperset(measures):
+        columns[keys.index("session")] = table.c.session_id.label("k_session")
     sums = [
         func.sum(_measure(span.source, name, question)).label(name) for name in measures
     ]
@@ -140,7 +152,11 @@ def totals_query(
 
 
 def dearest_query(
-    spans: Sequence[Span], keys: list[str], question: Question, limit: int
+    spans: Sequence[Span],
+    keys: Sequence[str],
+    question: Question,
+    outcomes: Mapping[int, int],
+    limit: int,
 ) -> Select[Any]:
     """Return the query for the dearest combinations, and their whole millionths.
 
@@ -151,28 +167,55 @@ def dearest_query(
         spans: The tables and times.
         keys: Dimensions to split by.
         question: What to look at.
+        outcomes: The state that stands for each state's outcome.
         limit: How many.
     """
-    rows = union_all(*(_costs_query(span, keys, question) for span in spans))
-    *groups, whole, rest = rows.subquery().c
+    rows = [_costs_of(span, keys, question, outcomes, each=True) for span in spans]
+    *groups, whole, rest = union_all(*rows).subquery().c
     cost = (func.sum(whole) + func.sum(rest) // _MICRO).label("cost")
     query = select(*groups, cost).group_by(*groups)
     return query.order_by(cost.desc()).limit(limit)
 
 
-def _costs_query(span: Span, keys: list[str], question: Question) -> Select[Any]:
-    """Return the query for the cost of each row, once for each of its tags."""
+def costs_query(
+    spans: Sequence[Span],
+    keys: Sequence[str],
+    question: Question,
+    outcomes: Mapping[int, int],
+) -> Select[Any]:
+    """Return the query for what combinations have cost; tag sets are as they are.
+
+    Args:
+        spans: The tables and times.
+        keys: Dimensions to split by.
+        question: What to look at.
+        outcomes: The state that stands for each state's outcome.
+    """
+    rows = [_costs_of(span, keys, question, outcomes, each=False) for span in spans]
+    *groups, whole, rest = union_all(*rows).subquery().c
+    return select(*groups, func.sum(whole), func.sum(rest)).group_by(*groups)
+
+
+def _costs_of(
+    span: Span,
+    keys: Sequence[str],
+    question: Question,
+    outcomes: Mapping[int, int],
+    *,
+    each: bool,
+) -> Select[Any]:
+    """Return the query for the cost of each row, or `each` of its tags."""
     source = span.source
     table: FromClause = _TABLES[source]
-    if "tag" in keys:
+    columns = [key_column(source, name, question) for name in keys]
+    if _is_indexed(source, keys, question):
+        columns[keys.index("session")] = schema.records.c.session_id
+    if each and "tag" in keys:
         of = schema.tags.c
         table = table.outerjoin(schema.tags, of.tagset_id == _column(source, "tag"))
-    columns = [
-        func.coalesce(schema.tags.c.tag_id, 0)
-        if name == "tag"
-        else key_column(source, name, question)
-        for name in keys
-    ]
+        columns[keys.index("tag")] = func.coalesce(of.tag_id, 0)
+    if "outcome" in keys:
+        columns[keys.index("outcome")] = _first_state(source, outcomes)
     named = [one.label(f"k_{at}") for at, one in enumerate(columns)]
     parts = [
         _measure(source, f"cost_{part}", question).label(f"cost_{part}")
@@ -180,6 +223,20 @@ def _costs_query(span: Span, keys: list[str], question: Question) -> Select[Any]
     ]
     query = select(*named, *parts).select_from(table)
     return query.where(*conditions(span, question))
+
+
+def _is_indexed(source: str, keys: Sequence[str], question: Question) -> bool:
+    """Whether the index of sessions alone answers: it is read in its order, then."""
+    if source != "rows" or "session" not in keys:
+        return False
+    return _OF_INDEX.issuperset(keys) and _OF_INDEX.issuperset(question.wanted)
+
+
+def _first_state(source: str, outcomes: Mapping[int, int]) -> Number:
+    """Return the number that stands for a row's outcome."""
+    state = _TABLES[source].c.state_id
+    others = [(state == n, first) for n, first in outcomes.items() if n != first]
+    return case(*others, else_=state) if others else state
 
 
 def latencies_query(
@@ -222,6 +279,8 @@ def conditions(
     source = span.source
     found: list[Number] = []
     at = _time(source)
+    if span.is_most:
+        at += 0  # SQLite: look through all rows, not one by one by their time
     if span.since is not None:
         found.append(at >= span.since)
     if span.until is not None:
@@ -252,8 +311,9 @@ def key_column(source: str, name: str, question: Question) -> Number:
         return _TABLES[source].c.state_id
     if name not in _TIMES:
         column = _column(source, name)
-        # SQLite: all rows in their order on disk, not one by one by this index.
-        return column + 0 if name == "session" else column
+        # SQLite: all rows in their order on disk, not one by one by an index of it.
+        is_slow = source == "rows" and name in _INDEXES
+        return column + 0 if is_slow else column
     at = _time(source)
     if source.startswith("daily"):
         return _calendar(name, at, at, question)

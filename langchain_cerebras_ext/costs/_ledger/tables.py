@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import BigInteger, Double, Integer, SmallInteger, func, insert, select
 
+from langchain_cerebras_ext.costs._ledger import schema
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import ColumnElement, Connection, Table
 
-__all__ = ["add_rows", "add_totals", "chunks", "find_numbers", "find_texts"]
+__all__ = [
+    "add_rows",
+    "add_totals",
+    "chunks",
+    "find_numbers",
+    "find_tags",
+    "find_texts",
+]
 
 _CHUNK: Final = 5_000
 # PostgreSQL's indexes take 2,704 bytes; a character has up to four.
@@ -103,6 +112,17 @@ def find_numbers(
     return found
 
 
+def find_tags(connection: Connection, tagsets: Iterable[int]) -> dict[int, list[int]]:
+    """Return the numbers of each tag set's tags; 0 has one that is none."""
+    of = schema.tags.c
+    found: dict[int, list[int]] = {0: [0]}
+    for part in chunks(sorted({number for number in tagsets if number})):
+        query = select(of.tagset_id, of.tag_id).where(_is_in(of.tagset_id, part))
+        for tagset, tag in connection.execute(query).all():
+            found.setdefault(tagset, []).append(tag)
+    return found
+
+
 def find_texts(
     connection: Connection, table: Table, numbers: Iterable[int]
 ) -> dict[int, str]:
@@ -110,11 +130,15 @@ def find_texts(
     text = func.coalesce(table.c.whole, table.c.value)
     found: dict[int, str] = {}
     for part in chunks(sorted({number for number in numbers if number})):
-        first, last = part[0], part[-1]
-        # Most often they lie close together, and to name each is slower.
-        is_dense = last - first < _DENSE * len(part)
-        chosen = table.c.id.between(first, last) if is_dense else table.c.id.in_(part)
-        query = select(table.c.id, text).where(chosen)
+        query = select(table.c.id, text).where(_is_in(table.c.id, part))
         rows = connection.execute(query).all()
         found.update((number, word) for number, word in rows)
     return found
+
+
+def _is_in(column: ColumnElement[int], numbers: Sequence[int]) -> ColumnElement[bool]:
+    """Return that a number is among some in their order, or lies between those."""
+    first, last = numbers[0], numbers[-1]
+    # Most often they lie close together, and to name each is slower.
+    is_dense = last - first < _DENSE * len(numbers)
+    return column.between(first, last) if is_dense else column.in_(numbers)

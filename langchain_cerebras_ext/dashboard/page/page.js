@@ -51,13 +51,13 @@ const load = async (name) => {
     data[name] = await ask(path, stop.signal);
     shownFor[name] = path;
     delete failures[name];
-    reached(true);
+    troubled("");
   } catch (error) {
     if (stop.signal.aborted) return;
     // What is there answers another question: it must not stand below these filters.
     if (shownFor[name] !== path) delete data[name];
     failures[name] = error instanceof Refused ? error.message : "The server cannot be reached.";
-    reached(error instanceof Refused);
+    troubled(troubleOf(error));
   } finally {
     if (underWay.get(name) === stop) underWay.delete(name);
   }
@@ -382,27 +382,32 @@ const change = (work) => {
 // ----------------------------------------------------------------------------- live
 
 let revision = null;
-let loadedAt = 0;
-let isReached = true;
+let askedAt = 0;
+let loadedAt = 0; // when all of it was there
+let trouble = ""; // why nothing new can be had, in words
 let busy = false;
 
-const reached = (is) => {
-  if (is !== isReached) {
-    isReached = is;
+const troubleOf = (error) => {
+  if (!(error instanceof Refused)) return "The server cannot be reached";
+  return error.status === 503 ? "The ledger cannot be read" : "";
+};
+
+const troubled = (words) => {
+  if (words !== trouble) {
+    const was = trouble;
+    trouble = words;
     drawStatus();
-    byId("said").textContent = is ? "The server can be reached again." : byId("status").textContent;
+    byId("said").textContent = words ? byId("status").textContent : `No more: ${was}`;
   }
 };
 
 const drawStatus = () => {
   const status = byId("status");
-  status.className = isReached ? (view.paused ? "paused" : "live") : "lost";
+  status.className = trouble ? "lost" : view.paused ? "paused" : "live";
   const at = loadedAt ? `, as of ${new Date(loadedAt).toISOString().slice(11, 19)} UTC` : "";
-  status.textContent = isReached
-    ? view.paused
-      ? `Paused${at}`
-      : `Live${at}`
-    : "The server cannot be reached; trying again.";
+  status.textContent = trouble
+    ? `${trouble}; trying again.`
+    : `${view.paused ? "Paused" : "Live"}${at}`;
   const pause = byId("pause");
   pause.textContent = view.paused ? "Go on" : "Pause";
   pause.setAttribute("aria-pressed", String(view.paused));
@@ -412,7 +417,8 @@ const update = async () => {
   busy = true;
   const began = performance.now();
   await refreshAll().finally(() => (busy = false));
-  loadedAt = Date.now();
+  askedAt = Date.now();
+  if (!Object.keys(failures).length) loadedAt = askedAt;
   drawStatus();
   return performance.now() - began;
 };
@@ -425,16 +431,20 @@ const watch = async () => {
     if (view.paused || document.hidden || busy) continue;
     try {
       const now = await ask("api/revision");
-      reached(true);
+      troubled("");
       const moved = revision !== null && now.revision !== revision;
       revision = now.revision;
-      const slides = state.range !== "custom" && Date.now() - loadedAt > SLIDE_MS;
+      const slides = state.range !== "custom" && Date.now() - askedAt > SLIDE_MS;
       const failed = Object.keys(failures);
       // A slow ledger is not asked all the time.
       if (moved || slides) await wait(Math.min(30_000, 3 * (await update())));
-      else if (failed.length) await refresh(failed);
+      else if (failed.length) {
+        await refresh(failed);
+        if (!Object.keys(failures).length) loadedAt = Date.now();
+        drawStatus();
+      }
     } catch (error) {
-      reached(error instanceof Refused);
+      troubled(troubleOf(error));
       if (error.status === 401) location.reload();
     }
   }
@@ -684,7 +694,7 @@ drawControls();
 drawStatus();
 ask("api/revision").then(
   (now) => (revision = now.revision),
-  () => {},
+  (error) => troubled(troubleOf(error)),
 );
 near.add("summary").add("spend").add("groups"); // what a page begins with
 update();

@@ -222,6 +222,15 @@ def test_wrong_use_is_said_before_a_call(
     assert not sim.requests
 
 
+def test_what_cannot_be_written_is_shown_all_the_same(run: Run, tmp_path: Path):
+    (tmp_path / "plain").write_text("mine")
+    found = run("-m", OSS, "--chart", "plain/chart.png")
+    assert found.exit_code == 2
+    assert "plain" in found.stderr
+    assert "cannot be written" in found.stderr
+    assert found.stdout.splitlines()[1].startswith(OSS)
+
+
 def test_out_may_not_be_a_file_of_something_else(run: Run, prompts: Path):
     found = run("-m", MODELS, "--out", str(prompts.with_suffix(".txt")), "--resume")
     assert found.exit_code == 0  # a folder of that name

@@ -131,6 +131,21 @@ def test_any_calls_can_be_drawn(calls: list[UsageRecord]) -> None:
     assert len(figure.axes) == 2
 
 
+def test_calls_of_unknown_cost_have_no_axis_of_money() -> None:
+    left, _ = plot_costs([record(0, "a", None), record(1, "a", None)]).axes
+    assert [text.get_text() for text in left.texts] == ["no call of known cost"]
+    assert not left.get_lines()
+
+
+def test_one_call_stands_in_its_minute() -> None:
+    from matplotlib.dates import num2date
+
+    left, _ = plot_costs([record(0, "a", "1")]).axes
+    begin, end = map(num2date, left.get_xlim())
+    minute = timedelta(minutes=1)
+    assert (START - begin, end - START) == (minute, minute)
+
+
 def test_many_groups_are_said_to_be_more() -> None:
     _, right = plot_costs([record(n, f"m{n}", "1") for n in range(40)]).axes
     assert right.get_title(loc="left") == "Cost by model (28 more)"

@@ -21,6 +21,10 @@ WIDE = [
     ("user", "session", "node"),
     ("user", "month"),
     ("user",),
+    ("session",),
+    ("outcome", "session"),
+    ("hour", "tag"),
+    ("tag", "outcome", "user", "month"),
 ]
 FILTERS = {
     "all": Filter(),
@@ -28,6 +32,7 @@ FILTERS = {
     "no tag": Filter(tag=(None,)),
     "a model": Filter(model=("gpt-oss-120b",)),
     "a session": Filter(session=("s1", None), user=("ann", "bob", None)),
+    "failures": Filter(outcome=("failed", "aborted")),
 }
 
 
@@ -43,7 +48,8 @@ def of_many(count=400):
             user=(None, "ann", "bob", f"u{n % 40}")[n % 4],
             session=(None, "s1", f"s{n % 90}")[n % 3],
             tags=tags[n % len(tags)],
-            outcome="failed" if n % 11 == 0 else "ok",
+            outcome=("failed", "aborted", "retried")[n % 3] if n % 11 == 0 else "ok",
+            flags=("estimated",) if n % 22 == 0 else (),
             cost=None if n % 13 == 0 else Cost(input=price, output=Decimal("1e-12")),
         )
 
@@ -61,14 +67,12 @@ def ledger(tmp_path, records, monkeypatch):
         yield opened
 
 
-@pytest.mark.parametrize("limit", [1, 7, 1_000])
 @pytest.mark.parametrize("by", WIDE, ids="+".join)
-def test_the_dearest_of_many_groups_are_those_of_the_records(
-    ledger, records, by, limit
-):
+def test_the_dearest_of_many_groups_are_those_of_the_records(ledger, records, by):
     for wanted in FILTERS.values():
         expected = group_records(filter(wanted.takes, records), by)
-        assert ledger.report(by, wanted, limit=limit) == expected[:limit]
+        for limit in (1, 7, 1_000):
+            assert ledger.report(by, wanted, limit=limit) == expected[:limit]
 
 
 @pytest.mark.parametrize("by", WIDE, ids="+".join)
@@ -103,6 +107,43 @@ def test_totals_by_tag_and_node_are_those_of_the_records(ledger, records):
     only = Filter(node=("agent",))
     expected = group_records(filter(only.takes, records), ("tag",))
     assert ledger.report(("tag",), only) == expected
+
+
+def test_most_of_the_time_is_looked_through_as_all_of_it_is(ledger, records):
+    first = min(record.started_at for record in records)
+    for times in ((0, 9_000), (0, 2_000), (100, 6_500), (-60, 90_000)):
+        since, until = (first + timedelta(minutes=one) for one in times)
+        wanted = Filter(since=since, until=until)
+        some = [record for record in records if wanted.takes(record)]
+        for by in (("session",), ("session", "outcome"), ("session", "model")):
+            for limit in (None, 4):
+                got = ledger.report(by, wanted, limit=limit)
+                assert got == group_records(some, by)[:limit]
+
+
+def test_a_ledger_of_version_4_gets_an_index_that_totals_of_sessions_need(
+    tmp_path, records
+):
+    path = tmp_path / "costs.db"
+    with Ledger(path) as ledger:
+        ledger.import_records(records)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("DROP INDEX cerebras_records_sessions")
+        connection.execute(
+            "CREATE INDEX cerebras_records_session ON cerebras_records (session_id)"
+        )
+        connection.execute("UPDATE cerebras_ledger SET version = 4")
+    connection.close()
+    with Ledger(path) as ledger:
+        assert ledger.report(("session",)) == group_records(records, ("session",))
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'index'")
+    names = {name for (name,) in rows}
+    columns = connection.execute("PRAGMA index_info(cerebras_records_sessions)")
+    assert tuple(row[2] for row in columns) == schema.SESSION_INDEX
+    assert "cerebras_records_session" not in names
+    connection.close()
 
 
 def test_a_ledger_of_version_3_gets_totals_by_tags_and_nodes(tmp_path, records):

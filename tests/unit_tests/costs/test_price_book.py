@@ -619,7 +619,7 @@ BAD_FILES = {
     "misspelt": (
         "x.toml",
         '[[prices]]\nmodel = "a"\ninput = 1\noutptu = 2\n',
-        r"price 1, line 4: key 'outptu': is not known; did you mean 'output'\?",
+        r"price 1, line 4: key 'outptu': is not known; did you mean 'output'\?$",
     ),
     "misspelt-json": (
         "x.json",

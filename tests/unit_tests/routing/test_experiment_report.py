@@ -12,7 +12,7 @@ import pytest
 from langchain_cerebras_ext.costs import CostTracker, Ledger
 from langchain_cerebras_ext.costs.pricing import Cost
 from langchain_cerebras_ext.costs.records import UsageRecord
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import CerebrasConfigurationError, LedgerError
 from langchain_cerebras_ext.routing.experiment import Experiment
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -283,6 +283,16 @@ def test_a_ledger_and_records_tell_the_same(tmp_path):
         experiment.record_score(records[0].run_id, 1)
         assert "score:score" in experiment.report().arm("fast").values
         assert make().report(iter(records)) == plain
+    assert make().report(tmp_path / "costs.db") == plain
+    assert make().report(f"sqlite:///{tmp_path / 'costs.db'}") == plain
+    with pytest.raises(LedgerError, match="no ledger at"):
+        make().report(tmp_path / "nothing.db")
+    assert not (tmp_path / "nothing.db").exists()
+
+
+def test_one_metric_may_be_named_alone():
+    report = make().report(traffic(12), metrics="success")
+    assert [info.name for info in report.metrics] == ["success"]
 
 
 def test_the_records_of_a_tracker_are_taken(monkeypatch):
