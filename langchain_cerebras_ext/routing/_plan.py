@@ -103,7 +103,6 @@ class Plan:
     """
 
     __slots__ = (
-        "_deadline",
         "_errors",
         "_hedge_after_s",
         "_is_held",
@@ -113,6 +112,7 @@ class Plan:
         "_stop",
         "_total_timeout",
         "_tries",
+        "deadline",
         "given",
         "is_overdue",
         "legs",
@@ -142,7 +142,7 @@ class Plan:
         self._errors: list[BaseException] = []
         self._stop: BaseException | None = None
         self._total_timeout = total_timeout
-        self._deadline = None if total_timeout is None else now + total_timeout
+        self.deadline = None if total_timeout is None else now + total_timeout
         self._hedge_after_s = hedge_after_s
         self._size_of = size_of
         self._is_held = is_held
@@ -156,7 +156,7 @@ class Plan:
 
     def due(self, now: float) -> Step:
         """Return what to do now."""
-        if self._deadline is not None and now >= self._deadline:
+        if self.deadline is not None and now >= self.deadline:
             return self._time_is_over(now)
         under_way = self.under_way()
         if not under_way:
@@ -168,7 +168,7 @@ class Plan:
         hedge_at = self._hedge_at(under_way)
         if hedge_at is not None and now >= hedge_at:
             return self._ask(now)
-        return Wait(_earliest(self._deadline, hedge_at))
+        return Wait(_earliest(self.deadline, hedge_at))
 
     def refused(
         self, no: int, reason: str, now: float, retry_after_s: float | None = None
@@ -236,10 +236,6 @@ class Plan:
     def has_more(self) -> bool:
         """Whether there is a leg left that has not been asked."""
         return bool(self._queue)
-
-    def left_s(self, now: float) -> float | None:
-        """Return the seconds until the total deadline, if there is one."""
-        return None if self._deadline is None else self._deadline - now
 
     def under_way(self) -> list[int]:
         """Return the numbers of the tries that are not over."""

@@ -332,11 +332,12 @@ class Trip:
 
         `None` where nothing is said of that: it is the last one, and there is time.
         """
-        haste = self._route.haste if self.plan.has_more else None
-        left_s = self.plan.left_s(self._route.clock())
-        if left_s is None:
+        route, deadline = self._route, self.plan.deadline
+        haste = route.haste if self.plan.has_more else None
+        if deadline is None:
             return haste
         longest_s = None if haste is None else haste.longest_s
+        left_s = deadline - route.clock()
         return Patience(longest_s, time.monotonic() + left_s)
 
     def leg(self, ask: Ask) -> Leg:

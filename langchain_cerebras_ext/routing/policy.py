@@ -232,6 +232,8 @@ def kind_of(error: BaseException) -> Kind:
     found: Kind | None = _kind_of_class(cast("Any", type(error)))
     if found is None:
         found = _kind_by_status(error) or _kind_by_type(error) or "unknown"
+    elif found == "unknown":  # ours, and of no class of its own
+        found = _STATUS.get(_status_of(error) or 0, found)
     if found == "rate_limit" and _code_of(error) in _QUOTA_CODES:
         return "quota"
     if found == "request" and _is_overflow(error):

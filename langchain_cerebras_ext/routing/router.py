@@ -905,6 +905,9 @@ def _haste_of(longest_s: float | None) -> Patience | None:
     return None if longest_s is None else Patience(longest_s)
 
 
+_OF_BREAKER = ("admit", "aadmit", "health")
+
+
 def _breaker_of(given: Any) -> Any:
     if given is None or given is False:
         return None
@@ -912,6 +915,12 @@ def _breaker_of(given: Any) -> Any:
         from langchain_cerebras_ext.routing.breaker import CircuitBreaker
 
         return CircuitBreaker()
+    if not all(callable(getattr(given, name, None)) for name in _OF_BREAKER):
+        msg = (
+            f"breaker={given!r} must be True, a CircuitBreaker, or an object with "
+            f"{', '.join(_OF_BREAKER)}."
+        )
+        raise CerebrasConfigurationError(msg)
     return given
 
 

@@ -66,6 +66,21 @@ class _Quiet:
         """Take no note of an answer."""
 
 
+class _Locked:
+    """What is common to strategies with a lock: copies have one of their own."""
+
+    _lock: threading.RLock
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but the lock."""
+        return {name: one for name, one in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take it over, with a new lock."""
+        vars(self).update(state)
+        self._lock = threading.RLock()
+
+
 # ----------------------------------------------------------------------------- ordered
 
 
@@ -319,7 +334,7 @@ class _Measured:
         )
 
 
-class Fastest:
+class Fastest(_Locked):
     """Asks the leg first that has lately been the fastest.
 
     Time to the first token and tokens per second are measured on the calls that the
@@ -378,6 +393,10 @@ class Fastest:
         # Reentrant: a garbage collection may end a stream, and so observe, anywhere.
         self._lock = threading.RLock()
         self._measured: dict[str, _Measured] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave measurements behind: the clock of another process is another."""
+        return {**super().__getstate__(), "_measured": {}}
 
     def __repr__(self) -> str:
         """Return what it goes by."""
@@ -447,7 +466,7 @@ def _catalog_speed(leg: Leg) -> float | None:
 # ---------------------------------------------------------------------------- weighted
 
 
-class Weighted(_Quiet):
+class Weighted(_Quiet, _Locked):
     """Spreads requests over the legs by weight.
 
     With a `key` the same user, session or conversation always has the same leg, as long

@@ -86,7 +86,7 @@ FEW: Final = 20_000
 """So few rows are all read and put in order here; more are read in order."""
 
 _SPARSE: Final = 5
-_IN_ORDER: Final = ((), ("user",), ("user", "model"), ("tag",))
+_IN_ORDER: Final = (set[str](), {"user"}, {"user", "model"}, {"tag"})
 """Splits that follow the order of rows on disk."""
 
 _FEW_STATES: Final = 8
@@ -567,7 +567,7 @@ class Asked:
             return self._spread(connection, rows, states, among)
 
         special = _special(states)
-        if self._by not in _IN_ORDER:
+        if set(self._by) not in _IN_ORDER:
             rows = ask(question, _COUNTED, [*self._by, "state"])
             return _without_state(rows, special)
         # The rows are read in the order of their groups, and nothing is sorted:
@@ -995,7 +995,7 @@ def _add_states(
 
 
 def _sortable(keys: Keys) -> tuple[tuple[bool, str], ...]:
-    return tuple((part is not None, part or "") for part in keys)
+    return tuple([(part is not None, part or "") for part in keys])
 
 
 def _untie(groups: list[Group], costs: list[int]) -> None:

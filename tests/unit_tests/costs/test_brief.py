@@ -187,7 +187,7 @@ def calls_of(
 
 
 @given(CALLS, BOOKS, st.booleans())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_sums_without_records_are_the_sums_of_the_records(
     calls: list[Any], book: PriceBook, is_read_often: bool
 ) -> None:
