@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import tempfile
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,35 +94,20 @@ _OUTPUT: Final = Path("-")
 
 
 def _export(ledger: Ledger, options: ExportOptions, wanted: Filter) -> int:
-    """Write a file whole or not at all; into links, pipes and devices only what is."""
-    file = options.file
-    is_plain = not file.is_symlink() and (file.is_file() or not file.exists())
-    if file != _OUTPUT and (is_plain or file.is_dir()):
-        return ledger.export(file, format=options.format, filter=wanted)
-    # A ledger puts its file in the place of what is there: of `/dev/stdout`, too.
-    with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder, file.name)
-        count = ledger.export(made, format=options.format, filter=wanted)
-        try:
-            with made.open("rb") as source, _opened(file) as target:
-                shutil.copyfileobj(source, target)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            msg = f"{file} cannot be written: {error.strerror or error}."
-            raise LedgerError(msg) from error
-    return count
+    target: Path | BinaryIO = options.file
+    if options.file == _OUTPUT:
+        from langchain_cerebras_ext.costs._ledger.files import find_format
 
-
-@contextmanager
-def _opened(file: Path) -> Generator[BinaryIO]:
-    if file != _OUTPUT:
-        with file.open("wb") as target:
-            yield target
-        return
-    sys.stdout.flush()
-    yield sys.stdout.buffer
-    sys.stdout.buffer.flush()
+        find_format(options.file, options.format)  # by the name that was typed
+        sys.stdout.flush()
+        target = sys.stdout.buffer
+    try:
+        return ledger.export(target, format=options.format, filter=wanted)
+    except LedgerError as error:
+        # Whoever reads has gone, as `head` does: that is no trouble of the ledger's.
+        if isinstance(error.__cause__, BrokenPipeError):
+            raise error.__cause__ from None
+        raise
 
 
 # ------------------------------------------------------------------- import and merge

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from langchain_cerebras_ext._metadata import PROVIDER, measured
+from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.costs.pricing import Cost, adds_up, cost_of_calls
 from langchain_cerebras_ext.costs.records import UsageRecord, new_id
+from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,8 +70,33 @@ class Kind(msgspec.Struct, frozen=True, eq=False, gc=False):
         return Cost() if self.row is None else cost_of_calls(self.row, calls, *tokens)
 
 
-Kinds = dict[tuple[Any, ...], Kind | None]
-"""Kinds that were met, by all that tells them apart; `None` is one without briefs."""
+class Kinds(dict[tuple[Any, ...], "Kind | None"]):
+    """Kinds that were met, by all that tells them apart; `None` is one without briefs.
+
+    They hold as long as the prices do under which they were met.
+    """
+
+    __slots__ = ("_table",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._table = _table()
+
+    @property
+    def hold(self) -> bool:
+        """Whether the prices are still the same, and there is room for more kinds."""
+        return self._table is _table() and len(self) < _MOST_KINDS
+
+
+_MOST_KINDS: Final = 1_000
+
+
+def _table() -> object:
+    """Return the table of prices; `None` where it cannot be read: others tell of it."""
+    try:
+        return registry.table()
+    except CerebrasConfigurationError:
+        return None
 
 
 class Brief(msgspec.Struct, eq=False, gc=False):

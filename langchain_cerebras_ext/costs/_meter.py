@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_cerebras_ext._metadata import PROVIDER
 from langchain_cerebras_ext._metering import ROUTER_CALL
 from langchain_cerebras_ext.costs import _langsmith
-from langchain_cerebras_ext.costs._brief import Brief, Kind, can_wait, day_price
+from langchain_cerebras_ext.costs._brief import Brief, Kind, Kinds, can_wait, day_price
 from langchain_cerebras_ext.costs._context import says_whose
 from langchain_cerebras_ext.costs._usage import (
     RecordCounts,
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._client import Call
     from langchain_cerebras_ext._metering import CallOutcome, RouterCall
     from langchain_cerebras_ext._observe import CallRecord
-    from langchain_cerebras_ext.costs._brief import Kinds
     from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs._run import Run
     from langchain_cerebras_ext.costs._usage import TokenCounts
@@ -172,7 +171,7 @@ class CallMeter:
     @property
     def cost_usd(self) -> str | None:
         """What the call has cost, as a decimal, once it has ended and if known."""
-        kept = self._kept if self._told is None else self.keep({})
+        kept = self._kept if self._told is None else self.keep(Kinds())
         last = None if kept is None else kept.cost
         costs = self._costs if last is None else (*self._costs, last)
         return usd_text(add_usd(*(cost.total for cost in costs))) if costs else None
@@ -329,7 +328,7 @@ class CallMeter:
 
     def get(self) -> UsageRecord:
         """Return the record of a whole answer, the same each time."""
-        return record_of(self.keep({}))
+        return record_of(self.keep(Kinds()))
 
     def keep(self, kinds: Kinds) -> UsageRecord | Brief:
         """Return a brief of a whole answer, else its record; the same each time."""

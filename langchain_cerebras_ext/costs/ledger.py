@@ -8,7 +8,7 @@ import threading
 import weakref
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -477,7 +477,7 @@ class Ledger:
 
     def export(
         self,
-        target: str | os.PathLike[str],
+        target: str | os.PathLike[str] | IO[bytes],
         *,
         format: str | None = None,  # noqa: A002
         filter: Filter = _ALL,  # noqa: A002
@@ -488,7 +488,8 @@ class Ledger:
         before it; `import_records` takes it off again.
 
         Args:
-            target: A file, also `.gz` for the first two formats.
+            target: A file, also `.gz` for the first two formats. A link to one stays a
+                link; pipes, devices and open files (binary) are written into.
             format: `csv`, `jsonl` or `parquet` (extra `parquet`); by the name if not
                 given.
             filter: Which records.
@@ -503,9 +504,10 @@ class Ledger:
         """
         from langchain_cerebras_ext.costs._ledger.files import find_format, write_file
 
-        path = Path(target)
+        place = Path(target) if isinstance(target, (str, os.PathLike)) else target
+        path = place if isinstance(place, Path) else None
         form, packed = find_format(path, format)
-        return write_file(self.records(filter), path, form, packed=packed)
+        return write_file(self.records(filter), place, form, packed=packed)
 
     def import_records(
         self,
@@ -516,7 +518,8 @@ class Ledger:
         """Take records in; those that are there, by `record_id`, change nothing.
 
         Args:
-            source: A file such as `export` writes, or records.
+            source: A file such as `export` writes, or records. In a file each record
+                must have its `record_id`.
             format: Of the file; by its name if not given.
 
         Returns:

@@ -23,7 +23,7 @@ from langchain_core.tracers.context import register_configure_hook
 
 from langchain_cerebras_ext._metering import announce, announced
 from langchain_cerebras_ext.costs import _langsmith
-from langchain_cerebras_ext.costs._brief import add_calls
+from langchain_cerebras_ext.costs._brief import Kinds, add_calls
 from langchain_cerebras_ext.costs._context import Scope
 from langchain_cerebras_ext.costs._run import Run, lineages
 from langchain_cerebras_ext.costs.records import UsageRecord, record_of
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
     from langchain_cerebras_ext._metering import RouterCall
-    from langchain_cerebras_ext.costs._brief import Brief, Kinds
+    from langchain_cerebras_ext.costs._brief import Brief
     from langchain_cerebras_ext.costs._callback_call import CallbackCall
     from langchain_cerebras_ext.costs._usage import TokenCounts
     from langchain_cerebras_ext.costs.budget import Budget
@@ -162,6 +162,7 @@ class CostTracker(BaseCallbackHandler):
         self._lock = threading.Lock()
         # Taken in without the lock, and out of it with the lock.
         self._fresh: deque[UsageRecord | Pending] = deque()
+        self._kinds = Kinds()
         self._kept: deque[UsageRecord | Brief] = deque(maxlen=max_records)
         self._unread = 0
         self._by: dict[tuple[Any, ...], Totals] = {}
@@ -328,7 +329,9 @@ class CostTracker(BaseCallbackHandler):
 
     def _fold(self) -> None:
         """Add up what is new; the lock is held."""
-        kinds: Kinds = {}
+        if not self._kinds.hold:
+            self._kinds = Kinds()
+        kinds = self._kinds
         calls: defaultdict[Any, list[TokenCounts]] = defaultdict(list)
         fresh = self._fresh
         for told in [fresh.popleft() for _ in range(len(fresh))]:

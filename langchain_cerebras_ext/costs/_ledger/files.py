@@ -9,6 +9,8 @@ import importlib.util
 import io
 import os
 import secrets
+import shutil
+import tempfile
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -73,17 +75,21 @@ COLUMNS: Final = (
 """The columns of CSV and Parquet; `cost_usd` is the sum, empty where not known."""
 
 
-def find_format(path: Path, given: str | None) -> tuple[str, bool]:
+def find_format(path: Path | None, given: str | None) -> tuple[str, bool]:
     """Return a file's format, by its name unless given, and whether it is packed.
+
+    An open file has no name that would tell.
 
     Raises:
         CerebrasConfigurationError: There is no such format.
     """
-    packed = path.suffix.lower() == ".gz"
-    inner = Path(path.stem).suffix.lower() if packed else path.suffix.lower()
+    name = Path() if path is None else path
+    packed = name.suffix.lower() == ".gz"
+    inner = Path(name.stem).suffix.lower() if packed else name.suffix.lower()
     found = given.lower() if given else _SUFFIXES.get(inner)
     if found not in {"csv", "jsonl", "parquet"} or (packed and found == "parquet"):
-        what = f"format={given!r}" if given else f"The file name {path.name!r}"
+        what = "An open file" if path is None else f"The file name {path.name!r}"
+        what = f"format={given!r}" if given else what
         msg = (
             f"{what} says no format; take one that ends in .csv, .jsonl (both also "
             "with .gz) or .parquet, or pass format='csv', 'jsonl' or 'parquet'."
@@ -101,32 +107,74 @@ def find_format(path: Path, given: str | None) -> tuple[str, bool]:
 
 
 def write_file(
-    records: Iterable[UsageRecord], path: Path, form: str, *, packed: bool
+    records: Iterable[UsageRecord], target: Path | IO[bytes], form: str, *, packed: bool
 ) -> int:
     """Write records; the file has all of them or is what it was.
+
+    A link stays, and what it leads to is written. What is no plain file, such as a
+    pipe, stays too: it gets the records when there are all of them, as an open file.
 
     Raises:
         LedgerError: The file cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        try:
-            with beside.open("xb") as file:
-                if packed:
-                    # Without the time, so that the same records give the same bytes.
-                    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
-                        count = _WRITERS[form](records, zipped)
-                else:
-                    count = _WRITERS[form](records, file)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        if isinstance(target, Path) and _may_replace(target):
+            whole = Path(os.path.realpath(target))
+            return _replace(records, whole, form, packed=packed)
+        with tempfile.TemporaryFile() as made:
+            count = _write(records, made, form, packed=packed)
+            made.seek(0)
+            with _opened(target) as file:
+                shutil.copyfileobj(made, file)
     except OSError as error:
-        msg = f"{path} cannot be written: {error.strerror or error}. Take another path."
+        name = target if isinstance(target, Path) else "The open file"
+        said = error.strerror or error
+        msg = f"{name} cannot be written: {said}. Take another path."
         raise LedgerError(msg) from error
     return count
+
+
+def _may_replace(path: Path) -> bool:
+    """Whether another file may take the place of what is there, or leads there."""
+    # What is there may be a link to a file that this process has open.
+    if path.absolute().parts[1:2] in {("dev",), ("proc",)}:
+        return False
+    return path.is_file() or not path.exists()
+
+
+def _replace(
+    records: Iterable[UsageRecord], path: Path, form: str, *, packed: bool
+) -> int:
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with beside.open("xb") as file:
+            count = _write(records, file, form, packed=packed)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return count
+
+
+@contextlib.contextmanager
+def _opened(target: Path | IO[bytes]) -> Generator[IO[bytes]]:
+    if isinstance(target, Path):
+        with target.open("wb") as file:
+            yield file
+        return
+    yield target
+    target.flush()
+
+
+def _write(
+    records: Iterable[UsageRecord], file: IO[bytes], form: str, *, packed: bool
+) -> int:
+    if not packed:
+        return _WRITERS[form](records, file)
+    # Without the time, so that the same records give the same bytes.
+    with gzip.GzipFile("", "wb", fileobj=file, mtime=0) as zipped:
+        return _WRITERS[form](records, zipped)
 
 
 def _write_jsonl(records: Iterable[UsageRecord], file: IO[bytes]) -> int:
@@ -295,11 +343,21 @@ def read_file(path: Path, form: str, *, packed: bool) -> Iterator[UsageRecord]:
         raise LedgerError(msg) from error
 
 
+class _Known(msgspec.Struct):
+    """What a record in a file must have, though one that is made here need not."""
+
+    record_id: str
+
+
 def _read_jsonl(file: IO[bytes]) -> Generator[UsageRecord]:
     decoder = msgspec.json.Decoder(UsageRecord)
+    check = msgspec.json.Decoder(_Known)
     for line in file:
         if line.strip():
-            yield decoder.decode(line)
+            record = decoder.decode(line)
+            # Else it would get a new id, and be counted again, with each reading.
+            check.decode(line)
+            yield record
 
 
 def _read_csv(file: IO[bytes]) -> Generator[UsageRecord]:
@@ -356,6 +414,7 @@ def _unflatten(flat: dict[str, Any]) -> UsageRecord:
         for name, value in flat.items()
         if name not in _AMOUNTS and name != "price" and value is not None
     }
+    msgspec.convert(fields, _Known)
     made = msgspec.convert(fields, UsageRecord, strict=False)
     if cost is None:
         return made

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_cerebras_ext import ChatCerebras
+from langchain_cerebras_ext.catalog import register_model, unregister_model
 from langchain_cerebras_ext.costs import _meter
 from langchain_cerebras_ext.costs._brief import Brief, can_wait, day_price
 from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
@@ -315,6 +316,21 @@ def test_a_price_that_cannot_be_looked_up_leaves_the_call_unpriced(
     a_model().invoke("hi", config={"callbacks": [tracker]})
     assert tracker.unpriced_calls == 1
     assert "cannot be looked up" in caplog.text
+
+
+def test_a_price_that_changes_counts_from_the_next_call_on() -> None:
+    tracker = CostTracker()
+    model = a_model(told(1_000_000, 0, 1, 0))
+    model.invoke("hi", config={"callbacks": [tracker]})
+    before = tracker.get_total_cost()
+    register_model({"id": MODEL, "price": {"input": "7", "output": "0"}})
+    try:
+        model.invoke("hi", config={"callbacks": [tracker]})
+        assert tracker.get_total_cost() == before + 7
+    finally:
+        unregister_model(MODEL)
+    model.invoke("hi", config={"callbacks": [tracker]})
+    assert tracker.get_total_cost() == 2 * before + 7
 
 
 def test_only_one_price_for_all_of_a_day_adds_up() -> None:
