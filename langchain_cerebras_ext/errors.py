@@ -46,7 +46,8 @@
 Each class also inherits the matching class of `langchain_core.exceptions`, where the
 program has imported it, so code that catches those keeps working; `is_retryable` is
 the one truth about retries: that of an error which our own policy has given up on is
-False, so that nobody multiplies them.
+False, so that nobody multiplies them. A router has no such policy: that of
+`AllLegsFailedError` is True where all of its legs have failed for the moment only.
 
 Where the program has imported `openai`, an error is also an instance of the matching
 class of that package: `except openai.RateLimitError` catches a `RateLimitError`.

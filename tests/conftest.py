@@ -130,13 +130,23 @@ def no_secret_gets_out(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     watch = request.node.stash[_WATCH] = SecretWatch()
-    with watching(watch):
+    with watching(watch, _log_level(request.path)):
         yield
     folder = request.node.funcargs.get("tmp_path")
     if isinstance(folder, Path):
         watch.look_into(folder)
     found = watch.found()
     assert not found, f"a key is in: {', '.join(found)}"
+
+
+def _log_level(path: Path) -> int:
+    """Return the level that is on while a test runs.
+
+    Where calls are logged, cost trackers make their records at once; tests of costs are
+    to see what happens in programs that log as most do.
+    """
+    is_of_costs = path.parent.name == "costs" or path.name.startswith("test_cost")
+    return logging.INFO if is_of_costs else logging.DEBUG
 
 
 @pytest.hookimpl(wrapper=True)

@@ -173,14 +173,19 @@ def _programs_and_tracers(watch: SecretWatch) -> Iterator[None]:
 
 
 @contextmanager
-def watching(watch: SecretWatch) -> Iterator[None]:
-    """Note every key, and all that comes out, until the end."""
-    with _programs_and_tracers(watch), _this_package(watch):
+def watching(watch: SecretWatch, level: int = logging.DEBUG) -> Iterator[None]:
+    """Note every key, and all that comes out, until the end.
+
+    Args:
+        watch: Who notes it.
+        level: How much is logged meanwhile.
+    """
+    with _programs_and_tracers(watch), _this_package(watch, level):
         yield
 
 
 @contextmanager
-def _this_package(watch: SecretWatch) -> Iterator[None]:
+def _this_package(watch: SecretWatch, level: int) -> Iterator[None]:
     """Note every key, error, model, warning and log line."""
     make_error = CerebrasError.__init__
     find_key = _connection.CerebrasConnection._key
@@ -212,7 +217,7 @@ def _this_package(watch: SecretWatch) -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(watch)
-    _set_levels(loggers, [logging.DEBUG] * len(loggers))
+    _set_levels(loggers, [level] * len(loggers))
     watch.know(os.environ.get("CEREBRAS_API_KEY"))
     try:
         yield

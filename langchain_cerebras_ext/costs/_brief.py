@@ -18,6 +18,7 @@ import msgspec
 
 from langchain_cerebras_ext._metadata import PROVIDER, measured
 from langchain_cerebras_ext.catalog._registry import registry
+from langchain_cerebras_ext.costs.prices import PriceBook
 from langchain_cerebras_ext.costs.pricing import Cost, adds_up, cost_of_calls
 from langchain_cerebras_ext.costs.records import UsageRecord, new_id
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._metering import CallOutcome
     from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs._usage import TokenCounts
-    from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.pricing import PriceRow
     from langchain_cerebras_ext.costs.records import Flag, Outcome
     from langchain_cerebras_ext.costs.report import Totals
@@ -218,7 +218,12 @@ _ANSWER: Final = 4
 
 
 def day_price(book: PriceBook, model: str, day: date) -> PriceRow | None:
-    """Return the rates of all calls of a day, if there are any that add up."""
+    """Return the rates of all calls of a day, if there are any that add up.
+
+    A subclass may price each call as it likes.
+    """
+    if type(book) is not PriceBook:
+        return None
     rates = book.rates_of_call(PROVIDER, model, None, day)
     if rates is None or rates.by_time:
         return None

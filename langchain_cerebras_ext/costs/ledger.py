@@ -144,7 +144,9 @@ class Ledger:
         max_buffered: So many records are kept in memory at most.
         spool: How the names of spool files begin; by default `costs.db.spool` beside
             the database, or in the user's cache folder for a server.
-        create: Whether to make the database if there is none.
+        create: Whether to make the database if there is none. Without it a file that
+            may only be read (its mode, its folder, its file system) can be asked, too;
+            what lies in its `-wal` only if the `-shm` is there as well.
         busy_timeout_s: How long the writer waits for another's lock, and for a server
             that does not answer.
 
@@ -192,6 +194,7 @@ class Ledger:
             batch_size=batch_size,
             interval_s=flush_interval_s,
             max_buffered=max_buffered,
+            is_reader=not create,
         )
         self._open(create=create)
         with _Writers.lock:
@@ -220,6 +223,8 @@ class Ledger:
             f"The ledger at {self.url} cannot be used: {told(self._store, error)} "
             "Check that it is there, is a ledger, and may be read and written."
         )
+        if self._options["create"] and self._store.is_read_only():
+            msg += " To read it only, open it with create=False."
         return LedgerError(msg)
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -172,7 +172,7 @@ class _Series:
             self.retries += 1
         else:
             self.calls += 1
-        for flag in record.flags:
+        for flag in record.doubts:
             setattr(self, flag, getattr(self, flag) + 1)
         if record.cost is not None:
             self.cost = add_usd(self.cost, record.cost.total)

@@ -95,7 +95,7 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         queue_time_s: Seconds in the service's queue, as it says.
         output_tokens_per_s: After the first token for a stream.
         cost: USD by kind; `None` where not known.
-        flags: What is not certain.
+        flags: What is not certain; see `doubts`.
     """
 
     started_at: datetime
@@ -139,6 +139,20 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def cost_usd(self) -> Decimal | None:
         """The whole cost in USD; `None` where it is not known."""
         return None if self.cost is None else self.cost.total
+
+    @property
+    def doubts(self) -> tuple[Flag, ...]:
+        """The flags, and `unpriced` where there is no cost and no word of why.
+
+        Such a record was made by hand or elsewhere. What a cache has answered costs
+        nothing.
+        """
+        flags = self.flags
+        if self.cost is not None or self.outcome == "cache_hit":
+            return flags
+        if "unpriced" in flags or ("no_usage" in flags and "estimated" not in flags):
+            return flags
+        return (*flags, "unpriced")
 
     @property
     def came_to(self) -> CallOutcome | None:

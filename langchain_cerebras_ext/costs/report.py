@@ -109,7 +109,8 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
                 self.cache_hits += 1
             if record.router_so_far is not None:
                 self.add_tries(record.router_so_far, outcome, 1)
-        for flag in record.flags:
+        cost = record.cost
+        for flag in record.flags if cost is not None else record.doubts:
             if flag == "unpriced":
                 self.unpriced_calls += 1
             elif flag == "no_usage":
@@ -125,8 +126,8 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
                 self.output_tokens += tokens
             if tokens := record.reasoning_tokens:
                 self.reasoning_tokens += tokens
-        if record.cost is not None:
-            self._add_cost(record.cost)
+        if cost is not None:
+            self._add_cost(cost)
 
     def add_calls(
         self,

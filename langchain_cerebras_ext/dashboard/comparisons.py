@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.costs.report import Filter
+    from langchain_cerebras_ext.dashboard.query import View
     from langchain_cerebras_ext.routing._compare.kept import KeptComparison
 
-__all__ = ["COLUMNS", "find_comparisons"]
+__all__ = ["COLUMNS", "find_comparisons", "of_comparisons"]
 
 _ENDS: Final = ("value", "low", "high")
 _QUANTILES: Final = {
@@ -72,6 +75,14 @@ def find_comparisons(ledger: Ledger, wanted: Filter, limit: int) -> dict[str, An
         "runs": [_run(one) for one in shown],
         "more": len(kept) > limit,
     }
+
+
+def of_comparisons(view: View) -> View:
+    """Return a view of the calls of comparisons alone, which have a tag of theirs."""
+    from langchain_cerebras_ext.routing._compare.call import TAG
+
+    wanted = msgspec.structs.replace(view.filter, tag=(TAG,))
+    return msgspec.structs.replace(view, filter=wanted)
 
 
 def _run_ids(wanted: Filter) -> tuple[str, ...] | None:

@@ -22,7 +22,10 @@ from langchain_cerebras_ext.dashboard.arms import (
     compare_costs,
     compare_shares,
 )
-from langchain_cerebras_ext.dashboard.comparisons import find_comparisons
+from langchain_cerebras_ext.dashboard.comparisons import (
+    find_comparisons,
+    of_comparisons,
+)
 from langchain_cerebras_ext.dashboard.query import OFFSET_MAX, RANGES, View
 
 if TYPE_CHECKING:
@@ -270,11 +273,7 @@ class Reader:
 
     def arms(self, view: View) -> dict[str, Any]:
         """Arms of experiments: cost per call, times, failures."""
-        groups = [
-            group
-            for group in self._slice(view).report(("arm",))
-            if group.keys[0] is not None
-        ]
+        groups = self._arms(view)
         groups.sort(key=lambda group: (-group.totals.calls, group.keys[0] or ""))
         shown = groups[:ARMS_MAX]
         timings, newest = (
@@ -289,6 +288,23 @@ class Reader:
         if newest:
             words.append(f"Times are of the newest {newest:,} calls.")
         return {"rows": rows, "words": words}
+
+    def _arms(self, view: View) -> list[Group]:
+        """Return arms, without those that only comparisons have."""
+        found = [
+            group
+            for group in self._slice(view).report(("arm",))
+            if group.keys[0] is not None
+        ]
+        if not found or view.filter.tag:  # what was asked for by a tag is shown
+            return found
+        compared = dict(self._slice(of_comparisons(view)).report(("arm",)))
+        return [
+            group
+            for group in found
+            if (same := compared.get(group.keys)) is None
+            or same.calls + same.retries < group.totals.calls + group.totals.retries
+        ]
 
     def _mean(self, view: View, group: Group) -> Mean:
         """Return the mean of an arm's newest calls whose cost is known."""

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from langchain_cerebras_ext.errors import mask_secrets
 from langchain_cerebras_ext.routing._breaker_memory import ORDINARY, Change, Circuit
 from langchain_cerebras_ext.routing._leg import Refusal
-from langchain_cerebras_ext.routing.policy import kind_of, status_of
+from langchain_cerebras_ext.routing.policy import asked_wait_s, kind_of, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from langchain_cerebras_ext.routing._breaker_memory import Counts, Phase, Rules
 
-__all__ = ["LocalLeg", "Passed", "Settings", "asked_wait_s"]
+__all__ = ["LocalLeg", "Passed", "Settings"]
 
 _log = logging.getLogger("langchain_cerebras_ext.breaker")
 
@@ -351,24 +351,3 @@ def _spread(times: Iterable[float]) -> dict[str, Any] | None:
         "p50": ordered[math.ceil(0.5 * count) - 1],
         "p95": ordered[math.ceil(0.95 * count) - 1],
     }
-
-
-def asked_wait_s(error: BaseException) -> float | None:
-    """Return for how long the service asked to be left alone, whoever raised it."""
-    own = getattr(error, "retry_after_s", None)
-    if own is None:
-        headers: Mapping[str, Any] | None = getattr(
-            getattr(error, "response", None), "headers", None
-        )
-        get = getattr(headers, "get", None)
-        if not callable(get):
-            return None
-        for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-            try:
-                own = float(str(get(name))) * unit
-            except ValueError:
-                continue
-            break
-    if not isinstance(own, (int, float)) or not math.isfinite(own):
-        return None
-    return max(0.0, float(own))

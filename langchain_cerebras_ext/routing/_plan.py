@@ -6,6 +6,7 @@ came of that. The same events always lead to the same steps.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -15,7 +16,7 @@ from langchain_cerebras_ext.errors import (
     NoLegError,
 )
 from langchain_cerebras_ext.routing._leg import Attempt
-from langchain_cerebras_ext.routing.policy import status_of
+from langchain_cerebras_ext.routing.policy import asked_wait_s, is_momentary, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -361,20 +362,25 @@ class Plan:
 
     def _exhausted(self) -> BaseException:
         attempts = self.attempts()
+        asked = (asked_wait_s(error) for error in self._errors)
+        wait_s = _earliest(self.retry_after_s, *asked)
+        told = f"{_told(attempts)}{_told_wait(wait_s)}"
         if not self._errors:
-            msg = f"No leg of the router can take this request. {_told(attempts)}"
+            msg = f"No leg of the router can take this request. {told}"
             error: NoLegError | AllLegsFailedError = NoLegError(
-                msg.rstrip(), legs=attempts, retry_after_s=self.retry_after_s
+                msg.rstrip(), legs=attempts, retry_after_s=wait_s
             )
             # Only a breaker says when: then it may be otherwise in a while.
-            error.is_retryable = self.retry_after_s is not None
+            error.is_retryable = wait_s is not None
             return error
         last = self._errors[-1]
-        msg = f"Every leg of the router has failed. {_told(attempts)}"
+        msg = f"Every leg of the router has failed. {told}"
         error = AllLegsFailedError(
             msg.rstrip(),
             legs=attempts,
             errors=tuple(self._errors),
+            retry_after_s=wait_s,
+            is_retryable=all(map(is_momentary, self._errors)),
             elapsed_s=max(one.ended_at for one in self._tries) - self._tries[0].began,
         )
         error.__cause__ = last
@@ -392,8 +398,17 @@ def _told(attempts: Sequence[Attempt]) -> str:
     return "; ".join(_tell(one) for one in attempts) + ". "
 
 
+def _told_wait(seconds: float | None) -> str:
+    """Return when to come back as a sentence, if that is known."""
+    if seconds is None:
+        return ""
+    return f"The first of them can be asked again in {math.ceil(seconds)} s."
+
+
 def _tell(one: Attempt) -> str:
     status = f" {one.status_code}" if one.status_code else ""
     what = f"{one.error_type}{status}" if one.error_type else one.outcome
     why = f" ({one.reason})" if one.reason else ""
+    if one.outcome == "skipped":
+        return f"{one.leg}: {what}{why}"
     return f"{one.leg}: {what}{why} after {one.elapsed_s:.2f} s"

@@ -47,6 +47,14 @@ class Recipe:
     _made: dict[str, Any] = field(default_factory=dict[str, Any], repr=False)
     _calls: dict[str, Called] = field(default_factory=dict[str, "Called"], repr=False)
 
+    @property
+    def calls_tools(self) -> bool:
+        """Whether tools are among it, or structure is told to come as one's call."""
+        return any(
+            method == "bind_tools" or kwargs.get("method") == "function_calling"
+            for method, _, kwargs in self.steps
+        )
+
     def of(self, leg: Leg) -> Runnable[Any, Any]:
         """Return what a leg runs. Made once; of two threads one wins."""
         found = self._made.get(leg.name)

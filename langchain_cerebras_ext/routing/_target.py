@@ -22,9 +22,11 @@ from langchain_cerebras_ext.routing.providers import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from langchain_core.language_models.chat_models import BaseChatModel
+
     from langchain_cerebras_ext.routing.providers import Provider
 
-__all__ = ["Target", "inside_provider", "parse_name"]
+__all__ = ["Target", "inside_provider", "name_of", "parse_name"]
 
 # Whose a bare name looks like. It is said, never acted upon: a name that merely looks
 # like another company's model sends nothing there.
@@ -108,6 +110,19 @@ def inside_provider(name: str, row: Provider, said_by: str) -> str:
         )
         raise CerebrasConfigurationError(msg)
     return _of(row, text, name).model
+
+
+def name_of(model: BaseChatModel) -> str:
+    """Return `provider::model` as far as a model says it, or its class's name.
+
+    The provider is named as names do it: LangChain's `google_genai` is `google`.
+    """
+    params = model._get_ls_params()  # noqa: SLF001 - nothing public says it
+    provider, name = params.get("ls_provider"), params.get("ls_model_name")
+    if not provider or not name:
+        return type(model).__name__
+    row = find_provider(provider)
+    return f"{provider if row is None else row.name}::{name}"
 
 
 def _split(text: str) -> tuple[Provider | None, str, str]:

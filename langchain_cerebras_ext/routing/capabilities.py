@@ -370,6 +370,7 @@ class Capabilities:
             says.
         unknown: Whether a leg is asked of which nobody knows whether it can.
         on: See the catalog from this day (UTC); as it is now if not given.
+        said_by: What `can` was called where it was given, for what is told of it.
 
     Raises:
         CerebrasConfigurationError: `can` names no leg or field, or a value is wrong.
@@ -391,8 +392,10 @@ class Capabilities:
         can: Mapping[str, LegCard | Mapping[str, Any]] | None = None,
         unknown: Unknown = "allow",
         on: date | None = None,
+        said_by: str = "can",
     ) -> None:
-        self._can = _checked(can or {}, legs)
+        self._said_by = said_by
+        self._can = _checked(can or {}, legs, said_by)
         if unknown not in {"allow", "refuse"}:
             msg = f"unknown={unknown!r} must be 'allow' or 'refuse'."
             raise CerebrasConfigurationError(msg)
@@ -426,7 +429,7 @@ class Capabilities:
             return kept[1]
         found, holds = self._look_up(leg, make=make)
         if own:
-            said = f"your can= for {leg.name}, and {found.source}"
+            said = f"your {self._said_by}= for {leg.name}, and {found.source}"
             found = replace(found, **own, source=said)
             if "context_tokens" in own and "safe_context_tokens" not in own:
                 found = replace(found, safe_context_tokens=found.context_tokens)
@@ -655,7 +658,7 @@ def common_profile(
         legs: The legs; their models are made.
         can: What you know of them, as `Capabilities` takes it.
     """
-    own = _checked(can or {}, None)
+    own = _checked(can or {}, None, "can")
     profiles = [_own_profile(leg, own.get(leg.name)) for leg in legs]
     found: dict[str, Any] = {}
     for name in sorted({name for profile in profiles for name in profile}):
@@ -711,26 +714,27 @@ def _own_profile(leg: Leg, own: LegCard | dict[str, Any] | None) -> dict[str, An
 
 
 def _checked(
-    can: Mapping[str, LegCard | Mapping[str, Any]], legs: Iterable[Leg] | None
+    can: Mapping[str, LegCard | Mapping[str, Any]],
+    legs: Iterable[Leg] | None,
+    said_by: str,
 ) -> dict[str, LegCard | dict[str, Any]]:
     names = None if legs is None else {leg.name for leg in legs}
     for name, given in can.items():
+        where = f"{said_by}={{{name!r}: ...}}"
         if names is not None and name not in names:
             msg = (
-                f"can={{{name!r}: ...}}: there is no such leg; there are: "
-                + ", ".join(sorted(names))
+                f"{where}: there is no such leg; there are: {', '.join(sorted(names))}."
             )
             raise CerebrasConfigurationError(msg)
         if not isinstance(given, LegCard):
-            _check_fields(name, given)
+            _check_fields(where, given)
     return {
         name: given if isinstance(given, LegCard) else dict(given)
         for name, given in can.items()
     }
 
 
-def _check_fields(leg: str, given: object) -> None:
-    where = f"can={{{leg!r}: ...}}"
+def _check_fields(where: str, given: object) -> None:
     if not isinstance(given, Mapping):
         msg = f"{where} must be a LegCard or a mapping of its fields."
         raise CerebrasConfigurationError(msg)

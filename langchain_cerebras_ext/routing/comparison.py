@@ -25,7 +25,7 @@ from langchain_cerebras_ext.errors import (
     LedgerError,
     mask_secrets,
 )
-from langchain_cerebras_ext.routing._compare.call import Contestant
+from langchain_cerebras_ext.routing._compare.call import Contestant, host_of
 from langchain_cerebras_ext.routing._compare.figures import Figure
 from langchain_cerebras_ext.routing._compare.judging import Score, make_judge
 from langchain_cerebras_ext.routing._compare.prompts import (
@@ -43,6 +43,7 @@ from langchain_cerebras_ext.routing._compare.texts import (
     to_csv,
     to_markdown,
 )
+from langchain_cerebras_ext.routing._target import name_of
 
 if TYPE_CHECKING:
     import os
@@ -364,8 +365,11 @@ def make_session(
     asked = with_expected(load_prompts(prompts), expected)
     given = dict(parameters or {})
     apart = {} if simulated is None else {"simulated": simulated}
+    contestants = _contestants(models, given)
+    if simulated is not None:  # each run has a simulator of its own, elsewhere
+        contestants = [one._replace(host=None) for one in contestants]
     session = Session(
-        _contestants(models, given),
+        contestants,
         asked,
         repeat=repeat,
         concurrency=concurrency,
@@ -439,22 +443,20 @@ def _contestants(models: Any, given: Mapping[str, Any]) -> list[Contestant]:
 
 def _contestant(label: str | None, one: Any, given: Mapping[str, Any]) -> Contestant:
     if isinstance(one, str):
-        from langchain_cerebras_ext.routing._target import parse_name
+        from langchain_cerebras_ext.routing.environment import choose
         from langchain_cerebras_ext.routing.factory import create_chat_model
 
         # Its own: a shared one may hold connections of another event loop.
         model = create_chat_model(one, cache=False, **given)
-        return Contestant(label or str(parse_name(one)), model)
+        return Contestant(label or str(choose(one).target), model, host_of(model))
     if not isinstance(one, Runnable):
         msg = f"models has a {type(one).__name__}; pass a model, or its name."
         raise CerebrasConfigurationError(msg)
-    return Contestant(label or _name_of(one), one)
+    return Contestant(label or _name_of(one), one, host_of(one))
 
 
 def _name_of(model: Any) -> str:
     """Return `provider::model`, as far as a model says."""
     if not isinstance(model, BaseChatModel):
         return str(model.get_name())
-    params = model._get_ls_params()  # noqa: SLF001 - LangChain's name for it
-    provider, name = params.get("ls_provider"), params.get("ls_model_name")
-    return f"{provider}::{name}" if provider and name else type(model).__name__
+    return name_of(model)

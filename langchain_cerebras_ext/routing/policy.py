@@ -8,6 +8,7 @@ a mistake in the program, which another model would not mend.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import (
@@ -28,11 +29,21 @@ from langchain_cerebras_ext._core_errors import join_langchain
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 join_langchain()  # they may have been imported before LangChain
 
-__all__ = ["FallbackPolicy", "Kind", "OnMidstream", "OnOverflow", "Verdict", "kind_of"]
+__all__ = [
+    "FallbackPolicy",
+    "Kind",
+    "OnMidstream",
+    "OnOverflow",
+    "Verdict",
+    "asked_wait_s",
+    "is_momentary",
+    "kind_of",
+    "status_of",
+]
 
 Kind: TypeAlias = Literal[
     "rate_limit",
@@ -63,7 +74,8 @@ Kind: TypeAlias = Literal[
 - `unable`: the model does not offer what was asked for; nothing was sent;
 - `overflow`: the prompt is longer than the model's context;
 - `auth`: 401, 403; `request`: 400, 413, 422 and other mistakes of the caller's;
-- `structure`: an answer that is not the asked structure; `refusal`: a refused answer;
+- `structure`: an answer that is not the asked structure; `refusal`: a model or a
+  filter has refused;
 - `configuration`: a leg that is set up wrongly; `unknown`: anything else.
 """
 KINDS: Final[frozenset[str]] = frozenset(get_args(Kind))
@@ -87,6 +99,11 @@ LEG_FAULTS: Final[frozenset[Kind]] = frozenset(
     {"rate_limit", "quota", "server", "timeout", "network", "answer", "not_served"}
 )
 """The kinds that say something of the leg, and nothing of the request."""
+
+MOMENTARY: Final[frozenset[Kind]] = frozenset(
+    {"rate_limit", "server", "timeout", "network"}
+)
+"""The kinds that may be over in a while."""
 
 OnOverflow: TypeAlias = Literal["stop", "larger"]
 OnMidstream: TypeAlias = Literal["raise", "restart", "buffer"]
@@ -236,8 +253,11 @@ def kind_of(error: BaseException) -> Kind:
         found = _STATUS.get(_status_of(error) or 0, found)
     if found == "rate_limit" and _code_of(error) in _QUOTA_CODES:
         return "quota"
-    if found == "request" and _is_overflow(error):
-        return "overflow"
+    if found == "request":
+        if _code_of(error) in _REFUSAL_CODES:
+            return "refusal"
+        if _is_overflow(error):
+            return "overflow"
     return found
 
 
@@ -337,6 +357,34 @@ def _status_of(error: BaseException) -> int | None:
     else:
         value = getattr(response, "status_code", None)
     return int(value) if isinstance(value, int) and _ERROR <= value < _END else None
+
+
+def is_momentary(error: BaseException) -> bool:
+    """Whether the same call may succeed in a while."""
+    if isinstance(error, (ours.AllLegsFailedError, ours.NoLegError)):
+        return error.is_retryable  # a router has seen what its legs were up to
+    return kind_of(error) in MOMENTARY
+
+
+def asked_wait_s(error: BaseException) -> float | None:
+    """Return for how long the service asked to be left alone, whoever raised it."""
+    own = getattr(error, "retry_after_s", None)
+    if own is None:
+        headers: Mapping[str, Any] | None = getattr(
+            getattr(error, "response", None), "headers", None
+        )
+        get = getattr(headers, "get", None)
+        if not callable(get):
+            return None
+        for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+            try:
+                own = float(str(get(name))) * unit
+            except ValueError:
+                continue
+            break
+    if not isinstance(own, (int, float)) or not math.isfinite(own):
+        return None
+    return max(0.0, float(own))
 
 
 # Classes by their names, as far as those are used by one meaning only. `openai` and the
@@ -457,6 +505,10 @@ def _type_of(error: BaseException) -> str | None:
 
 _QUOTA_CODES: Final = frozenset(
     {"insufficient_quota", "billing_hard_limit_reached", "quota_exceeded"}
+)
+# Of Azure, and of OpenAI: a filter has refused the prompt, or what came of it.
+_REFUSAL_CODES: Final = frozenset(
+    {"content_filter", "content_policy_violation", "moderation_blocked"}
 )
 _OVERFLOW_CODES: Final = frozenset({"context_length_exceeded", "string_above_max"})
 # In the words of OpenAI and vLLM, Anthropic, Google, Groq and llama.cpp.

@@ -49,9 +49,10 @@ from langchain_cerebras_ext.routing import _routed
 from langchain_cerebras_ext.routing._events import astream_events, stream_events
 from langchain_cerebras_ext.routing._leg import Leg
 from langchain_cerebras_ext.routing._recipe import OF_TOOLS, Recipe
-from langchain_cerebras_ext.routing._target import parse_name
+from langchain_cerebras_ext.routing._target import name_of
 from langchain_cerebras_ext.routing._trip import ROUTER, Route, Trip
 from langchain_cerebras_ext.routing.capabilities import Capabilities, common_profile
+from langchain_cerebras_ext.routing.environment import choose
 from langchain_cerebras_ext.routing.factory import create_chat_model
 from langchain_cerebras_ext.routing.history import portable_messages
 from langchain_cerebras_ext.routing.policy import FallbackPolicy
@@ -375,7 +376,9 @@ class ChatRouter(BaseChatModel):
         route = self._routing
         if route.of_every_call:
             kwargs = {**route.of_every_call, **kwargs}
-        if self.streaming and not stream:
+        if self.disable_streaming and not stream and self._is_quiet(kwargs, recipe):
+            kwargs = {**kwargs, "stream": False}  # whatever handlers want
+        elif self.streaming and not stream:
             kwargs = {"stream": True, **kwargs}
         if recipe is None:
             recipe, kwargs = route.recipes.of(kwargs)
@@ -388,6 +391,14 @@ class ChatRouter(BaseChatModel):
             stream=stream,
             may_restart=may_restart,
         )
+
+    def _is_quiet(self, kwargs: dict[str, Any], recipe: Recipe | None = None) -> bool:
+        """Whether `disable_streaming` says that this call comes in one piece."""
+        if self.disable_streaming == "tool_calling":
+            return bool(kwargs.get("tools")) or (
+                recipe is not None and recipe.calls_tools
+            )
+        return bool(self.disable_streaming)
 
     def invoke(
         self,
@@ -430,6 +441,9 @@ class ChatRouter(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         """Yield the answer of the first leg that speaks."""
+        if self.disable_streaming and self._is_quiet(kwargs):
+            whole = _whole(self, input, config, {"stop": stop, **kwargs})
+            return cast("Iterator[AIMessageChunk]", whole)
         return self._chunks(input, config, stop, kwargs, may_restart=True)
 
     def astream(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -441,6 +455,9 @@ class ChatRouter(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         """As `stream`."""
+        if self.disable_streaming and self._is_quiet(kwargs):
+            whole = _awhole(self, input, config, {"stop": stop, **kwargs})
+            return cast("AsyncIterator[AIMessageChunk]", whole)
         return self._achunks(input, config, stop, kwargs, may_restart=True)
 
     def _chunks(
@@ -485,7 +502,11 @@ class ChatRouter(BaseChatModel):
     ) -> Iterator[AIMessageChunk]:
         """Stream inside a chain: the next step would not know of a restart."""
         given = _sum(list(input))
-        if given is not None:
+        if given is None:
+            return
+        if self.disable_streaming and self._is_quiet(kwargs):
+            yield from _whole(self, given, config, kwargs)
+        else:
             yield from self._chunks(given, config, None, kwargs, may_restart=False)
 
     async def atransform(
@@ -496,11 +517,15 @@ class ChatRouter(BaseChatModel):
     ) -> AsyncIterator[AIMessageChunk]:
         """As `transform`."""
         given = _sum([one async for one in input])
-        if given is not None:
-            async for chunk in self._achunks(
-                given, config, None, kwargs, may_restart=False
-            ):
-                yield chunk
+        if given is None:
+            return
+        if self.disable_streaming and self._is_quiet(kwargs):
+            yield cast("AIMessageChunk", await self.ainvoke(given, config, **kwargs))
+            return
+        async for chunk in self._achunks(
+            given, config, None, kwargs, may_restart=False
+        ):
+            yield chunk
 
     def stream_events(  # type: ignore[override] # overloads by version
         self,
@@ -788,6 +813,9 @@ class RoutedStructure(RunnableSerializable[LanguageModelInput, Any]):
             given, config, None, kwargs, recipe=self.recipe, stream=stream
         )
 
+    def _is_quiet(self, kwargs: dict[str, Any]) -> bool:
+        return self.router._is_quiet(kwargs, self.recipe)  # noqa: SLF001
+
     def invoke(
         self,
         input: LanguageModelInput,  # noqa: A002
@@ -814,6 +842,8 @@ class RoutedStructure(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> Iterator[Any]:
         """Yield the structure of the first leg that speaks, as far as it has come."""
+        if self.router.disable_streaming and self._is_quiet(kwargs):
+            return _whole(self, input, config, kwargs)
         make = self._make(input, config, kwargs, stream=True)
         return _routed.stream(make, input, config)
 
@@ -824,11 +854,34 @@ class RoutedStructure(RunnableSerializable[LanguageModelInput, Any]):
         **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """As `stream`."""
+        if self.router.disable_streaming and self._is_quiet(kwargs):
+            return _awhole(self, input, config, kwargs)
         make = self._make(input, config, kwargs, stream=True)
         return _routed.astream(make, input, config)
 
 
 # ----------------------------------------------------------------------------- helpers
+
+
+# What LangChain's own models yield where they may not stream: the whole message.
+
+
+def _whole(
+    asked: ChatRouter | RoutedStructure,
+    given: Any,
+    config: RunnableConfig | None,
+    kwargs: dict[str, Any],
+) -> Iterator[Any]:
+    yield asked.invoke(given, config, **kwargs)
+
+
+async def _awhole(
+    asked: ChatRouter | RoutedStructure,
+    given: Any,
+    config: RunnableConfig | None,
+    kwargs: dict[str, Any],
+) -> AsyncIterator[Any]:
+    yield await asked.ainvoke(given, config, **kwargs)
 
 
 def _make_legs(given: Any) -> tuple[Leg, ...]:
@@ -860,7 +913,7 @@ def _make_legs(given: Any) -> tuple[Leg, ...]:
 
 def _make_leg(label: str | None, one: Any) -> Leg:
     if isinstance(one, str):
-        target = parse_name(one)
+        target = choose(one).target  # as `create_chat_model` understands it
         make = partial(create_chat_model, str(target))
         return Leg(label or str(target), None, target, make=make)
     if isinstance(one, BaseChatModel):
@@ -876,11 +929,9 @@ def _make_leg(label: str | None, one: Any) -> Leg:
 def _name_of(model: BaseChatModel) -> str:
     if model.name:
         return model.name
-    params = model._get_ls_params()  # noqa: SLF001 - nothing public says it
-    provider, name = params.get("ls_provider"), params.get("ls_model_name")
     if isinstance(model, ChatRouter):
-        return f"router({name})"
-    return f"{provider}::{name}" if provider and name else type(model).__name__
+        return f"router({', '.join(model.leg_names)})"
+    return name_of(model)
 
 
 def _known(leg: Leg) -> Leg:
@@ -898,7 +949,7 @@ def _make_nothing() -> BaseChatModel:
 def _capabilities_of(given: Any, legs: Sequence[Leg]) -> Capabilities:
     if isinstance(given, Capabilities):
         return given
-    return Capabilities(legs, can=given)
+    return Capabilities(legs, can=given, said_by="capabilities")
 
 
 def _haste_of(longest_s: float | None) -> Patience | None:

@@ -17,11 +17,13 @@ from langchain_cerebras_ext.costs._budgets._store import (
     Reserve,
     Spend,
 )
-from langchain_cerebras_ext.costs._budgets._worker import away, worker_of
+from langchain_cerebras_ext.costs._budgets._worker import HINT, away, worker_of
+from langchain_cerebras_ext.costs._ledger.place import require
 from langchain_cerebras_ext.errors import LedgerError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from concurrent.futures import Future
 
     from langchain_cerebras_ext.costs._budgets._account import (
@@ -159,7 +161,7 @@ class SharedBook:
 
     def _silent(self) -> LedgerError:
         told = f"it has not answered for {_PATIENCE_S:.0f} s."
-        return LedgerError(away(self.place, told))
+        return LedgerError(f"{away(self.place, told)} {HINT}")
 
 
 class _SharedHold(Hold):
@@ -196,17 +198,13 @@ def open_book(
         make = partial(RedisStore, redis, namespace)
         worker = worker_of(("redis", redis, namespace), make)
     else:
-        from langchain_cerebras_ext.costs._budgets._sql import find_store
-
-        worker = worker_of(*find_store(ledger))
+        worker = worker_of(*_find_store(ledger))
     return SharedBook(terms, worker, clock, tell)
 
 
 def read_ledger(ledger: Ledger | str | os.PathLike[str]) -> list[BudgetStatus]:
     """Return all budgets in a ledger's database."""
-    from langchain_cerebras_ext.costs._budgets._sql import find_store
-
-    store: SqlStore = find_store(ledger)[1]()
+    store = _find_store(ledger)[1]()
     try:
         return store.read_all()
     finally:
@@ -222,3 +220,17 @@ def read_redis(url: str, namespace: str) -> list[BudgetStatus]:
         return store.read_all()
     finally:
         store.close()
+
+
+def _find_store(
+    ledger: Ledger | str | os.PathLike[str] | None,
+) -> tuple[tuple[str, ...], Callable[[], SqlStore]]:
+    """Return by what a ledger's database is known here, and what makes its store.
+
+    Raises:
+        MissingExtraError: SQLAlchemy is not installed.
+    """
+    require("sqlalchemy", "ledger")  # which the next line imports
+    from langchain_cerebras_ext.costs._budgets._sql import find_store
+
+    return find_store(ledger)

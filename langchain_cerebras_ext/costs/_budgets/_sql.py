@@ -224,6 +224,7 @@ class SqlStore:
         self.place = place.shown
         self._borrowed = engine
         self._engine: Engine | None = None
+        self._may_create = True
         self._is_ready = False
         self._known: set[str] = set()
         self._said: dict[tuple[Any, ...], float] = {}
@@ -259,6 +260,7 @@ class SqlStore:
         """
         if self._at.path is not None and not self._at.path.exists():
             return []
+        self._may_create = False  # so that a file that may only be read will do
         try:
             reader = self._get_engine().execution_options(**{READ: True})
             with reader.connect() as connection:
@@ -296,7 +298,10 @@ class SqlStore:
             return self._borrowed
         if self._engine is None:
             engine = make_engine(
-                self._at, durable=False, wait_s=_WAIT_S, may_create=lambda: True
+                self._at,
+                durable=False,
+                wait_s=_WAIT_S,
+                may_create=lambda: self._may_create,
             )
             if not self._at.is_sqlite:
                 event.listen(engine, "connect", _set_up)

@@ -227,7 +227,8 @@ class Worker:
         jobs = [*self._late, *(job for job in jobs if _is_wanted(job))]
         self._late.clear()
         if self._is_down():
-            error = self._away("it was not to be reached a moment ago.")
+            told = "it was not to be reached a moment ago."
+            error = LedgerError(away(self.place, told))
             self._fail(jobs, error, tried=False)
             return
         by_clock: dict[int, list[Job]] = {}
@@ -252,7 +253,7 @@ class Worker:
             told = f"it has failed: {type(error).__name__}."
             for job in jobs:
                 if job.future is not None:
-                    job.future.set_exception(self._away(told))
+                    job.future.set_exception(self._raised(away(self.place, told)))
         else:
             self._came_back()
             for job, answer in zip(jobs, answers, strict=True):
@@ -271,7 +272,7 @@ class Worker:
             elif not isinstance(op, Look):
                 self._keep(job)
             if job.future is not None:
-                own = LedgerError(error.message, outage=self._outage)
+                own = self._raised(error.message)
                 own.__cause__ = error.__cause__
                 job.future.set_exception(own)
 
@@ -305,8 +306,9 @@ class Worker:
             self._lost = 0
             _log.warning("The budgets' store at %s can be used again.", self.place)
 
-    def _away(self, told: str) -> LedgerError:
-        return LedgerError(away(self.place, told), outage=self._outage)
+    def _raised(self, message: str) -> LedgerError:
+        """Return the error of who waits; what is logged has no hint to a caller."""
+        return LedgerError(f"{message} {HINT}", outage=self._outage)
 
 
 def away(place: str, told: str) -> str:
@@ -319,9 +321,14 @@ def away(place: str, told: str) -> str:
     why = told.strip().rstrip(".")[:_LONGEST]
     return (
         f"Budgets are kept in {place}, which cannot be used: {why}. Check that it runs "
-        "and may be reached and written from here, and the user and password. With "
-        "Budget(on_store_error='allow') calls pass unchecked while it is away."
+        "and may be reached and written from here, and the user and password."
     )
+
+
+HINT: Final = (
+    "With Budget(on_store_error='allow') calls pass unchecked while it is away."
+)
+"""For errors that are raised; whoever reads a log may be somebody else."""
 
 
 def _is_wanted(job: Job) -> bool:

@@ -335,7 +335,7 @@ def encode(record: UsageRecord) -> tuple[Any, ...]:
         record.node,
         record.arm,
         _tags_word(record),
-        State(record.outcome, record.flags, record.router_so_far).word(),
+        State(record.outcome, record.doubts, record.router_so_far).word(),
         record.error_type,
         record.model,
         record.model_served,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
@@ -13,21 +14,20 @@ from langchain_cerebras_ext.costs._ledger.gate import gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
     from langchain_cerebras_ext.costs._ledger.place import Place
 
-__all__ = ["READ", "ForkedError", "make_engine"]
+__all__ = ["READ", "ForkedError", "make_engine", "may_write"]
 
 READ: Final = "cerebras_read"
 """An option of a connection that only reads: it does not wait for those that write."""
 
-_PRAGMAS: Final = (
-    "PRAGMA journal_mode = WAL",
-    "PRAGMA temp_store = MEMORY",
-)
+_PRAGMAS: Final = ("PRAGMA temp_store = MEMORY",)
+_PRAGMAS_OF_WRITERS: Final = ("PRAGMA journal_mode = WAL", *_PRAGMAS)
 # In KiB. Reports come back to pages again and again; a writer only adds, and lives in
 # processes that shall stay small.
 _CACHE_OF_READS: Final = "PRAGMA cache_size = -32000"
@@ -125,8 +125,9 @@ def make_engine(
 
     def connect() -> sqlite3.Connection:
         # Transactions begin where SQLAlchemy says so, not where the module guesses.
+        mode = _mode(place.path, create=may_create())
         connection = sqlite3.connect(
-            _address(place, create=may_create()),
+            _address(place.path, mode),
             uri=True,
             timeout=wait_s,
             check_same_thread=False,
@@ -134,7 +135,7 @@ def make_engine(
         )
         try:
             for line in (
-                *_PRAGMAS,
+                *(_PRAGMAS if mode.startswith("ro") else _PRAGMAS_OF_WRITERS),
                 f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}",
             ):
                 connection.execute(line).close()
@@ -162,8 +163,44 @@ def make_engine(
     return engine
 
 
-def _address(place: Place, *, create: bool) -> str:
-    if place.path is None:
+def _address(path: Path | None, mode: str) -> str:
+    if path is None:
         return "file::memory:"
+    return f"file:{quote(str(path))}?mode={mode}"
+
+
+def _mode(path: Path | None, *, create: bool) -> str:
+    """Return how to open a file: as SQLite's `mode`, and what follows it."""
+    if create:
+        return "rwc"
     # Never by mistake an empty file where a database has vanished.
-    return f"file:{quote(str(place.path))}?mode={'rwc' if create else 'rw'}"
+    if path is None or not path.exists() or may_write(path):
+        return "rw"
+    # With nothing in the log the file is all there is. Else SQLite would make a log,
+    # where it may: of this user's, so that those who do write could not any more.
+    return "ro" if _size(_beside(path, "-wal")) else "ro&immutable=1"
+
+
+def may_write(path: Path) -> bool:
+    """Whether a database's file may be written, and the log beside it."""
+    return _is_writable(path) and (
+        _is_writable(path.parent)
+        or all(_is_writable(_beside(path, one)) for one in ("-wal", "-shm"))
+    )
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(
+        path, os.W_OK, effective_ids=os.access in os.supports_effective_ids
+    )
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(f"{path.name}{ending}")
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

@@ -16,7 +16,7 @@ from langchain_cerebras_ext.errors import (
     mask_secrets,
 )
 
-__all__ = ["Place", "find_place"]
+__all__ = ["Place", "find_place", "require"]
 
 _DRIVERS: Final = {
     "sqlite": "sqlite",
@@ -79,7 +79,7 @@ def find_place(url: str | os.PathLike[str]) -> Place:
         CerebrasConfigurationError: It is of no database that a ledger can be in.
         MissingExtraError: What that database needs is not installed.
     """
-    _require("sqlalchemy", "ledger")
+    require("sqlalchemy", "ledger")
     if not isinstance(url, str):
         return _sqlite(os.fspath(url))
     if "://" not in url:
@@ -91,7 +91,7 @@ def find_place(url: str | os.PathLike[str]) -> Place:
         raise CerebrasConfigurationError(msg)
     if driver == "sqlite":
         return _sqlite(unquote(rest.partition("?")[0]).removeprefix("/"))
-    _require("psycopg", "postgres")
+    require("psycopg", "postgres")
     return _server(f"{driver}://{rest}")
 
 
@@ -116,7 +116,12 @@ def _server(url: str) -> Place:
     return Place(url, shown, None, tuple(dict.fromkeys(secrets)))
 
 
-def _require(module: str, extra: str) -> None:
+def require(module: str, extra: str) -> None:
+    """See that a module is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
     if importlib.util.find_spec(module) is None:
         msg = (
             f"A ledger there needs {module}. "

@@ -25,7 +25,7 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     to_micros,
     words_of,
 )
-from langchain_cerebras_ext.costs._ledger.engine import READ, make_engine
+from langchain_cerebras_ext.costs._ledger.engine import READ, make_engine, may_write
 from langchain_cerebras_ext.costs._ledger.migrations import (
     add_rollups,
     prepare,
@@ -91,6 +91,7 @@ class Store:
         )
         self._lock = threading.Lock()
         self._known = empty_words()
+        self._only_read = False
         self._file: tuple[int, int] | None = None
 
     def open(self, *, create: bool) -> None:
@@ -104,16 +105,32 @@ class Store:
             msg = f"There is no ledger at {self.place.shown}. Check the URL."
             raise LedgerError(msg)
         self._creating = create or self.place.is_in_memory
+        self._renew_readers()
         try:
             # Most often all is well, and nobody need wait for those that write.
             with self._read() as connection:
                 version = read_version(connection, self.place)
             if version != schema.VERSION:
+                if version is not None and self.is_read_only():
+                    raise self._too_old(version)
                 with self.engine.begin() as connection:
                     prepare(connection, self.place, create=create)
         finally:
             self._creating = self.place.is_in_memory
         self._file = self._identity()
+
+    def _too_old(self, version: int) -> LedgerError:
+        msg = (
+            f"The ledger at {self.place.shown} has version {version} of the tables, "
+            f"which would have to become version {schema.VERSION}, and may only be "
+            "read here. Open it once where it may be written, or open a copy."
+        )
+        return LedgerError(msg)
+
+    def is_read_only(self) -> bool:
+        """Whether it is a file that is there and may only be read."""
+        path = self.place.path
+        return path is not None and path.exists() and not may_write(path)
 
     def _identity(self) -> tuple[int, int] | None:
         path = self.place.path
@@ -349,7 +366,17 @@ class Store:
             LedgerError: The database has vanished.
         """
         self._check_file()
+        self._renew_readers()
         return self._read()
+
+    def _renew_readers(self) -> None:
+        """Open a file anew that may, or might, only be read.
+
+        What was read of it once would not be read again, and it may be written by now.
+        """
+        before, self._only_read = self._only_read, self.is_read_only()
+        if before or self._only_read:
+            self.engine.dispose()
 
     def _read(self) -> Connection:
         options: dict[str, Any] = {READ: True}

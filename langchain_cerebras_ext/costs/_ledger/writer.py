@@ -48,6 +48,8 @@ class Writer:
         batch_size: As soon as so many records wait they are written.
         interval_s: So long a record waits at most.
         max_buffered: So many records are in memory at most.
+        is_reader: Whether perhaps nothing will ever be written: then troubles are no
+            news as long as no record waits.
         clock: A monotonic clock, in seconds.
     """
 
@@ -59,6 +61,7 @@ class Writer:
         batch_size: int,
         interval_s: float,
         max_buffered: int,
+        is_reader: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -66,6 +69,8 @@ class Writer:
         self._batch_size = batch_size
         self._interval_s = interval_s
         self._max_buffered = max_buffered
+        self._is_reader = is_reader
+        self._is_told = False
         self._create = False
         self._clock = clock
         self._strict = batch_size <= 1 or interval_s <= 0
@@ -196,6 +201,7 @@ class Writer:
         """
         with self._lock:
             if self.error is not None and not force and self._clock() < self._retry_at:
+                self._tell_once()
                 self._spool_all()
                 return
             before = len(self._queue)
@@ -247,7 +253,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - as above, and of the files
             self._failed(error)
             return False
-        self._create = self._replay_due = False
+        self._create = self._replay_due = self._is_told = False
         self.error, self._wait_s = None, _FIRST_WAIT_S
         if found.damaged:
             kept = f"They are kept in {found.kept}." if found.kept else ""
@@ -279,13 +285,18 @@ class Writer:
         self._failed(error)
 
     def _failed(self, error: Exception) -> None:
-        is_news = self.error is None
         # What comes back may be an older state, without the words we know.
         self._store.forget()
         self.error = told(self._store, error)
         self._retry_at = self._clock() + self._wait_s
         self._wait_s = min(2 * self._wait_s, _LONGEST_WAIT_S)
-        if is_news:
+        self._tell_once()
+
+    def _tell_once(self) -> None:
+        """Warn of an outage, as soon as it concerns somebody."""
+        is_concern = self._queue or self._spool.count or not self._is_reader
+        if is_concern and not self._is_told:
+            self._is_told = True
             _tell(
                 f"The ledger at {self._store.place.shown} cannot be written: "
                 f"{self.error} Calls go on; records are kept in a spool file, else in "

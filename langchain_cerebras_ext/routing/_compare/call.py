@@ -7,6 +7,7 @@ import time
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from urllib.parse import urlsplit
 
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.tracker import CostTracker
     from langchain_cerebras_ext.routing._compare.prompts import Prompt
 
-__all__ = ["TAG", "Contestant", "Job", "ask"]
+__all__ = ["TAG", "Contestant", "Job", "ask", "host_of"]
 
 TAG: Final = "compare"
 """On the records of all calls of comparisons."""
@@ -43,10 +44,12 @@ class Contestant(NamedTuple):
     Attributes:
         name: Its name in results; unique.
         model: It.
+        host: Where its requests go; `None` where it says nothing of that.
     """
 
     name: str
     model: Runnable[Any, Any]
+    host: str | None = None
 
     @property
     def streams(self) -> bool:
@@ -57,6 +60,30 @@ class Contestant(NamedTuple):
         cls, base = type(model), BaseChatModel
         is_able = cls._astream is not base._astream or cls._stream is not base._stream  # noqa: SLF001
         return is_able and model.disable_streaming is not True
+
+
+# As the classes of LangChain's packages name it.
+_ADDRESSES: Final = (
+    "cerebras_api_base",
+    "openai_api_base",
+    "anthropic_api_url",
+    "groq_api_base",
+    "endpoint",
+    "base_url",
+)
+
+
+def host_of(model: Runnable[Any, Any]) -> str | None:
+    """Return the host, and port, of a model's service, as far as the model says it."""
+    for name in _ADDRESSES:
+        url = getattr(model, name, None)
+        if isinstance(url, str) and url:
+            try:
+                # What stands before the @ may be secret.
+                return urlsplit(url).netloc.rpartition("@")[2].lower() or None
+            except ValueError:
+                return None  # the call says what is wrong with it
+    return None
 
 
 class Job(NamedTuple):
@@ -219,6 +246,7 @@ async def ask(
         prompt=prompt.id,
         repeat=repeat,
         digest=prompt.digest,
+        host=contestant.host,
         started_at=began,
         run=run,
         **found,

@@ -33,6 +33,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         prompt: The prompt's id.
         repeat: Which time, from 0.
         digest: Of the prompt's messages.
+        host: Whose answer it is, where the model says where it asks.
         started_at: When the call began (UTC).
         kind: What went wrong, as in `routing.policy.Kind`; `None` where nothing did.
         error_type: Name of the error's class.
@@ -82,6 +83,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     estimated: int = 0
     is_cached: bool = False
     run: str = ""
+    host: str | None = None
 
     @property
     def key(self) -> Key:

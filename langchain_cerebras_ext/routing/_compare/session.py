@@ -137,7 +137,7 @@ class Session:
         """Return the kept results that are of this comparison.
 
         Raises:
-            CerebrasConfigurationError: They are of other prompts or settings.
+            CerebrasConfigurationError: They are of other prompts, settings or services.
         """
         if kept.settings is not None and dict(kept.settings) != self._settings:
             changed = sorted(
@@ -166,14 +166,17 @@ class Session:
                 ". Give changed prompts new ids, or use another file."
             )
             raise CerebrasConfigurationError(msg)
-        models = {one.name for one in self.contestants}
+        hosts = {one.name: one.host for one in self.contestants}
         fitting = {
             key: one
             for key, one in kept.results.items()
-            if one.model in models
+            if one.model in hosts
             and one.prompt in prompts
             and 0 <= one.repeat < self.repeat
         }
+        for one in fitting.values():
+            if not one.says_nothing:  # else it is asked again
+                self._check_host(one.host, hosts[one.model], one.model)
         left = len(kept.results) - len(fitting)
         if left:
             self.notes.append(
@@ -185,6 +188,16 @@ class Session:
             for key, one in fitting.items()
             if not one.says_nothing
         }
+
+    def _check_host(self, before: str | None, now: str | None, model: str) -> None:
+        """Keep what two services have answered apart, as far as that is known."""
+        if before is None or now is None or before == now:
+            return
+        msg = (
+            f"{self._path} has results of {model!r} at {before}, and it is at {now} "
+            "now; use the same base URL, or another file."
+        )
+        raise CerebrasConfigurationError(msg)
 
     def _rejudged(self, result: Result, prompt: Prompt) -> Result:
         """Judge a kept answer anew, since what is expected may have changed."""

@@ -318,6 +318,20 @@ async def test_too_few_calls_are_said_to_be_too_few(make):
     )
 
 
+async def test_what_only_comparisons_have_is_no_arm_of_an_experiment(make):
+    board = make(
+        *[record(arm=arm) for arm in ("greet/a", "greet/b", "both")],
+        *[record(arm=arm, tags=("compare",)) for arm in ("cerebras::x", "y", "both")],
+        record(arm="y", tags=("compare",), outcome="retried"),
+    )
+    found = await board.json("arms")
+    assert sorted(row["arm"] for row in found["rows"]) == ["both", "greet/a", "greet/b"]
+    assert "cerebras::x" not in " ".join(found["words"])
+    assert "not shown" not in " ".join(found["words"])
+    found = await board.json("arms?tag=compare")
+    assert sorted(row["arm"] for row in found["rows"]) == ["both", "cerebras::x", "y"]
+
+
 # -------------------------------------------------------------------------- what if
 
 

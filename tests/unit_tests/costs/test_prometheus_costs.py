@@ -133,7 +133,8 @@ def test_a_call_without_a_price_is_counted_beside_the_cost():
 )
 def test_what_is_uncertain_is_counted(flags, expected):
     collector = CostCollector()
-    collector(a_record(flags=flags))
+    cost = None if "unpriced" in flags else Cost()
+    collector(a_record(flags=flags, cost=cost))
     names = ("unpriced_calls", "estimated_calls", "calls_without_usage")
     found = tuple(value(collector, f"cerebras_{name}_total") for name in names)
     assert found == expected

@@ -13,8 +13,8 @@ import pytest
 
 from langchain_cerebras_ext import errors
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
-from langchain_cerebras_ext.routing._breaker_legs import asked_wait_s
 from langchain_cerebras_ext.routing.breaker import CircuitBreaker, Passed, Refusal
+from langchain_cerebras_ext.routing.policy import asked_wait_s
 
 LEG = "cerebras::gpt-oss-120b"
 

@@ -76,7 +76,6 @@ def test_when_all_have_failed_the_error_has_all_of_them():
     assert [each.leg for each in error.legs] == LEGS
     assert "a: RateLimitError 429 (rate_limit) after 1.00 s" in str(error)
     assert "b: ConnectionError (network)" in str(error)
-    assert error.is_retryable is False
 
 
 def test_when_none_can_be_asked_nothing_was_sent():
