@@ -62,7 +62,8 @@ async def test_a_comparison_is_shown_as_it_was_told(sim, ledger):
         found = await acompare(models(sim), PROMPTS, repeat=3, ledger=ledger)
         shown = (await client.get("comparisons")).json()
         table = (await client.get("comparisons?format=csv")).text
-        arms = (await client.get("arms")).json()
+        alone = (await client.get("arms")).json()
+        arms = (await client.get("arms?tag=compare")).json()
     (run,) = shown["runs"]
     assert run["run_id"] == found.run_id
     assert (run["prompts"], run["repeat"], run["judge"]) == (2, 3, "exact")
@@ -76,7 +77,9 @@ async def test_a_comparison_is_shown_as_it_was_told(sim, ledger):
         assert row["cost_per_1000_usd"] == f"{mine.cost_per_1000_usd:f}"
     first = next(csv.DictReader(io.StringIO(table)))
     assert (first["model"], first["agreement_value"]) == ("right", "0.5")
-    # The calls that were made to connect are of no arm, since they are not compared.
+    # They are no experiment's arms, unless one asks for those of comparisons. The calls
+    # that were made to connect are of no arm, since they are not compared.
+    assert alone["rows"] == []
     assert {row["arm"]: row["calls"] for row in arms["rows"]} == {
         "right": 6,
         HOSTILE: 6,
