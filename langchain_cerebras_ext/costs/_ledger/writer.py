@@ -84,7 +84,6 @@ class Writer:
 
     def _renew(self) -> None:
         self._queue: deque[UsageRecord] = deque()
-        self._in_hand = 0  # taken from there, and not yet anywhere else
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._idle = True
@@ -231,15 +230,12 @@ class Writer:
     def _write_some(self) -> int:
         """Write a batch of what waits; returns how many records it had."""
         batch = self._take(_MOST_AT_ONCE)
-        self._in_hand = len(batch)
         if batch:
             try:
                 appended = self._store.append(batch)
             except BaseException:
                 self._queue.extendleft(reversed(batch))
                 raise
-            finally:
-                self._in_hand = 0
             self.written += appended.new
             self._reject(appended.rejected)
         return len(batch)
@@ -310,7 +306,6 @@ class Writer:
     def _spool_all(self) -> None:
         while self._queue:
             batch = self._take(_MOST_AT_ONCE)
-            self._in_hand = len(batch)
             try:
                 self._spool.append(batch)
             except OSError as error:
@@ -319,8 +314,6 @@ class Writer:
                 if over > 0:
                     self._drop(len(self._take(over)), error)
                 return
-            finally:
-                self._in_hand = 0
 
     def _drop(self, count: int, error: OSError) -> None:
         is_news = self.dropped == 0
@@ -351,7 +344,7 @@ class Writer:
     @property
     def buffered(self) -> int:
         """How many records are in memory."""
-        return len(self._queue) + self._in_hand
+        return len(self._queue)
 
     @property
     def spooled(self) -> int:
