@@ -9,6 +9,7 @@ no more than LangChain's own loop over its handlers.
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import threading
 from collections import defaultdict, deque
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from itertools import islice
 from operator import attrgetter
+from os import PathLike
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
@@ -143,11 +145,17 @@ class CostTracker(BaseCallbackHandler):
         if max_records < 0:
             msg = f"max_records={max_records} must be 0 or more."
             raise CerebrasConfigurationError(msg)
+        if prices is not None and not hasattr(prices, "rates_of_call"):
+            msg = (
+                f"prices is a {type(prices).__name__}; pass a PriceBook, such as "
+                "PriceBook.load('prices.toml')."
+            )
+            raise CerebrasConfigurationError(msg)
         self.prices = prices
         self.scope = Scope(tuple(tags), user, session, arm)
         self.ledger = _ledger_of(ledger)
         self.budgets: tuple[Budget, ...] = _several(budgets)
-        self.sinks: tuple[Callable[[UsageRecord], object], ...] = tuple(sinks)
+        self.sinks = _functions(sinks)
         if self.ledger is not None:
             self.sinks = (*self.sinks, self.ledger.add)
         self.langsmith = langsmith
@@ -399,7 +407,12 @@ class CostTracker(BaseCallbackHandler):
         """Return a function whose calls of models are tracked, in whatever thread.
 
         LangChain carries a `track_costs` scope into its own threads and tasks; a bare
-        `threading.Thread` or executor starts with none.
+        `threading.Thread` or executor starts with none. Of an `async def` all that it
+        awaits is tracked.
+
+        Raises:
+            CerebrasConfigurationError: It is a generator: that runs in the context of
+                whoever takes its items, step by step.
 
         Example:
             ```python
@@ -407,6 +420,21 @@ class CostTracker(BaseCallbackHandler):
                 Thread(target=costs.wrap(work)).start()
             ```
         """
+        is_generator = inspect.isgeneratorfunction(function)
+        if is_generator or inspect.isasyncgenfunction(function):
+            msg = (
+                f"wrap({function.__name__}) got a generator, whose body runs when its "
+                "items are taken. Wrap the function that takes them."
+            )
+            raise CerebrasConfigurationError(msg)
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def awaited(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with _inside(self):
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[P, T]", awaited)
 
         @functools.wraps(function)
         def tracked(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -651,6 +679,9 @@ def attach_tracker(model: Any) -> None:
 def _ledger_of(ledger: Any) -> Ledger | None:
     if ledger is None or hasattr(ledger, "add"):
         return cast("Ledger | None", ledger)
+    if not isinstance(ledger, (str, PathLike)):
+        msg = f"ledger is a {type(ledger).__name__}; pass a Ledger, a path or a URL."
+        raise CerebrasConfigurationError(msg)
     from langchain_cerebras_ext.costs.ledger import Ledger
 
     return Ledger(ledger)
@@ -659,12 +690,32 @@ def _ledger_of(ledger: Any) -> Ledger | None:
 def _several(budgets: Any) -> tuple[Budget, ...]:
     if budgets is None:
         return ()
-    found = (budgets,) if hasattr(budgets, "reserve") else tuple(budgets)
+    found = _each(budgets, "budgets", "reserve")
     for budget in found:
         if not hasattr(budget, "reserve"):
             msg = f"budgets holds a {type(budget).__name__}; pass Budget(limit=...)."
             raise CerebrasConfigurationError(msg)
     return found
+
+
+def _functions(sinks: Any) -> tuple[Callable[[UsageRecord], object], ...]:
+    found = _each(sinks, "sinks", "__call__")
+    for sink in found:
+        if not callable(sink):
+            msg = f"sinks holds a {type(sink).__name__}; pass functions of a record."
+            raise CerebrasConfigurationError(msg)
+    return found
+
+
+def _each(given: Any, name: str, mark: str) -> tuple[Any, ...]:
+    """Return one or several, as a tuple; one is what has the attribute `mark`."""
+    if hasattr(given, mark):
+        return (given,)
+    try:
+        return tuple(given)
+    except TypeError as error:
+        msg = f"{name}={given!r} is a {type(given).__name__}; pass one or a list."
+        raise CerebrasConfigurationError(msg) from error
 
 
 def _revive(settings: dict[str, Any]) -> CostTracker:
