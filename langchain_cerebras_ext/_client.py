@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage
 
 from langchain_cerebras_ext._messages_out import partial_message
 from langchain_cerebras_ext._metadata import to_usage_metadata
-from langchain_cerebras_ext._observe import Watch, is_watched
+from langchain_cerebras_ext._observe import watch_of
 from langchain_cerebras_ext._status import (
     error_status,
     rate_limits,
@@ -234,8 +234,7 @@ class _Run:
 
     def __init__(self, call: Call, *, stream: bool) -> None:
         self.call = call
-        watched = call.meter is not None or is_watched()
-        self.watch = Watch(call, stream=stream) if watched else None
+        self.watch = watch_of(call, stream=stream)
         self.retrier = Retrier(
             call.policy,
             total_s=call.timeouts.total_s,
@@ -342,7 +341,7 @@ class _Run:
         elapsed_s = time.monotonic() - self.started
         watch = self.watch
         if watch is not None:
-            watch.record.limiter_wait_s = self.limiter_wait_s
+            watch.waited(self.limiter_wait_s)
             watch.answered(decoded, headers, retrier.attempts, elapsed_s)
         return Answer(
             decoded,
@@ -356,7 +355,7 @@ class _Run:
     def failed(self, error: BaseException) -> None:
         """Tell that the call has failed, or was given up by its caller."""
         if self.watch:
-            self.watch.record.limiter_wait_s = self.limiter_wait_s
+            self.watch.waited(self.limiter_wait_s)
             elapsed_s = time.monotonic() - self.started
             self.watch.failed(error, self.retrier.attempts, elapsed_s)
 
@@ -719,7 +718,7 @@ class Stream:
         run, facts = self._run, self.reader.facts
         if run.watch:
             self.elapsed_s = time.monotonic() - run.started
-            run.watch.record.limiter_wait_s = run.limiter_wait_s
+            run.watch.waited(run.limiter_wait_s)
             run.watch.streamed(self, error)
         if error is None or facts.usage:
             return run.settled(facts.usage, self.headers)

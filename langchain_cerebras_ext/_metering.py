@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from langchain_cerebras_ext._client import Call
+    from langchain_cerebras_ext._metadata import AnswerFacts
+    from langchain_cerebras_ext.wire._decode import Response
 
 __all__ = [
     "ROUTER_CALL",
@@ -123,6 +125,24 @@ class Meter(Observer, Protocol):
 
     async def aadmit(self, call: Call) -> None:
         """As `admit`, without blocking the event loop."""
+
+    def answered(
+        self,
+        call: Call,
+        facts: Response | AnswerFacts,
+        headers: Mapping[str, str],
+        attempts: int,
+        elapsed_s: float,
+        first_token_s: float | None = None,
+        *,
+        stream: bool = False,
+    ) -> bool:
+        """Take a whole answer as it is, where nobody else watches.
+
+        Returns:
+            Whether it is taken; else `ended` comes with its record.
+        """
+        ...
 
     def resending(self) -> None:
         """Note that a request that was let pass goes once more, unasked.

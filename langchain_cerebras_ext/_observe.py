@@ -25,17 +25,22 @@ if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
     from langchain_cerebras_ext._client import Call, Stream
+    from langchain_cerebras_ext._metadata import AnswerFacts
+    from langchain_cerebras_ext._metering import Meter
     from langchain_cerebras_ext.errors import FailedAttempt
     from langchain_cerebras_ext.wire._decode import Response
 
 __all__ = [
     "CallRecord",
+    "MeterWatch",
     "Observer",
     "Watch",
     "add_observer",
+    "is_counted",
     "is_watched",
     "observers",
     "remove_observer",
+    "watch_of",
 ]
 
 _CONTENT = {"messages", "prompt", "tools", "prediction", "suffix"}
@@ -164,23 +169,33 @@ def is_watched() -> bool:
     return bool(_observers) or _log.isEnabledFor(logging.DEBUG)
 
 
+def watch_of(call: Call, *, stream: bool) -> Watch | MeterWatch | None:
+    """Return what tells of a call, if anybody wants to know."""
+    if is_watched():
+        return Watch(call, stream=stream)
+    return None if call.meter is None else MeterWatch(call, call.meter, stream=stream)
+
+
 class Watch:
     """Fills one call's record, and hands it on exactly once."""
 
     __slots__ = ("_call", "_done", "_is_told_all", "_states", "record")
 
-    def __init__(self, call: Call, *, stream: bool) -> None:
+    def __init__(self, call: Call, *, stream: bool, meter: Meter | None = None) -> None:
+        """Tell all who watch, or a meter alone, which has heard of the beginning."""
         self._call = call
         self._done = False
         record = self.record = CallRecord(
             call.operation, call.method, "", call.model, stream
         )
         # A meter alone has no use for what takes time to collect, or much memory.
-        self._is_told_all = is_watched()
-        if self._is_told_all:
-            self._describe(call)
-        watching = _observers if call.meter is None else (call.meter, *_observers)
+        self._is_told_all = meter is None
         self._states: list[tuple[Observer, Any]] = []
+        if meter is not None:
+            self._states.append((meter, None))
+            return
+        self._describe(call)
+        watching = _observers if call.meter is None else (call.meter, *_observers)
         for observer in watching:
             self._states.append((observer, _told(observer.started, record)))
 
@@ -190,6 +205,10 @@ class Watch:
         record.payload = payload
         record.params = {key: payload[key] for key in payload if key not in _CONTENT}
         record.sent_bytes = len(call.body or b"")
+
+    def waited(self, limiter_wait_s: float) -> None:
+        """Take note of how long our own rate limiter held the call back."""
+        self.record.limiter_wait_s = limiter_wait_s
 
     def retried(self, failed: FailedAttempt) -> None:
         """Take note of a failure that another try follows."""
@@ -225,7 +244,7 @@ class Watch:
         record.status = _OK
         record.response_id = response.id
         record.response_model = response.model
-        record.usage = usage = response.usage
+        usage = record.usage = response.usage
         record.time_info = response.time_info
         record.service_tier = response.service_tier_used or response.service_tier
         record.request_id = request_id_of(headers)
@@ -236,7 +255,7 @@ class Watch:
                 for choice in response.choices or ()
                 if choice.finish_reason
             )
-        if self._is_told_all or not usage or not usage.get(_PROMPT):
+        if self._is_told_all or not is_counted(usage):
             record.message = lambda: _message_of(response)
         self._end(attempts, elapsed_s)
 
@@ -252,7 +271,7 @@ class Watch:
         record.service_tier = facts.service_tier_used or facts.service_tier
         record.finish_reasons = (reader.finish_reason,) if reader.finish_reason else ()
         record.first_token_s = stream.first_token_s
-        if self._is_told_all or not (facts.usage and facts.usage.get(_PROMPT)):
+        if self._is_told_all or not is_counted(facts.usage):
             record.message = lambda: _message_so_far(reader)
         record.request_id = request_id_of(stream.headers)
         if self._is_told_all:
@@ -290,8 +309,94 @@ class Watch:
             _told(_write, record, self._call.api_key)
 
 
+class MeterWatch:
+    """What `Watch` does where only a meter listens, as of most metered calls.
+
+    A whole answer is told as what it is; all else as a record, like to any observer.
+    """
+
+    __slots__ = ("_call", "_meter", "_stream", "_watch")
+
+    def __init__(self, call: Call, meter: Meter, *, stream: bool) -> None:
+        self._call = call
+        self._meter = meter
+        self._stream = stream
+        self._watch: Watch | None = None
+
+    @property
+    def watch(self) -> Watch:
+        """Who tells what is not a whole answer."""
+        if self._watch is None:
+            self._watch = Watch(self._call, stream=self._stream, meter=self._meter)
+        return self._watch
+
+    def waited(self, limiter_wait_s: float) -> None:
+        """Meters do not measure time that is not the call's."""
+
+    def listener(self) -> None:
+        """Meters do not hear of single reads."""
+
+    def retried(self, failed: FailedAttempt) -> None:
+        """Take note of a failure that another try follows."""
+        self.watch.retried(failed)
+
+    def answered(
+        self,
+        response: Response,
+        headers: Mapping[str, str],
+        attempts: int,
+        elapsed_s: float,
+    ) -> None:
+        """Take note of a plain answer."""
+        if not self._is_taken(response, headers, attempts, elapsed_s):
+            self.watch.answered(response, headers, attempts, elapsed_s)
+
+    def streamed(self, stream: Stream, error: BaseException | None) -> None:
+        """Take note of a stream's end."""
+        if error is not None or not self._is_taken(
+            stream.reader.facts,
+            stream.headers,
+            stream.attempts,
+            stream.elapsed_s,
+            stream.first_token_s,
+        ):
+            self.watch.streamed(stream, error)
+
+    def _is_taken(
+        self,
+        facts: Response | AnswerFacts,
+        headers: Mapping[str, str],
+        attempts: int,
+        elapsed_s: float,
+        first_token_s: float | None = None,
+    ) -> bool:
+        """Tell the meter of a whole answer; return whether that was all it wants."""
+        try:
+            return self._meter.answered(
+                self._call,
+                facts,
+                headers,
+                attempts,
+                elapsed_s,
+                first_token_s,
+                stream=self._stream,
+            )
+        except Exception:  # noqa: BLE001 - as in `_told`
+            _log.exception("an observer of calls failed")
+            return True
+
+    def failed(self, error: BaseException, attempts: int, elapsed_s: float) -> None:
+        """Take note of a call that ended without an answer."""
+        self.watch.failed(error, attempts, elapsed_s)
+
+
 _OK = 200
-_PROMPT = "prompt_tokens"  # no prompt is empty: without them, nothing was counted
+
+
+def is_counted(usage: Mapping[str, Any] | None) -> bool:
+    """Whether a service has counted the tokens of an answer: no prompt is empty."""
+    prompt = usage.get("prompt_tokens") if usage else None
+    return type(prompt) is int and prompt > 0
 
 
 def _told(method: Callable[..., Any], *args: Any) -> Any:

@@ -40,6 +40,11 @@ class _Registry:
 
     # ----------------------------------------------------------------------- reading
 
+    @property
+    def built(self) -> Table | None:
+        """What `table` returned last, unless something has changed since."""
+        return self._table
+
     def table(self) -> Table:
         """Return everything that is known.
 

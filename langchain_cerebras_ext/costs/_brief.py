@@ -21,7 +21,6 @@ from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.costs.prices import PriceBook
 from langchain_cerebras_ext.costs.pricing import Cost, adds_up, cost_of_calls
 from langchain_cerebras_ext.costs.records import UsageRecord, new_id
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,23 +79,15 @@ class Kinds(dict[tuple[Any, ...], "Kind | None"]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._table = _table()
+        self._table = registry.built
 
     @property
     def hold(self) -> bool:
         """Whether the prices are still the same, and there is room for more kinds."""
-        return self._table is _table() and len(self) < _MOST_KINDS
+        return self._table is registry.built and len(self) < _MOST_KINDS
 
 
 _MOST_KINDS: Final = 1_000
-
-
-def _table() -> object:
-    """Return the table of prices; `None` where it cannot be read: others tell of it."""
-    try:
-        return registry.table()
-    except CerebrasConfigurationError:
-        return None
 
 
 class Brief(msgspec.Struct, eq=False, gc=False):
@@ -206,14 +197,11 @@ def can_wait(counts: TokenCounts) -> bool:
 
     Not so images that may be cached as well, nor what is no count of a whole answer.
     """
-    is_apart = counts[_WRITTEN] or counts[_IMAGES]
-    return not is_apart and bool(counts[_PROMPT] or counts[_ANSWER])
+    prompt, _, written, images, answer, _, _, _ = counts
+    return not (written or images) and bool(prompt or answer)
 
 
-# Places of `RecordCounts`.
-_PROMPT: Final = 0
-_WRITTEN: Final = 2
-_IMAGES: Final = 3
+# Its place in `RecordCounts`.
 _ANSWER: Final = 4
 
 

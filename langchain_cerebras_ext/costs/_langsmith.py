@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
     from langchain_core.outputs import LLMResult
 
+    from langchain_cerebras_ext.costs._brief import Brief
     from langchain_cerebras_ext.costs.pricing import Cost
-    from langchain_cerebras_ext.costs.records import Pending, UsageRecord
+    from langchain_cerebras_ext.costs.records import UsageRecord
 
 __all__ = ["Teller", "hook", "join", "note", "run_costs", "unhook"]
 
@@ -61,7 +62,7 @@ class Teller(Protocol):
 
 _lock = threading.Lock()
 _tellers: WeakSet[Any] = WeakSet()
-_noted: OrderedDict[str, list[UsageRecord | Pending]] = OrderedDict()
+_noted: OrderedDict[str, list[UsageRecord | Brief]] = OrderedDict()
 _hooked: list[Callable[[], None]] = []
 
 
@@ -71,12 +72,12 @@ def join(teller: Teller) -> None:
         _tellers.add(teller)
 
 
-def note(record: UsageRecord | Pending) -> None:
+def note(record: UsageRecord | Brief) -> None:
     """Keep what a run cost until its tracer posts it."""
     if not _hooked or record.run_id is None:
         return
     with _lock:
-        held = _noted.setdefault(record.run_id, [])
+        held = _noted.setdefault(str(record.run_id), [])
         held.append(record)
         if len(_noted) > _MOST_RUNS:
             _noted.popitem(last=False)

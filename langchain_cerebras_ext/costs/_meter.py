@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
-from datetime import UTC, datetime
 from decimal import Decimal
 from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_cerebras_ext._metadata import PROVIDER
-from langchain_cerebras_ext._metering import ROUTER_CALL
+from langchain_cerebras_ext._metering import ROUTER_CALL, router_call
+from langchain_cerebras_ext._observe import is_counted
+from langchain_cerebras_ext._status import request_id_of
 from langchain_cerebras_ext.costs import _langsmith
-from langchain_cerebras_ext.costs._brief import Brief, Kind, Kinds, can_wait, day_price
-from langchain_cerebras_ext.costs._context import says_whose
+from langchain_cerebras_ext.costs._brief import Brief, Kind, can_wait, day_price
+from langchain_cerebras_ext.costs._context import merge_context, says_whose
 from langchain_cerebras_ext.costs._usage import (
     RecordCounts,
     read_service,
@@ -35,22 +36,25 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
 
     from langchain_core.messages import AIMessage
 
     from langchain_cerebras_ext._client import Call
+    from langchain_cerebras_ext._metadata import AnswerFacts
     from langchain_cerebras_ext._metering import CallOutcome, RouterCall
     from langchain_cerebras_ext._observe import CallRecord
-    from langchain_cerebras_ext.costs._context import Context
-    from langchain_cerebras_ext.costs._run import Run
+    from langchain_cerebras_ext.costs._context import Context, Scope
     from langchain_cerebras_ext.costs._usage import TokenCounts
     from langchain_cerebras_ext.costs.budget import Budget, CallScope, Hold
     from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.pricing import PriceRow
-    from langchain_cerebras_ext.costs.records import Flag, Outcome, Pending
+    from langchain_cerebras_ext.costs.records import Flag, Outcome
     from langchain_cerebras_ext.costs.tracker import CostTracker
     from langchain_cerebras_ext.errors import FailedAttempt
+    from langchain_cerebras_ext.wire._decode import Response
 
 __all__ = [
     "GUESSED",
@@ -68,17 +72,21 @@ GUESSED: Final[tuple[Flag, ...]] = ("estimated", "no_usage")
 UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
 """Flags where nobody has counted."""
 
+_PACKAGE: Final = "langchain-cerebras-ext"
+_OUR_NAMES: Final = (PROVIDER, None)
 _ZERO = Decimal(0)
 _NOT_YET: Final[Any] = object()
-_KIND = attrgetter("response_model", "operation", "stream", "service_tier")
-_publishing: Final = threading.Lock()
+Shared = tuple[str | None, str, bool, str | None]
+_SHARED = attrgetter("response_model", "operation", "stream", "service_tier")
+_SILENT: Final[Mapping[str, Any]] = MappingProxyType({})
+_SCOPE: Final[Callable[[CostTracker], Scope]] = attrgetter("scope")
 _NO_TOKENS = RecordCounts(input_tokens=0, output_tokens=0)
 _UNKNOWN = RecordCounts()
 _log = logging.getLogger("langchain_cerebras_ext.costs")
 
 
 def deliver(
-    told: UsageRecord | Pending,
+    told: UsageRecord | Brief,
     trackers: Iterable[CostTracker],
     *,
     is_alone: bool = False,
@@ -86,7 +94,7 @@ def deliver(
     """Hand a record to trackers, and once to each of their sinks.
 
     Args:
-        told: A pending one is made when a tracker has sinks: they need it now.
+        told: A brief's record is made when a tracker has sinks: they need it now.
         trackers: All of the run, and their parents.
         is_alone: Whether the run has no other handlers, such as LangSmith's.
     """
@@ -133,13 +141,24 @@ def find_price(
 
 
 class CallMeter:
-    """One call's meter, for all trackers that want to know of it.
+    """A run of a model that meters its call, for all trackers that want to know of it.
 
     It is a `Meter` of `_metering`: the client asks it before each request, and tells
-    it of each failed try and of the end. What was a whole answer and is wanted by
-    nobody yet is not made a record of before somebody reads it: that takes longer than
-    all else that a tracker does for a call. The meter is the `Pending` one until it is
-    added up with others; then a `Brief` is kept.
+    it of each failed try and of the end. Of a whole answer a `Brief` is kept: to make a
+    record takes longer than all else that a tracker does for a call.
+
+    Attributes:
+        run_id: LangChain's id.
+        parent_run_id: Of the run that made it.
+        root_id: Of the outermost run, as far as it was told.
+        tags: As LangChain has them.
+        metadata: As LangChain has them.
+        is_ours: Whether its model is one of this package, which meters itself.
+        trackers: Who were told of it, in the order of the handlers.
+        is_metered: Whether somebody records the run: its meter has let a request pass
+            or told of an end (its model may have found an error before), or who was
+            told of the run's end.
+        is_alone: Whether the run has no other handlers.
     """
 
     # Made for each call: only what is not as here is set.
@@ -153,41 +172,78 @@ class CallMeter:
     _sent = False
     _resending = False
     _owed = _ZERO
-    _told: CallRecord | None = None
-    _kept: Any = None
+    _model = ""
+    _kept: UsageRecord | Brief | None = None
+
+    is_metered = False
+    is_alone = False
+    _trackers: Sequence[CostTracker] = ()
+    _began: datetime
 
     def __init__(
-        self, run: Run, trackers: Sequence[CostTracker], *, is_alone: bool
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        root_id: UUID,
+        tags: Sequence[str] | None,
+        metadata: Mapping[str, Any] | None,
     ) -> None:
-        self._run = run
-        self._trackers = trackers
-        self.is_alone = is_alone
+        self.run_id = run_id
+        self.parent_run_id = parent_run_id
+        self.root_id = root_id
+        self.tags = tags
+        self.metadata = said = metadata or {}
+        # A text completion's `generate` does not name its provider.
+        self.is_ours = _PACKAGE in (said.get("lc_versions") or ()) and (
+            said.get("ls_provider") in _OUR_NAMES
+        )
+        self.trackers: list[CostTracker] = []
+
+    def close(self) -> None:
+        """Let the trackers forget the run: it is recorded."""
+        raise NotImplementedError
 
     @property
-    def run_id(self) -> str:
-        """LangChain's id of the run."""
-        return str(self._run.run_id)
+    def router_call(self) -> RouterCall | None:
+        """The router's call that the run is a try of, where the router is at hand."""
+        return router_call(self.metadata)
+
+    def context(
+        self, trackers: Sequence[CostTracker], *, is_silent: bool = False
+    ) -> Context:
+        """Return whose the run is, by its own words and those of trackers.
+
+        Args:
+            trackers: All of the run.
+            is_silent: Leave its own words out: as of all runs that have none.
+        """
+        scopes = map(_SCOPE, trackers)
+        if is_silent:
+            return merge_context(None, None, scopes)
+        return merge_context(self.tags, self.metadata, scopes)
 
     @property
     def cost_usd(self) -> str | None:
         """What the call has cost, as a decimal, once it has ended and if known."""
-        kept = self._kept if self._told is None else self.keep(Kinds())
-        last = None if kept is None else kept.cost
+        last = None if self._kept is None else self._kept.cost
         costs = self._costs if last is None else (*self._costs, last)
         return usd_text(add_usd(*(cost.total for cost in costs))) if costs else None
 
     # -------------------------------------------------------------------- budgets
 
-    def _ask(self, call: Call) -> tuple[list[Budget], CallScope, Decimal | None] | None:
-        """Return whom to ask for how much on whose behalf, if there is anybody."""
+    def _begin(self, call: Call) -> list[Budget]:
+        """Note what is sent for the first time, or again; return whom to ask."""
         self._count = call.count_input
+        self._model = call.model or ""
+        self.is_metered = True
         budgets: list[Budget] = []
         for tracker in self._trackers:
-            for held in tracker.budgets:
-                if held not in budgets:
-                    budgets.append(held)
-        if not budgets:
-            return None
+            if tracker.budgets:
+                budgets += [one for one in tracker.budgets if one not in budgets]
+        return budgets
+
+    def _ask(self, call: Call) -> tuple[CallScope, Decimal | None]:
+        """Return for how much on whose behalf budgets are asked."""
         from langchain_cerebras_ext.costs.budget import CallScope
 
         payload = call.payload or {}
@@ -198,7 +254,7 @@ class CallMeter:
             user=context.user,
             session=context.session,
             tags=context.tags,
-            run=self._run.trace,
+            run=str(self.root_id),
         )
         most = payload.get("max_completion_tokens") or payload.get("max_tokens")
         amount = highest_cost(
@@ -208,7 +264,7 @@ class CallMeter:
             max_output_tokens=most if isinstance(most, int) and most > 0 else None,
             n=max(payload.get("n") or 1, payload.get("best_of") or 1),
         )
-        return budgets, scope, amount
+        return scope, amount
 
     def admit(self, call: Call) -> None:
         """Reserve what the next request may cost.
@@ -216,8 +272,8 @@ class CallMeter:
         Raises:
             BudgetExceeded: A budget does not allow it.
         """
-        if ask := self._ask(call):
-            budgets, scope, amount = ask
+        if budgets := self._begin(call):
+            scope, amount = self._ask(call)
             try:
                 for budget in budgets:
                     self._hold(budget.reserve(scope, amount))
@@ -232,8 +288,8 @@ class CallMeter:
         Raises:
             BudgetExceeded: A budget does not allow it.
         """
-        if ask := self._ask(call):
-            budgets, scope, amount = ask
+        if budgets := self._begin(call):
+            scope, amount = self._ask(call)
             try:
                 for budget in budgets:
                     self._hold(await budget.areserve(scope, amount))
@@ -264,10 +320,46 @@ class CallMeter:
     # ------------------------------------------------------------- what is told
 
     def started(self, record: CallRecord) -> None:
-        """Note when the call began and at which price."""
-        self._began = datetime.now(UTC)
-        self._model = record.model or ""
-        self._run.is_metered = True
+        """Do nothing: what there is to know comes with the first request."""
+        del record
+
+    def answered(
+        self,
+        call: Call,
+        facts: Response | AnswerFacts,
+        headers: Mapping[str, str],
+        attempts: int,
+        elapsed_s: float,
+        first_token_s: float | None = None,
+        *,
+        stream: bool = False,
+    ) -> bool:
+        """Record a whole answer, if no budget and no router wants to know at once."""
+        if self._holds or ROUTER_CALL in self.metadata or not is_counted(facts.usage):
+            return False
+        brief = self._short(
+            facts.model,
+            call.operation,
+            stream,
+            facts.service_tier_used or facts.service_tier,
+            facts.usage,
+            request_id_of(headers) or facts.id,
+            attempts,
+            first_token_s,
+            elapsed_s,
+            facts.time_info,
+        )
+        if brief is None:
+            return False
+        self._keep(brief)
+        return True
+
+    def _keep(self, told: UsageRecord | Brief) -> None:
+        """Hand on what is kept of the call."""
+        self._kept = told
+        self._count = None  # neither prompt nor answer is kept
+        deliver(told, self._trackers, is_alone=self.is_alone)
+        self.close()
 
     def retried(self, state: object, record: CallRecord, failed: FailedAttempt) -> None:
         """Record a try that failed, if it may have been billed."""
@@ -305,59 +397,74 @@ class CallMeter:
     def ended(self, state: object, record: CallRecord) -> None:
         """Record the call, whatever its end was."""
         del state
-        if ROUTER_CALL in self._run.metadata:
+        self._model = record.model or ""
+        self.is_metered = True
+        if ROUTER_CALL in self.metadata:
             # Now, and not when the record is made: tries are told apart by their order.
             self._end_try(record)
-        told: UsageRecord | Pending = self
         try:
-            if record.error is not None or record.message or self._holds:
-                told = self._kept = self.make_record(record)
-            else:  # All that it says is known, and neither prompt nor answer is kept.
-                self._told = record
-                self._count = None
-            deliver(told, self._trackers, is_alone=self.is_alone)
+            self._keep(self.make_record(record))
         finally:
             if self._holds:  # where it was not done
                 self._settle(None)
-            self._run.close()
+            self.close()
 
     def _end_try(self, record: CallRecord) -> None:
-        call = self._run.router_call
+        call = self.router_call
         if call is not None:
             self._so_far = call.end_try(_end_of(record, call)[0])
 
-    def get(self) -> UsageRecord:
-        """Return the record of a whole answer, the same each time."""
-        return record_of(self.keep(Kinds()))
-
-    def keep(self, kinds: Kinds) -> UsageRecord | Brief:
-        """Return a brief of a whole answer, else its record; the same each time."""
-        told = self._told
-        if told is not None:
-            made = self._short(told, kinds) or self.make_record(told)
-            with _publishing:  # of two threads that have made one, one is believed
-                if self._told is not None:
-                    self._kept, self._told = made, None
-        kept: UsageRecord | Brief = self._kept
-        return kept
-
-    def _short(self, record: CallRecord, kinds: Kinds) -> Brief | None:
+    def _short(
+        self,
+        model_served: str | None,
+        operation: str,
+        stream: bool,
+        service_tier: str | None,
+        usage: Mapping[str, Any] | None,
+        request_id: str | None,
+        attempts: int,
+        first_token_s: float | None,
+        elapsed_s: float,
+        time_info: Mapping[str, Any] | None,
+    ) -> Brief | None:
         """Return a brief of a whole answer, if that says all that its record would."""
-        counts = read_service(record.usage)
-        if counts is None or self._so_far is not None or not can_wait(counts):
+        counts = read_service(usage)
+        if counts is None or not can_wait(counts):
             return None
-        key = (self._trackers, self._model, _KIND(record), self._began.date())
+        began = self._began
+        kinds = self._trackers[0].kinds
+        key = (
+            self._trackers,
+            self._model,
+            model_served,
+            operation,
+            stream,
+            service_tier,
+            began.date(),
+        )
         kind = kinds.get(key, _NOT_YET)
         if kind is _NOT_YET:
-            kind = kinds[key] = self._shared_kind(record)
+            shared = (model_served, operation, stream, service_tier)
+            kind = kinds[key] = self._shared_kind(shared)
         if kind is None:
             return None
-        run = self._run
-        is_own = says_whose(run.tags, run.metadata)
-        context = self._who() if is_own else kind.context
-        return self._brief(record, kind, context, counts)
+        is_own = says_whose(self.tags, self.metadata)
+        return Brief(
+            kind,
+            self._who() if is_own else kind.context,
+            counts,
+            began,
+            self.run_id,
+            self.parent_run_id,
+            self.root_id,
+            request_id,
+            attempts or 1,
+            first_token_s,
+            elapsed_s,
+            (time_info or _SILENT).get("queue_time"),
+        )
 
-    def _shared_kind(self, record: CallRecord) -> Kind | None:
+    def _shared_kind(self, shared: Shared) -> Kind | None:
         """Return the kind of a call, if calls of it add up."""
         try:
             book = prices_of(self._trackers) or list_prices()
@@ -366,37 +473,26 @@ class CallMeter:
             return None
         if row is None:
             return None
-        return self._kind(
-            record, self._run.context(self._trackers, is_silent=True), row
-        )
+        return self._kind(shared, self.context(self._trackers, is_silent=True), row)
 
-    def _kind(self, record: CallRecord, context: Context, row: PriceRow | None) -> Kind:
-        served = record.response_model or self._model
-        return Kind(self._model, *_KIND(record), context, row, served)
-
-    def _brief(
-        self, record: CallRecord, kind: Kind, context: Context, counts: TokenCounts
-    ) -> Brief:
-        run = self._run
-        return Brief(
-            kind,
+    def _kind(self, shared: Shared, context: Context, row: PriceRow | None) -> Kind:
+        model_served, operation, stream, tier = shared
+        served = model_served or self._model
+        return Kind(
+            self._model,
+            model_served,
+            operation,
+            stream,
+            tier,
             context,
-            counts,
-            self._began,
-            run.run_id,
-            run.parent_run_id,
-            run.root_id,
-            record.request_id or record.response_id,
-            record.attempts or 1,
-            record.first_token_s,
-            record.elapsed_s,
-            (record.time_info or {}).get("queue_time"),
+            row,
+            served,
         )
 
     def make_record(self, record: CallRecord) -> UsageRecord:
         """Return what is recorded of a call that has ended, and settle for it."""
         error = record.error
-        outcome, error_type = _end_of(record, self._run.router_call)
+        outcome, error_type = _end_of(record, self.router_call)
         flags: tuple[Flag, ...] = ()
         counts: TokenCounts | None = read_service(record.usage)
         if counts is None and isinstance(error, CerebrasError):
@@ -436,7 +532,7 @@ class CallMeter:
 
     def _who(self) -> Context:
         if self._context is None:
-            self._context = self._run.context(self._trackers)
+            self._context = self.context(self._trackers)
         return self._context
 
     def _settled(
@@ -455,8 +551,21 @@ class CallMeter:
         elif cost is not None:
             self._owed = cost.add_to(self._owed)
         context = self._who()
-        kind = self._kind(record, context, row)
-        return cost, self._brief(record, kind, context, counts), flags
+        brief = Brief(
+            self._kind(_SHARED(record), context, row),
+            context,
+            counts,
+            self._began,
+            self.run_id,
+            self.parent_run_id,
+            self.root_id,
+            record.request_id or record.response_id,
+            record.attempts or 1,
+            record.first_token_s,
+            record.elapsed_s,
+            (record.time_info or _SILENT).get("queue_time"),
+        )
+        return cost, brief, flags
 
 
 def _guess(input_tokens: int, output_tokens: int) -> RecordCounts:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from operator import index
 from typing import Any, Final, NamedTuple, NoReturn
 
+from msgspec import Struct, ValidationError, convert
+
 from langchain_cerebras_ext._metadata import to_usage_metadata
 from langchain_cerebras_ext.errors import InvalidUsageError
 
@@ -84,7 +86,24 @@ TokenCounts = tuple[
 ]
 """The same without the names, which take their time."""
 
-_TOLD_OR_NOT: Final = frozenset({int, type(None)})
+
+class _PromptDetails(Struct, frozen=True, gc=False):
+    cached_tokens: int | None = None
+    image_tokens: int | None = None
+
+
+class _AnswerDetails(Struct, frozen=True, gc=False):
+    reasoning_tokens: int | None = None
+    accepted_prediction_tokens: int | None = None
+    rejected_prediction_tokens: int | None = None
+
+
+class _Usage(Struct, gc=False):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    image_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails = _PromptDetails()
+    completion_tokens_details: _AnswerDetails = _AnswerDetails()
 
 
 def read_service(usage: Mapping[str, Any] | None) -> TokenCounts | None:
@@ -94,25 +113,22 @@ def read_service(usage: Mapping[str, Any] | None) -> TokenCounts | None:
     """
     if not usage:
         return None
-    get = usage.get
-    ins = get("prompt_tokens_details") or {}
-    outs = get("completion_tokens_details") or {}
-    if type(ins) is dict and type(outs) is dict:
-        part = outs.get
-        image = ins.get("image_tokens")
-        found = (
-            get("prompt_tokens") or 0,
-            ins.get("cached_tokens"),
-            None,
-            get("image_tokens") if image is None else image,
-            get("completion_tokens") or 0,
-            part("reasoning_tokens"),
-            part("accepted_prediction_tokens"),
-            part("rejected_prediction_tokens"),
-        )
-        if _TOLD_OR_NOT.issuperset(map(type, found)):
-            return found
-    return read_standard(to_usage_metadata(usage))
+    try:
+        told = convert(usage, _Usage)
+    except ValidationError:
+        return read_standard(to_usage_metadata(usage))
+    ins, outs = told.prompt_tokens_details, told.completion_tokens_details
+    image = ins.image_tokens
+    return (
+        told.prompt_tokens,
+        ins.cached_tokens,
+        None,
+        told.image_tokens if image is None else image,
+        told.completion_tokens,
+        outs.reasoning_tokens,
+        outs.accepted_prediction_tokens,
+        outs.rejected_prediction_tokens,
+    )
 
 
 def read_standard(usage: Mapping[str, Any] | None) -> RecordCounts | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal  # noqa: TC003
 from os import urandom
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import msgspec
 
@@ -13,7 +13,7 @@ from langchain_cerebras_ext._metering import CallOutcome, add_try
 from langchain_cerebras_ext.costs.pricing import Cost  # noqa: TC001
 
 if TYPE_CHECKING:
-    from langchain_cerebras_ext.costs._brief import Brief, Kinds
+    from langchain_cerebras_ext.costs._brief import Brief
 
 __all__ = [
     "FLAGS",
@@ -213,27 +213,7 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         return msgspec.convert(values, cls)
 
 
-class Pending(Protocol):
-    """A record that is made when somebody asks for it."""
-
-    @property
-    def run_id(self) -> str | None:
-        """LangChain's id of the run."""
-
-    def get(self) -> UsageRecord:
-        """Return the record, the same each time."""
-        ...
-
-    def keep(self, kinds: Kinds) -> UsageRecord | Brief:
-        """Return what is kept of the record: itself or what it can be made of.
-
-        Args:
-            kinds: The kinds of the calls around it; it may add one.
-        """
-        ...
-
-
-def record_of(told: UsageRecord | Pending | Brief) -> UsageRecord:
+def record_of(told: UsageRecord | Brief) -> UsageRecord:
     """Return a record that was told of, made now if it was not yet."""
     return told if isinstance(told, UsageRecord) else told.get()
 

@@ -42,13 +42,13 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
     from langchain_cerebras_ext._metering import RouterCall
-    from langchain_cerebras_ext.costs._brief import Brief
+    from langchain_cerebras_ext.costs._brief import Brief, Kind
     from langchain_cerebras_ext.costs._callback_call import CallbackCall
+    from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs._usage import TokenCounts
     from langchain_cerebras_ext.costs.budget import Budget
     from langchain_cerebras_ext.costs.ledger import Ledger
     from langchain_cerebras_ext.costs.prices import PriceBook
-    from langchain_cerebras_ext.costs.records import Pending
     from langchain_cerebras_ext.costs.report import Dimension
 
 __all__ = ["CostTracker", "track_costs"]
@@ -169,13 +169,13 @@ class CostTracker(BaseCallbackHandler):
         )
         self._lock = threading.Lock()
         # Taken in without the lock, and out of it with the lock.
-        self._fresh: deque[UsageRecord | Pending] = deque()
+        self._fresh: deque[UsageRecord | Brief] = deque()
         self._kinds = Kinds()
         self._kept: deque[UsageRecord | Brief] = deque(maxlen=max_records)
         self._unread = 0
         self._by: dict[tuple[Any, ...], Totals] = {}
-        self._last: UsageRecord | Pending | None = None
-        self._open: dict[UUID, Run] = {}
+        self._last: UsageRecord | Brief | None = None
+        self._open: dict[int, Run] = {}  # by the number of a run's id: soon hashed
         self._roots: dict[UUID, UUID] = {}
 
     # ------------------------------------------------------------------- identity
@@ -337,22 +337,29 @@ class CostTracker(BaseCallbackHandler):
 
     def _fold(self) -> None:
         """Add up what is new; the lock is held."""
-        if not self._kinds.hold:
-            self._kinds = Kinds()
-        kinds = self._kinds
-        calls: defaultdict[Any, list[TokenCounts]] = defaultdict(list)
-        fresh = self._fresh
-        for told in [fresh.popleft() for _ in range(len(fresh))]:
-            kept = told if isinstance(told, UsageRecord) else told.keep(kinds)
-            self._kept.append(kept)
-            self._unread += 1
-            if isinstance(kept, UsageRecord):
-                self._totals(*_KEY(kept)).add(kept)
+        fresh, keep = self._fresh, self._kept.append
+        calls: defaultdict[tuple[Kind, Context], list[TokenCounts]] = defaultdict(list)
+        count = len(fresh)
+        for told in [fresh.popleft() for _ in range(count)]:
+            keep(told)
+            if isinstance(told, UsageRecord):
+                self._totals(*_KEY(told)).add(told)
             else:
-                calls[_BRIEF_KEY(kept)].append(kept.counts)
-        self._unread = min(self._unread, len(self._kept))
-        for (kind, *key), counts in calls.items():
-            add_calls(self._totals(*key), kind, counts)
+                calls[told.kind, told.context].append(told.counts)
+        self._unread = min(self._unread + count, len(self._kept))
+        for (kind, of), counts in calls.items():
+            totals = self._totals(
+                kind.served, kind.provider, of.user, of.tags, of.node, of.arm
+            )
+            add_calls(totals, kind, counts)
+
+    @property
+    def kinds(self) -> Kinds:
+        """The kinds of calls that this tracker is the first to be told of."""
+        kinds = self._kinds
+        if not kinds.hold:
+            kinds = self._kinds = Kinds()
+        return kinds
 
     def _totals(self, *key: Any) -> Totals:
         """Return the one sum of a combination: what is asked of it comes later."""
@@ -363,7 +370,7 @@ class CostTracker(BaseCallbackHandler):
 
     # ---------------------------------------------------------------- what is told
 
-    def take(self, record: UsageRecord | Pending) -> None:
+    def take(self, record: UsageRecord | Brief) -> None:
         """Take a record in, such as one that was made by hand."""
         self._fresh.append(record)
         self._last = record
@@ -470,15 +477,15 @@ class CostTracker(BaseCallbackHandler):
 
     def is_open(self, run_id: UUID) -> bool:
         """Whether a run has begun and not been recorded."""
-        return run_id in self._open
+        return run_id.int in self._open
 
     def metered_run(self, run_id: UUID) -> Run | None:
         """Return a run that has begun and not been recorded."""
-        return self._open.get(run_id)
+        return self._open.get(run_id.int)
 
     def forget(self, run: Run) -> None:
         """Take note that a run has been recorded."""
-        self._open.pop(run.run_id, None)
+        self._open.pop(run.run_id.int, None)
 
     def _enter(
         self,
@@ -497,7 +504,7 @@ class CostTracker(BaseCallbackHandler):
             run = Run(run_id, above, root, tags, metadata)
             announce(run)
         run.trackers.append(self)
-        self._open[run_id] = run
+        self._open[run_id.int] = run
         if len(self._open) > _MOST_OPEN:
             with suppress(StopIteration, KeyError, RuntimeError):
                 self._abandon(self._open[next(iter(self._open))])
@@ -566,7 +573,7 @@ class CostTracker(BaseCallbackHandler):
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a run that has its answer, unless that was done where it was sent."""
         del kwargs
-        if run := self._open.get(run_id):
+        if run := self._open.get(run_id.int):
             _finish(run, lambda call, held: call.ended(held, response))
 
     def on_llm_error(
@@ -574,7 +581,7 @@ class CostTracker(BaseCallbackHandler):
     ) -> None:
         """Record a run that has failed, unless that was done where it was sent."""
         response = kwargs.get("response")
-        if run := self._open.get(run_id):
+        if run := self._open.get(run_id.int):
             _finish(run, lambda call, held: call.failed(held, error, response))
 
     def _above(self, run_id: UUID, parent_run_id: UUID | None) -> None:
@@ -637,15 +644,6 @@ class CostTracker(BaseCallbackHandler):
 # ledger has them.
 _BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
 _KEY = attrgetter("served", "provider", "user", "tags", "node", "arm")
-_BRIEF_KEY = attrgetter(
-    "kind",
-    "kind.served",
-    "kind.provider",
-    "context.user",
-    "context.tags",
-    "context.node",
-    "context.arm",
-)
 
 
 def _finish(

@@ -30,7 +30,7 @@ from langchain_core.tools import tool
 from stages import STAGES, staged
 from wire_server import CUT, END, Request, WireServer, chunk, plain, sse, stream_head
 
-from langchain_cerebras_ext import ChatCerebras, _client, _observe
+from langchain_cerebras_ext import ChatCerebras, _observe
 from langchain_cerebras_ext._observe import CallRecord, add_observer, remove_observer
 from langchain_cerebras_ext.errors import (
     AuthenticationError,
@@ -555,8 +555,14 @@ def test_without_anybody_who_watches_nothing_is_built(
 
         return never
 
-    monkeypatch.setattr(_client, "Watch", count("Watch"))
-    for name in ("CallRecord", "log_fields", "_write", "_message_of"):
+    for name in (
+        "Watch",
+        "MeterWatch",
+        "CallRecord",
+        "log_fields",
+        "_write",
+        "_message_of",
+    ):
         monkeypatch.setattr(_observe, name, count(name))
     with WireServer(answer) as server:
         assert call(path, ChatCerebras(base_url=server.url)).text == "Hello"
