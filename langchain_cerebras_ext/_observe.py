@@ -36,7 +36,6 @@ __all__ = [
     "Observer",
     "Watch",
     "add_observer",
-    "is_counted",
     "is_watched",
     "observers",
     "remove_observer",
@@ -255,7 +254,7 @@ class Watch:
                 for choice in response.choices or ()
                 if choice.finish_reason
             )
-        if self._is_told_all or not is_counted(usage):
+        if self._is_told_all or not _is_counted(usage):
             record.message = lambda: _message_of(response)
         self._end(attempts, elapsed_s)
 
@@ -271,7 +270,7 @@ class Watch:
         record.service_tier = facts.service_tier_used or facts.service_tier
         record.finish_reasons = (reader.finish_reason,) if reader.finish_reason else ()
         record.first_token_s = stream.first_token_s
-        if self._is_told_all or not is_counted(facts.usage):
+        if self._is_told_all or not _is_counted(facts.usage):
             record.message = lambda: _message_so_far(reader)
         record.request_id = request_id_of(stream.headers)
         if self._is_told_all:
@@ -393,7 +392,7 @@ class MeterWatch:
 _OK = 200
 
 
-def is_counted(usage: Mapping[str, Any] | None) -> bool:
+def _is_counted(usage: Mapping[str, Any] | None) -> bool:
     """Whether a service has counted the tokens of an answer: no prompt is empty."""
     prompt = usage.get("prompt_tokens") if usage else None
     return type(prompt) is int and prompt > 0

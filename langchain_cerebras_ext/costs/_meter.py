@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from langchain_cerebras_ext._metadata import PROVIDER
 from langchain_cerebras_ext._metering import ROUTER_CALL, router_call
-from langchain_cerebras_ext._observe import is_counted
 from langchain_cerebras_ext._status import request_id_of
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Brief, Kind, can_wait, day_price
@@ -110,6 +109,7 @@ def deliver(
             except Exception:  # noqa: BLE001 - a sink must not cost an answer
                 _log.exception("a sink of cost records failed")
     if not is_alone and any(tracker.langsmith for tracker in trackers):
+        _langsmith.hook()
         _langsmith.note(told)
 
 
@@ -159,6 +159,7 @@ class CallMeter:
             or told of an end (its model may have found an error before), or who was
             told of the run's end.
         is_alone: Whether the run has no other handlers.
+        is_over: Whether its trackers have forgotten it.
     """
 
     # Made for each call: only what is not as here is set.
@@ -169,6 +170,7 @@ class CallMeter:
     _costs: tuple[Cost, ...] = ()
     _row: PriceRow | None = None
     _is_priced = False
+    _is_try_told = False
     _sent = False
     _resending = False
     _owed = _ZERO
@@ -177,6 +179,7 @@ class CallMeter:
 
     is_metered = False
     is_alone = False
+    is_over = False
     _trackers: Sequence[CostTracker] = ()
     _began: datetime
 
@@ -201,7 +204,9 @@ class CallMeter:
 
     def close(self) -> None:
         """Let the trackers forget the run: it is recorded."""
-        raise NotImplementedError
+        self.is_over = True
+        for tracker in self.trackers:
+            tracker.forget(self.run_id)
 
     @property
     def router_call(self) -> RouterCall | None:
@@ -334,9 +339,11 @@ class CallMeter:
         *,
         stream: bool = False,
     ) -> bool:
-        """Record a whole answer, if no budget and no router wants to know at once."""
-        if self._holds or ROUTER_CALL in self.metadata or not is_counted(facts.usage):
+        """Record a whole answer, if a brief says all that its record would."""
+        if self._holds:
             return False
+        if ROUTER_CALL in self.metadata and self._end_try("ok") is not None:
+            return False  # after other tries: its record must say so
         brief = self._short(
             facts.model,
             call.operation,
@@ -400,8 +407,7 @@ class CallMeter:
         self._model = record.model or ""
         self.is_metered = True
         if ROUTER_CALL in self.metadata:
-            # Now, and not when the record is made: tries are told apart by their order.
-            self._end_try(record)
+            self._end_try(_end_of(record, self.router_call)[0])
         try:
             self._keep(self.make_record(record))
         finally:
@@ -409,10 +415,16 @@ class CallMeter:
                 self._settle(None)
             self.close()
 
-    def _end_try(self, record: CallRecord) -> None:
+    def _end_try(self, outcome: Outcome) -> CallOutcome | None:
+        """Tell the router's call of its try, once; return what it had come to before.
+
+        At the end itself, and not when a record is made: tries have an order.
+        """
+        was_told, self._is_try_told = self._is_try_told, True
         call = self.router_call
-        if call is not None:
-            self._so_far = call.end_try(_end_of(record, call)[0])
+        if call is not None and not was_told:
+            self._so_far = call.end_try(outcome)
+        return self._so_far
 
     def _short(
         self,

@@ -26,13 +26,8 @@ class Run(CallMeter):
 
     It meters the call of a model of ours, and reads the callbacks of another one's:
     one object, for it is made for each call.
-
-    Attributes:
-        is_over: Whether its trackers have forgotten it.
     """
 
-    # Made for each call: only what is not as here is set.
-    is_over = False
     _call: CallbackCall | None = None
     _is_taken = False
 
@@ -52,12 +47,6 @@ class Run(CallMeter):
         if self._call is None:
             self._call = CallbackCall(self)
         return self._call
-
-    def close(self) -> None:
-        """Let the trackers forget the run: it is recorded."""
-        self.is_over = True
-        for tracker in self.trackers:
-            tracker.forget(self)
 
     @property
     def trace(self) -> str:

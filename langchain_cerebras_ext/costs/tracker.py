@@ -483,9 +483,9 @@ class CostTracker(BaseCallbackHandler):
         """Return a run that has begun and not been recorded."""
         return self._open.get(run_id.int)
 
-    def forget(self, run: Run) -> None:
+    def forget(self, run_id: UUID) -> None:
         """Take note that a run has been recorded."""
-        self._open.pop(run.run_id.int, None)
+        self._open.pop(run_id.int, None)
 
     def _enter(
         self,
@@ -495,8 +495,6 @@ class CostTracker(BaseCallbackHandler):
         metadata: dict[str, Any] | None,
     ) -> Run:
         """Note a run's beginning; another tracker may have been told of it before."""
-        if self.langsmith:
-            _langsmith.hook()
         run = announced()
         if not isinstance(run, Run) or run.is_over or run.run_id != run_id:
             above = parent_run_id
@@ -517,6 +515,8 @@ class CostTracker(BaseCallbackHandler):
         self, run: Run, messages: Sequence[BaseMessage] | str, more: Mapping[str, Any]
     ) -> None:
         """Begin to record a call of another provider's model, from what is told."""
+        if self.langsmith:
+            _langsmith.hook()
         run.call.started(messages, more)
         try:
             run.call.reserve(self.lineage)

@@ -588,8 +588,11 @@ def test_without_a_tracker_a_tracer_is_as_it_was(
 
 def test_the_tracers_methods_are_wrapped_once_and_come_back(server: WireServer):
     original = LangChainTracer.on_llm_end
+    a_model(server).invoke("hi", config={"callbacks": [CostTracker()]})
+    assert LangChainTracer.on_llm_end is original, "no tracer can have heard of it"
     for _ in range(3):
-        a_model(server).invoke("hi", config={"callbacks": [CostTracker()]})
+        heard: Any = [CostTracker(), BaseCallbackHandler()]
+        a_model(server).invoke("hi", config={"callbacks": heard})
     assert LangChainTracer.on_llm_end.__wrapped__ is original
     _langsmith.unhook()
     assert LangChainTracer.on_llm_end is original
