@@ -12,12 +12,17 @@ from __future__ import annotations
 from contextvars import ContextVar
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
+from uuid import uuid4
 from weakref import ref
+
+from langchain_core.callbacks import BaseCallbackManager
+from langchain_core.globals import get_llm_cache
 
 from langchain_cerebras_ext._observe import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from contextvars import Token
     from types import FrameType
     from uuid import UUID
 
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUTER_CALL",
+    "Apart",
     "CallOutcome",
     "Meter",
     "MeteredRun",
@@ -38,8 +44,11 @@ __all__ = [
     "calling_managers",
     "hush",
     "is_alone",
+    "is_apart",
     "open_meter",
     "router_call",
+    "scope",
+    "take_apart",
 ]
 
 
@@ -170,6 +179,9 @@ class MeteredRun(Protocol):
     def open(self, *, is_alone: bool) -> Meter | None:
         """Return what meters the run's call; `None` if somebody has it already."""
 
+    def lost(self, error: BaseException) -> None:
+        """Record that the run has failed, unless its meter has recorded an end."""
+
 
 # The run that began last in this context; its handlers keep it while it goes on.
 _latest: ContextVar[ref[MeteredRun] | None] = ContextVar(
@@ -198,7 +210,9 @@ def open_meter(manager: Any) -> Meter | None:
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):
-        run = _run_of(manager)
+        apart = _apart.get()
+        run = apart.run(manager) if apart is not None else None
+        run = run or _run_of(manager)
     if run is None or not run.is_ours:
         return None
     return run.open(is_alone=is_alone(manager))
@@ -217,19 +231,155 @@ def _run_of(manager: Any) -> MeteredRun | None:
     return None
 
 
+# ------------------------------------------------------------------- no events at all
+
+scope: Final[ContextVar[Any]] = ContextVar("langchain_cerebras_ext_costs", default=None)
+"""The tracker of the innermost `track_costs`, which LangChain adds to all handlers."""
+
+
+class Apart:
+    """The meters of a run that is about to start, where it has no other handlers.
+
+    LangChain asks each handler in a coroutine of its own whether it wants to hear of
+    the start of an asynchronous call, which takes longer than to meter it. What a
+    start tells, the run's manager knows as well. So meters are taken out of the
+    callbacks where that is possible, and ignore the event where it is not.
+
+    Attributes:
+        callbacks: What is left of the callbacks that were given.
+    """
+
+    __slots__ = ("_left", "_meters", "_runs", "_scope", "_tokens", "callbacks")
+
+    def __init__(self, callbacks: Any, meters: Sequence[Any], within: Any) -> None:
+        self.callbacks = callbacks
+        self._meters = meters
+        self._scope = within
+        self._left = 0
+        self._runs: list[MeteredRun] = []
+        self._tokens: tuple[Token[Any], Token[Any]] | None = None
+
+    def start(self, runs: int) -> None:
+        """Begin so many runs in this context."""
+        self._left = runs
+        self._tokens = _apart.set(self), scope.set(None)
+
+    def end(self) -> None:
+        """Leave the context as it was."""
+        self._left = 0
+        if self._tokens is not None:
+            mine, outer = self._tokens
+            try:
+                scope.reset(outer)
+                _apart.reset(mine)
+            except ValueError:  # closed in another context, which has its own
+                pass
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its meters must not listen to LangChain's start event."""
+        return not self._runs and self._left > 0
+
+    def run(self, manager: Any) -> MeteredRun | None:
+        """Return a run that has begun, by its manager; a second time for another try.
+
+        It is another's where as many have begun as were to begin.
+        """
+        is_again = any(run.run_id is manager.run_id for run in self._runs)
+        if not is_again:
+            if self._left <= 0:
+                return None
+            self._left -= 1
+            # From here on, in a task of the run's own, all is as it was before.
+            scope.set(self._scope)
+        return self._begin(
+            manager.run_id, manager.parent_run_id, manager.tags, manager.metadata
+        )
+
+    def _begin(self, *facts: Any) -> MeteredRun:
+        run: MeteredRun = self._meters[0].begin_run(self._meters, *facts)
+        self._runs.append(run)
+        return run
+
+    def lost(
+        self, error: BaseException, tags: Sequence[str], metadata: Mapping[str, Any]
+    ) -> None:
+        """Record the runs that failed before anybody has metered them."""
+        if not self._runs:
+            parent = getattr(self.callbacks, "parent_run_id", None)
+            self._begin(uuid4(), parent, tags, metadata)
+        for run in self._runs:
+            run.lost(error)
+
+
+_apart: ContextVar[Apart | None] = ContextVar(
+    "langchain_cerebras_ext_apart", default=None
+)
+
+
+def is_apart() -> bool:
+    """Whether the run that is about to start in this context is metered apart."""
+    apart = _apart.get()
+    return apart is not None and apart.is_starting
+
+
+def take_apart(model: Any, callbacks: Any) -> Apart | None:
+    """Return a call's meters, taken out of its callbacks, if they are all its handlers.
+
+    Not where LangChain might answer or refuse the call itself, with a cache or a rate
+    limiter that is not ours: meters hear of that from its events only.
+
+    Args:
+        model: The model that is called.
+        callbacks: LangChain's argument of that name.
+    """
+    own, within = model.callbacks, scope.get()
+    if not callbacks and not own and within is None:
+        return None
+    meters: list[Any] = []
+    for handler in (*_handlers(callbacks), *_handlers(own), within):
+        if handler is None or handler in meters:
+            continue
+        if not getattr(handler, "is_meter_only", False):
+            return None
+        meters.append(handler)
+    if not meters or _may_answer(model):
+        return None
+    rest = None
+    if isinstance(callbacks, BaseCallbackManager):
+        rest = callbacks.copy()
+        rest.handlers, rest.inheritable_handlers = [], []
+    return Apart(rest, meters, within)
+
+
+def _handlers(callbacks: Any) -> Sequence[Any]:
+    found: Sequence[Any] = getattr(callbacks, "handlers", callbacks)
+    return found or ()
+
+
+def _may_answer(model: Any) -> bool:
+    """Whether LangChain might end a call before the model is asked."""
+    if model.cache is not False and (model.cache or get_llm_cache() is not None):
+        return True
+    limiter = model.rate_limiter
+    return limiter is not None and not hasattr(limiter, "limiter")
+
+
 def is_alone(manager: Any) -> bool:
-    """Whether all handlers of a run meter its calls and do nothing else.
+    """Whether all handlers of a run, if any, meter its calls and do nothing else.
 
     The meter of a call tells them of its end, and tokens mean nothing to them.
 
     Args:
         manager: The run's manager, if it is known.
     """
-    handlers = getattr(manager, "handlers", ())
-    for one in handlers:
+    handlers = getattr(manager, "handlers", None)
+    if handlers is None:
+        return False
+    for one in handlers:  # noqa: SIM110 - `all` of a generator takes twice as long
         if not getattr(one, "is_meter_only", False):
             return False
-    return bool(handlers)
+    return True
 
 
 def hush(meter: Meter | None, manager: Any) -> None:

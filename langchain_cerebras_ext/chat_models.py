@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 
 # `with_fallbacks` reads the hints of public methods, so their names are real imports.
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
+from langchain_core.callbacks import Callbacks  # noqa: TC002
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage  # noqa: TC002
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
 from langchain_core.rate_limiters import BaseRateLimiter  # noqa: TC002
 from langchain_core.runnables import Runnable, RunnableConfig  # noqa: TC002
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -38,6 +39,7 @@ from langchain_cerebras_ext._metering import (
     hush,
     is_alone,
     open_meter,
+    take_apart,
 )
 from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import (
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
         OpenStream,
     )
     from langchain_cerebras_ext._messages_out import Ending
+    from langchain_cerebras_ext._metering import Apart
     from langchain_cerebras_ext._params import Param
     from langchain_cerebras_ext._stream_reader import Delta
 else:
@@ -421,6 +424,45 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         return found
 
     # ------------------------------------------------------------------ plain answers
+
+    def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> Coroutine[Any, Any, LLMResult]:
+        """Call the model for several conversations, as LangChain's own does.
+
+        Where all handlers are cost trackers, they are spared its events.
+        """
+        apart = take_apart(self, callbacks)
+        if apart is None:
+            return super().agenerate(messages, stop, callbacks, **kwargs)
+        return self._agenerate_apart(apart, messages, stop, kwargs)
+
+    async def _agenerate_apart(
+        self,
+        apart: Apart,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None,
+        kwargs: dict[str, Any],
+    ) -> LLMResult:
+        apart.start(len(messages))
+        try:
+            return await super().agenerate(messages, stop, apart.callbacks, **kwargs)
+        except BaseException as error:
+            params = self._get_ls_params_with_defaults(stop=stop, **kwargs)
+            metadata = {**(kwargs.get("metadata") or {}), **params}
+            versions = (self.metadata or {}).get("lc_versions")
+            apart.lost(
+                error,
+                [*(kwargs.get("tags") or ()), *(self.tags or ())],
+                {**metadata, "lc_versions": versions},
+            )
+            raise
+        finally:
+            apart.end()
 
     def _generate(
         self,

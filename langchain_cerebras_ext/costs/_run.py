@@ -6,6 +6,7 @@ is worked out when a record is made.
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -14,11 +15,13 @@ from langchain_cerebras_ext.costs._callback_call import CallbackCall
 from langchain_cerebras_ext.costs._meter import CallMeter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_cerebras_ext.costs.tracker import CostTracker
 
 __all__ = ["Run", "lineages"]
+
+_log = logging.getLogger("langchain_cerebras_ext.costs")
 
 
 class Run(CallMeter):
@@ -52,6 +55,26 @@ class Run(CallMeter):
     def trace(self) -> str:
         """The id of the outermost run."""
         return str(self.root_id)
+
+    def finish(
+        self, end: Callable[[CallbackCall, Sequence[CostTracker]], None]
+    ) -> None:
+        """Let the run be recorded, by the first who is told of its end."""
+        self.close()
+        if self.is_metered:
+            return
+        self.is_metered = True
+        call, trackers = self.call, lineages(self.trackers)
+        try:
+            end(call, trackers)
+        except Exception as error:  # noqa: BLE001 - odd answers are recorded as well
+            _log.exception("a run cannot be recorded as it was told")
+            call.unread(trackers, error)
+
+    def lost(self, error: BaseException) -> None:
+        """Record that the run has failed, unless its meter has recorded an end."""
+        if not self.is_over:
+            self.finish(lambda call, held: call.failed(held, error, None))
 
     def ids(self) -> tuple[str, str | None, str]:
         """Return the ids as a record has them: the run's, its parent's, its trace's."""

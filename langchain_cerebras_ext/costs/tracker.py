@@ -14,26 +14,26 @@ import logging
 import threading
 from collections import defaultdict, deque
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from itertools import islice
 from operator import attrgetter
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_cerebras_ext._metering import announce, announced
+from langchain_cerebras_ext._metering import announce, announced, is_apart, scope
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Kinds, add_calls
 from langchain_cerebras_ext.costs._context import Scope
-from langchain_cerebras_ext.costs._run import Run, lineages
+from langchain_cerebras_ext.costs._run import Run
 from langchain_cerebras_ext.costs.records import UsageRecord, record_of
 from langchain_cerebras_ext.costs.report import Totals
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from contextvars import ContextVar
     from datetime import date, datetime
     from decimal import Decimal
     from uuid import UUID
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext._metering import RouterCall
     from langchain_cerebras_ext.costs._brief import Brief, Kind
-    from langchain_cerebras_ext.costs._callback_call import CallbackCall
     from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs._usage import TokenCounts
     from langchain_cerebras_ext.costs.budget import Budget
@@ -58,9 +57,7 @@ _log = logging.getLogger("langchain_cerebras_ext.costs")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_scope: ContextVar[CostTracker | None] = ContextVar(
-    "langchain_cerebras_ext_costs", default=None
-)
+_scope: Final[ContextVar[CostTracker | None]] = scope
 register_configure_hook(_scope, inheritable=True)
 
 _MOST_OPEN = 10_000
@@ -467,6 +464,11 @@ class CostTracker(BaseCallbackHandler):
         """Of no interest here."""
         return True
 
+    @property
+    def ignore_chat_model(self) -> bool:
+        """Whether a run that starts is known already."""
+        return is_apart()
+
     def root_of(self, parent_run_id: UUID) -> UUID:
         """Return the outermost run above the children of one, as far as was told."""
         for tracker in self.lineage:
@@ -497,9 +499,7 @@ class CostTracker(BaseCallbackHandler):
         """Note a run's beginning; another tracker may have been told of it before."""
         run = announced()
         if not isinstance(run, Run) or run.is_over or run.run_id != run_id:
-            above = parent_run_id
-            root = run_id if above is None else self.root_of(above)
-            run = Run(run_id, above, root, tags, metadata)
+            run = self._new_run(run_id, parent_run_id, tags, metadata)
             announce(run)
         run.trackers.append(self)
         self._open[run_id.int] = run
@@ -508,8 +508,42 @@ class CostTracker(BaseCallbackHandler):
                 self._abandon(self._open[next(iter(self._open))])
         return run
 
+    def _new_run(
+        self,
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Sequence[str] | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> Run:
+        above = parent_run_id
+        root = run_id if above is None else self.root_of(above)
+        return Run(run_id, above, root, tags, metadata)
+
+    def begin_run(
+        self,
+        trackers: Sequence[CostTracker],
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Sequence[str] | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> Run:
+        """Return a run of a model of ours that was not told as an event.
+
+        Args:
+            trackers: All who want to know of it; this one is the first.
+            run_id: As in LangChain's events, and so are the others.
+            parent_run_id: Of the run that made it.
+            tags: Of the run.
+            metadata: Of the run.
+        """
+        run = self._new_run(run_id, parent_run_id, tags, metadata)
+        run.trackers += trackers
+        for tracker in trackers:
+            tracker._open[run_id.int] = run  # noqa: SLF001 - of this class
+        return run
+
     def _abandon(self, run: Run) -> None:
-        _finish(run, lambda call, trackers: call.abandoned(trackers))
+        run.finish(lambda call, trackers: call.abandoned(trackers))
 
     def _start(
         self, run: Run, messages: Sequence[BaseMessage] | str, more: Mapping[str, Any]
@@ -524,7 +558,7 @@ class CostTracker(BaseCallbackHandler):
             # Over budget, no way to tell, or what a user's function has raised: the
             # call is stopped before it was sent.
             stopped = error
-            _finish(run, lambda call, held: call.refused(held, stopped))
+            run.finish(lambda call, held: call.refused(held, stopped))
             raise
 
     def on_chat_model_start(
@@ -574,7 +608,7 @@ class CostTracker(BaseCallbackHandler):
         """Record a run that has its answer, unless that was done where it was sent."""
         del kwargs
         if run := self._open.get(run_id.int):
-            _finish(run, lambda call, held: call.ended(held, response))
+            run.finish(lambda call, held: call.ended(held, response))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, **kwargs: Any
@@ -582,7 +616,7 @@ class CostTracker(BaseCallbackHandler):
         """Record a run that has failed, unless that was done where it was sent."""
         response = kwargs.get("response")
         if run := self._open.get(run_id.int):
-            _finish(run, lambda call, held: call.failed(held, error, response))
+            run.finish(lambda call, held: call.failed(held, error, response))
 
     def _above(self, run_id: UUID, parent_run_id: UUID | None) -> None:
         above = parent_run_id
@@ -644,22 +678,6 @@ class CostTracker(BaseCallbackHandler):
 # ledger has them.
 _BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
 _KEY = attrgetter("served", "provider", "user", "tags", "node", "arm")
-
-
-def _finish(
-    run: Run, end: Callable[[CallbackCall, Sequence[CostTracker]], None]
-) -> None:
-    """Let a run be recorded, by the first of its trackers that is told of its end."""
-    run.close()
-    if run.is_metered:
-        return
-    run.is_metered = True
-    call, trackers = run.call, lineages(run.trackers)
-    try:
-        end(call, trackers)
-    except Exception as error:  # noqa: BLE001 - odd answers are recorded as well
-        _log.exception("a run cannot be recorded as it was told")
-        call.unread(trackers, error)
 
 
 def attach_tracker(model: Any) -> None:
