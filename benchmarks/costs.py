@@ -1,66 +1,83 @@
 """What cost tracking adds to a call: `python -m benchmarks.costs`.
 
-Each measure is taken of models that differ only in their handlers: none, a
-`CostTracker`, or more (`HANDLERS`). They take turns in small batches, in an order that
-is drawn anew for each round, so that what else the machine does meets all of them; each
-row tells the least CPU of all rounds, and what the handlers add to it. The garbage
-collector runs between batches, not in them.
+Each row compares a model with handlers (`HANDLERS`) to the same model without any, in
+one process: a `CostTracker` on the model, in the call's `config`, as a `with
+track_costs()` scope; two of them, one with a budget; and LangChain's own
+`UsageMetadataCallbackHandler`, which adds up tokens and no money, on the model and as
+the scope that `get_usage_metadata_callback` makes.
+
+The two take turns in small batches (`pairs.py`), and a figure is the median of how much
+more the one took than the other right before or after it, times the least that a model
+without handlers took in the row. The pairs of a row have some rounds each, several
+times over, in an order that is drawn anew; never more than two at once, since each kind
+of handler in between makes Python's own caches of what is called there worse for all.
 
 A tracker puts off the adding up until somebody asks, or until it has 64 new records. A
-batch is as many calls, so that each has its share of it in every row of calls.
+round is as many calls of each side, in batches of eight; those that it falls to are
+judged apart, so that each call has its share of it in every row of calls.
 
-- `stream`, `astream`: an event of a long stream, over HTTP from a server that is a
-  process of its own; its CPU does not count.
-- `short_stream`, `invoke`, `ainvoke`: a whole call of that server, a stream of 20
-  events or a plain one; sockets make them the noisiest.
-- `offline`, `aoffline`: a plain call whose answer is there at once, decoded like any
-  other: the same difference as of `invoke` and `ainvoke`, with less noise.
-- `read`: `offline`, and the total is asked for after each batch.
-- `records`: `offline`, and each call's `UsageRecord` is read after each batch, which
-  makes it. It has no target.
+- `http`: a server that is a process of its own; its CPU does not count. In it is all
+  that a call takes, system calls too, and what comes of caches that the kernel has used
+  meanwhile. A stream is written at once, so that many events are read together.
+- `canned`: the answer is there at once, and decoded like any other. A stream has a read
+  for each event: what the service sends at its own speed, and what is dearest.
+- `stream`, `astream`: an event of a long stream. `short_stream`, `short_astream`: a
+  stream of 20 events, and `invoke`, `ainvoke` a plain answer, as a call.
+- `read`: `canned invoke`, and the total is asked for after 64 calls.
+- `records`: the same, and each call's `UsageRecord` is read, which makes it. It has no
+  target.
+
+`--check` judges what one tracker adds, however it is given, in all rows but that.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
+import contextvars
 import json
+import math
 import os
 import platform
 import random
-import subprocess
 import sys
-import time
+from contextlib import ExitStack, nullcontext
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from functools import partial
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from langchain_core.callbacks import (
+    UsageMetadataCallbackHandler,
+    get_usage_metadata_callback,
+)
+
+from benchmarks.canned import Canned, asks_for_stream
+from benchmarks.pairs import Pair, Side, frozen
+from benchmarks.rounds import _Process
+from benchmarks.server import MODEL
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext.costs.budget import Budget
-from langchain_cerebras_ext.costs.tracker import CostTracker
+from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-EVENTS = 5_000
+EVENTS = 2_000
+SHORT = 20
 CALLS = 64
-ANSWER = b"""{"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000,
-"model": "gpt-oss-120b", "system_fingerprint": "fp_1", "choices": [{"index": 0,
-"finish_reason": "stop", "message": {"role": "assistant", "content": "Hello."}}],
-"usage": {"prompt_tokens": 68, "completion_tokens": 30, "total_tokens": 98,
-"prompt_tokens_details": {"cached_tokens": 0},
-"completion_tokens_details": {"reasoning_tokens": 20}},
-"time_info": {"queue_time": 0.001, "prompt_time": 0.002, "completion_time": 0.01,
-"total_time": 0.02, "created": 1700000000}}"""
+SLICES = 8
+"""Batches of the calls of a round."""
+
+SPELLS = 4
+"""How often a row comes back to each pair."""
+
 TARGETS = {"event": 2.0, "call": 30.0}
 """Microseconds that a tracker may add, at most."""
 
-HANDLERS: dict[str, Callable[[], list[Any]]] = {
-    "none": list,
-    "tracker": lambda: [_tracker()],
-    "two trackers": lambda: [_tracker(), _tracker()],
-    "with a budget": lambda: [_tracker(budgets=[Budget(Decimal(1000))])],
-}
+PART = 0.02
+"""The least that can be told from nothing, as a part of what is done without handlers."""
 
 
 def _tracker(**more: Any) -> CostTracker:
@@ -68,278 +85,454 @@ def _tracker(**more: Any) -> CostTracker:
     return CostTracker(max_records=CALLS, **more)
 
 
-class Canned:
-    """A transport without a network, and each of its responses: always the same."""
+class Way(NamedTuple):
+    """How handlers are given.
+
+    Attributes:
+        on_model: Makes those of the model.
+        in_config: Makes those of each call.
+        scope: Makes a scope around all calls.
+        share: The part of the rounds that it has: 1 of what has a target.
+        ours: What of ours does for a user what this one, of somebody else, does.
+    """
+
+    on_model: Callable[[], list[Any]] = list
+    in_config: Callable[[], list[Any]] = list
+    scope: Callable[[], AbstractContextManager[Any]] = nullcontext
+    share: float = 1.0
+    ours: str | None = None
+
+
+HANDLERS = {
+    "none": Way(),
+    "tracker": Way(lambda: [_tracker()]),
+    "config": Way(in_config=lambda: [_tracker()]),
+    "scope": Way(scope=track_costs),
+    "two": Way(lambda: [_tracker(), _tracker()], share=0.25),
+    "budget": Way(
+        lambda: [_tracker(budgets=[Budget(Decimal(1_000_000))])],
+        share=0.25,
+    ),
+    "peer": Way(
+        lambda: [UsageMetadataCallbackHandler()],
+        share=0.25,
+        ours="tracker",
+    ),
+    "peer scope": Way(scope=get_usage_metadata_callback, share=0.25, ours="scope"),
+}
+JUDGED = ("tracker", "config", "scope")
+ALL = tuple(HANDLERS)[1:]
+ON_MODEL = ("tracker", "two", "budget")
+
+
+# ------------------------------------------------------------------------------ models
+
+
+class Response:
+    """A canned answer, as a model reads it; it may be read any number of times."""
 
     status = 200
-    headers: ClassVar[dict[str, str]] = {"content-type": "application/json"}
 
-    def send(self, *_: Any, **__: Any) -> Canned:
-        """Answer a request."""
-        return self
+    def __init__(self, canned: Canned, *, stream: bool) -> None:
+        head = canned.stream_head if stream else canned.head
+        self.headers = {name.decode(): value.decode() for name, value in head}
+        self.canned = canned
 
     def read(self) -> bytes:
         """Return the answer."""
-        return ANSWER
+        return self.canned.body
+
+    def iter_raw(self) -> Iterator[bytes]:
+        """Yield a stream's events."""
+        return iter(self.canned.chunks)
+
+    def finish(self) -> None:
+        """Do nothing."""
 
     def close(self) -> None:
         """Do nothing."""
 
 
-class AsyncCanned:
+class AsyncResponse(Response):
     """The same for an event loop."""
 
-    status, headers = Canned.status, Canned.headers
-
-    async def send(self, *_: Any, **__: Any) -> AsyncCanned:
-        """Answer a request."""
-        return self
-
-    async def read(self) -> bytes:
+    async def read(self) -> bytes:  # type: ignore[override]
         """Return the answer."""
-        return ANSWER
+        return self.canned.body
+
+    async def iter_raw(self) -> AsyncGenerator[bytes]:  # type: ignore[override]
+        """Yield a stream's events."""
+        for chunk in self.canned.chunks:
+            yield chunk
+
+    async def finish(self) -> None:  # type: ignore[override]
+        """Do nothing."""
 
     async def aclose(self) -> None:
         """Do nothing."""
 
 
-class Offline(ChatCerebras):
-    """A model with such transports."""
+class Transport:
+    """Answers without a network."""
 
-    def _transport(self) -> Any:
-        return _canned
+    def __init__(self, count: int, kind: type[Response] = Response) -> None:
+        canned = Canned("text", count)
+        self.plain, self.stream = (kind(canned, stream=one) for one in (False, True))
 
-    def _atransport(self) -> Any:
-        return _async_canned
+    def send(
+        self, _method: str, _url: str, _headers: object, body: bytes, *_: Any, **__: Any
+    ) -> Response:
+        """Answer a request."""
+        return self.stream if asks_for_stream(body) else self.plain
 
 
-_canned = Canned()
-_async_canned = AsyncCanned()
+class AsyncTransport(Transport):
+    """The same for an event loop."""
+
+    async def send(self, *args: Any, **more: Any) -> Response:  # type: ignore[override]
+        """Answer a request."""
+        return super().send(*args, **more)
 
 
-class Bench:
-    """A model, its loop, and what is done with it."""
+def _canned_model(count: int) -> type[ChatCerebras]:
+    """Return a model with such transports."""
+    transport, atransport = Transport(count), AsyncTransport(count, AsyncResponse)
 
-    def __init__(self, url: str, handlers: list[Any], sizes: tuple[int, int]) -> None:
-        self.events, self.calls = sizes
-        self.handlers = handlers
-        self.url = url
-        self.loop = asyncio.new_event_loop()
-        self.long = self._model(f"burst/text/{self.events}")
-        self.short = self._model("burst/text/20")
-        self.canned = self._model("", Offline)
+    class Offline(ChatCerebras):
+        def _transport(self) -> Any:
+            return transport
 
-    def _model(
-        self, path: str, model: type[ChatCerebras] = ChatCerebras
-    ) -> ChatCerebras:
-        return model(
-            model="gpt-oss-120b",
-            base_url=f"{self.url}/{path}",
-            api_key="k",
-            callbacks=list(self.handlers),
-        )
+        def _atransport(self) -> Any:
+            return atransport
 
-    def stream(self) -> float:
-        """Microseconds of each event of a stream."""
-        return self._event(lambda: sum(1 for _ in self.long.stream("hi")))
+    return Offline
 
-    def astream(self) -> float:
-        """The same in an event loop."""
-        return self._event(lambda: self.loop.run_until_complete(self._drain()))
 
-    async def _drain(self) -> None:
-        async for _ in self.long.astream("hi"):
-            pass
+class Models:
+    """The models of all rows that have the same handlers, and how they are called.
 
-    def _event(self, run: Callable[[], object]) -> float:
-        return clocked(run) / self.events * 1e6
+    Args:
+        way: How the handlers are given.
+        kinds: The models' classes and base URLs, by place and length.
+        runner: The event loop of all.
+    """
 
-    def invoke(self) -> float:
-        """Microseconds of a plain call."""
-        return self._call(
-            lambda: [self.short.invoke("hi") for _ in range(self.calls)],
-        )
+    def __init__(
+        self,
+        way: Way,
+        kinds: dict[tuple[str, bool], tuple[type[ChatCerebras], str]],
+        runner: asyncio.Runner,
+    ) -> None:
+        self.runner = runner
+        self.handlers = way.on_model()
+        given = way.in_config()
+        self.config: Any = {"callbacks": given} if given else None
+        self.models = {
+            key: kind(
+                model=MODEL,
+                base_url=url,
+                api_key="csk-bench",
+                callbacks=list(self.handlers),
+            )
+            for key, (kind, url) in kinds.items()
+        }
+        # A scope holds for its own batches alone.
+        self.context = contextvars.copy_context()
+        self.stack = ExitStack()
+        self.context.run(self.stack.enter_context, way.scope())
 
-    def ainvoke(self) -> float:
-        """The same in an event loop."""
-        return self._acall(self.short)
-
-    def _acall(self, model: ChatCerebras) -> float:
-        return self._call(lambda: self.loop.run_until_complete(self._ainvokes(model)))
-
-    async def _ainvokes(self, model: ChatCerebras) -> None:
-        for _ in range(self.calls):
-            await model.ainvoke("hi")
-
-    def short_stream(self) -> float:
-        """Microseconds of a stream of 20 events."""
-        return self._call(
-            lambda: [list(self.short.stream("hi")) for _ in range(self.calls)],
-        )
-
-    def offline(self) -> float:
-        """Microseconds of a plain call without a network."""
-        return self._call(self._offline)
-
-    def aoffline(self) -> float:
-        """The same in an event loop."""
-        return self._acall(self.canned)
-
-    def read(self) -> float:
-        """As `offline`, with the adding up of what is tracked."""
-        return self._read(lambda handler: handler.get_total_cost())
-
-    def records(self) -> float:
-        """As `offline`, with a record of each call."""
-        return self._read(lambda handler: handler.records)
-
-    def _read(self, look: Callable[[Any], object]) -> float:
-        self._look(look)  # at what is left of another measure
-
-        def run() -> None:
-            self._offline()
-            self._look(look)
-
-        return self._call(run)
-
-    def _offline(self) -> None:
-        for _ in range(self.calls):
-            self.canned.invoke("hi")
-
-    def _look(self, look: Callable[[Any], object]) -> None:
-        for handler in self.handlers:
-            look(handler)
-
-    def _call(self, run: Callable[[], object]) -> float:
-        return clocked(run) / self.calls * 1e6
+    def do(self, row: Row, calls: int) -> None:
+        """Make some calls, and look at what was tracked if the row does."""
+        args = self.models[row.place, row.is_long], self.config, calls
+        if asyncio.iscoroutinefunction(row.call):
+            self.runner.run(row.call(*args), context=self.context)
+        else:
+            self.context.run(row.call, *args)
+        if row.look:
+            for handler in self.handlers:
+                row.look(handler)
 
     def close(self) -> None:
-        """Let go of connections and the loop."""
-        self.long.close()
-        self.loop.run_until_complete(self.long.aclose())
-        self.loop.close()
+        """Leave the scope."""
+        self.context.run(self.stack.close)
 
 
-def clocked(run: Callable[[], object]) -> float:
-    """Return the CPU seconds that a run takes."""
-    gc.collect()
-    gc.disable()
-    try:
-        began = time.process_time()
-        run()
-        return time.process_time() - began
-    finally:
-        gc.enable()
+# -------------------------------------------------------------------------------- rows
+
+
+def invoke(model: ChatCerebras, config: Any, calls: int) -> None:
+    """Call a model."""
+    for _ in range(calls):
+        model.invoke("hi", config)
+
+
+async def ainvoke(model: ChatCerebras, config: Any, calls: int) -> None:
+    """The same in an event loop."""
+    for _ in range(calls):
+        await model.ainvoke("hi", config)
+
+
+def stream(model: ChatCerebras, config: Any, calls: int) -> None:
+    """Read streams."""
+    for _ in range(calls):
+        for _chunk in model.stream("hi", config):
+            pass
+
+
+async def astream(model: ChatCerebras, config: Any, calls: int) -> None:
+    """The same in an event loop."""
+    for _ in range(calls):
+        async for _chunk in model.astream("hi", config):
+            pass
 
 
 class Row(NamedTuple):
-    """A measure: what it is of, and how many batches make a round.
+    """A measure.
 
-    Soon done ones have more, so that some of them are undisturbed.
+    Attributes:
+        place: `http` or `canned`.
+        call: Makes calls.
+        unit: What is counted: an `event` of a long stream, or a `call`.
+        among: The ways that are compared to none.
+        slices: In how many batches a round is done.
+        times: How many times as many rounds as of others are needed.
+        look: What is asked of each handler after each batch.
     """
 
-    kind: str
-    batches: int
+    place: str
+    call: Callable[[ChatCerebras, Any, int], Any]
+    unit: str = "call"
+    among: Sequence[str] = ALL
+    slices: int = SLICES
+    times: int = 1
+    look: Callable[[Any], object] | None = None
+
+    @property
+    def is_long(self) -> bool:
+        """Whether a long stream is read."""
+        return self.unit == "event"
+
+
+def _rows(place: str) -> dict[str, Row]:
+    return {
+        f"{place} stream": Row(place, stream, "event", slices=1),
+        f"{place} astream": Row(place, astream, "event", slices=1),
+        f"{place} invoke": Row(place, invoke),
+        f"{place} ainvoke": Row(place, ainvoke),
+        f"{place} short_stream": Row(place, stream),
+        f"{place} short_astream": Row(place, astream),
+    }
 
 
 MEASURES = {
-    "stream": Row("event", 1),
-    "astream": Row("event", 1),
-    "short_stream": Row("call", 1),
-    "invoke": Row("call", 3),
-    "ainvoke": Row("call", 3),
-    "offline": Row("call", 20),
-    "aoffline": Row("call", 20),
-    "read": Row("call", 20),
-    "records": Row("call, with its record", 20),
+    **_rows("http"),
+    **_rows("canned"),
+    "read": Row(
+        "canned",
+        invoke,
+        among=ON_MODEL,
+        slices=1,
+        times=3,
+        look=lambda handler: handler.get_total_cost(),
+    ),
+    "records": Row(
+        "canned",
+        invoke,
+        "call, with its record",
+        among=ON_MODEL,
+        slices=1,
+        times=3,
+        look=lambda handler: handler.records,
+    ),
 }
 
 
-def measure(
-    url: str, rounds: int, sizes: tuple[int, int]
-) -> dict[str, dict[str, float]]:
-    """Return the least of all rounds of each measure and each set of handlers.
+# ----------------------------------------------------------------------------- measure
 
-    One round has one batch of each, to see whether all is well.
+
+class Sizes(NamedTuple):
+    """How much is done.
+
+    Attributes:
+        events: Of a long stream.
+        calls: In a round.
+        rounds: How many, of what has a target.
     """
-    benches = {name: Bench(url, make(), sizes) for name, make in HANDLERS.items()}
-    gc.collect()
-    gc.freeze()  # what is loaded by now need not be looked through before each batch
-    try:
-        found = {
-            name: least(name, benches, rounds * row.batches if rounds > 1 else 1)
-            for name, row in MEASURES.items()
-        }
-    finally:
-        gc.unfreeze()
-    for bench in benches.values():
-        bench.close()
-    return found
+
+    events: int
+    calls: int
+    rounds: int
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it is seen only that all works."""
+        return self.rounds == 1
 
 
-def least(name: str, benches: dict[str, Bench], batches: int) -> dict[str, float]:
-    """Return the least of several batches of a measure, of each set of handlers."""
-    found = dict.fromkeys(benches, float("inf"))
-    for bench in benches.values():
-        getattr(bench, name)()  # warms up
-    for _ in range(batches):
-        for who in random.sample(list(benches), len(benches)):
-            found[who] = min(found[who], getattr(benches[who], name)())
-    return found
+class Found(NamedTuple):
+    """Microseconds for each unit of a row, by handlers.
+
+    Attributes:
+        least: Of all batches.
+        middle: The median of all batches.
+        added: What the handlers add, by pairs.
+    """
+
+    least: dict[str, float]
+    middle: dict[str, float]
+    added: dict[str, float]
+
+
+def measure(
+    url: str, sizes: Sizes, names: Sequence[str], draw: random.Random
+) -> Iterator[tuple[str, Found]]:
+    """Yield what is found in each row."""
+    kinds = {
+        (place, is_long): (kind(count), f"{url}/burst/text/{count}")
+        for place, kind in (("http", lambda _: ChatCerebras), ("canned", _canned_model))
+        for is_long, count in ((False, SHORT), (True, sizes.events))
+    }
+    with ExitStack() as stack:
+        runner = stack.enter_context(asyncio.Runner())
+        models = {who: Models(way, kinds, runner) for who, way in HANDLERS.items()}
+        for one in models.values():
+            stack.callback(one.close)
+        for name in names:
+            yield name, compare(MEASURES[name], models, sizes, draw)
+        runner.run(models["none"].models["http", False].aclose())
+
+
+def compare(
+    row: Row, models: dict[str, Models], sizes: Sizes, draw: random.Random
+) -> Found:
+    """Measure a row, each of its pairs in turns."""
+    pairs = {who: _pair(row, models, who, sizes) for who in row.among}
+    spells = 1 if sizes.is_quick else SPELLS
+    with frozen():
+        for _ in range(spells):
+            for who, pair in draw.sample(list(pairs.items()), len(pairs)):
+                rounds = sizes.rounds * row.times * HANDLERS[who].share / spells
+                pair.take_turns(1 if sizes.is_quick else math.ceil(rounds), draw)
+    return _found(pairs)
+
+
+def _pair(row: Row, models: dict[str, Models], who: str, sizes: Sizes) -> Pair:
+    slices = 1 if sizes.is_quick else row.slices
+    calls = 1 if row.is_long else sizes.calls // slices
+    units = sizes.events if row.is_long else calls
+    alone, other = (
+        Side(partial(models[side].do, row, calls), units) for side in ("none", who)
+    )
+    for side in (alone, other):
+        side.batch()  # warms up
+    return Pair(alone, other, due_every=slices)
+
+
+def _found(pairs: dict[str, Pair]) -> Found:
+    alone = [us for pair in pairs.values() for us in pair.alone.us]
+    others = {who: pair.other.us for who, pair in pairs.items()}
+    us = {"none": alone, **others}
+    least = {who: min(found) for who, found in us.items()}
+    middle = {who: median(found) for who, found in us.items()}
+    added = {who: least["none"] * (pair.ratio() - 1) for who, pair in pairs.items()}
+    return Found(least, middle, added)
+
+
+def missed(found: dict[str, Found]) -> list[str]:
+    """Return the figures that are over their target."""
+    return [
+        f"{name}, {who}"
+        for name, one in found.items()
+        for who in JUDGED
+        if one.added.get(who, 0.0) > TARGETS.get(MEASURES[name].unit, float("inf"))
+    ]
+
+
+def ratios(one: Found) -> dict[str, float | None]:
+    """Return what others' handlers add, as a multiple of what ours do.
+
+    `None` stands for one where what ours add cannot be told from nothing.
+    """
+    told = PART * one.least["none"]
+    added = one.added
+    return {
+        who: added[who] / added[way.ours] if added[way.ours] > told else None
+        for who, way in HANDLERS.items()
+        if way.ours and who in added
+    }
+
+
+# ------------------------------------------------------------------------------- print
 
 
 def main(given: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costs")
     add = parser.add_argument
-    add("--rounds", type=int, default=7)
+    add("--rounds", type=int, default=40, help="of 64 calls of each side")
     add("--quick", action="store_true", help="tiny sizes: does the harness work?")
+    add("--only", default="", help="rows that have this in their names")
+    add("--seed", type=int, default=0)
     add("--json", action="store_true")
     add("--check", action="store_true", help="exit 1 if a target is missed")
     args = parser.parse_args(given)
-    sizes = (40, 3) if args.quick else (EVENTS, CALLS)
-    rounds = 1 if args.quick else args.rounds
-    command = [sys.executable, "-m", "benchmarks.server"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-            found = measure(url, rounds, sizes)
-        finally:
-            server.terminate()
-    added = {
-        name: {who: us - row["none"] for who, us in row.items() if who != "none"}
-        for name, row in found.items()
-    }
-    missed = [
-        name
-        for name, row in MEASURES.items()
-        if added[name]["tracker"] > TARGETS.get(row.kind, float("inf"))
-    ]
+    sizes = Sizes(40, 3, 1) if args.quick else Sizes(EVENTS, CALLS, args.rounds)
+    names = [name for name in MEASURES if args.only in name]
+    found: dict[str, Found] = {}
+    if not args.json:
+        print(_head())
+    with _Process("-m", "benchmarks.server") as server:
+        url = f"http://127.0.0.1:{int(server.read())}"
+        for name, one in measure(url, sizes, names, random.Random(args.seed)):
+            found[name] = one
+            if not args.json:
+                print(_line(name, one), flush=True)
+    over = missed(found)
     if args.json:
-        facts = {"python": platform.python_version(), "load": os.getloadavg()[0]}
-        print(json.dumps({**facts, "us": found, "added": added, "missed": missed}))
+        print(json.dumps(_report(found, over)))
     else:
-        _print(found, added)
-    return 1 if args.check and missed else 0
+        limits = ", ".join(f"{us:g} per {unit}" for unit, us in TARGETS.items())
+        print(f"at most, of {', '.join(JUDGED)}: {limits}")
+        if over:
+            print(f"missed: {'; '.join(over)}")
+    return 1 if args.check and over else 0
+
+
+def _report(found: dict[str, Found], over: list[str]) -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "load": os.getloadavg()[0],
+        "us": {name: one.least for name, one in found.items()},
+        "median_us": {name: one.middle for name, one in found.items()},
+        "added": {name: one.added for name, one in found.items()},
+        "ratios": {name: ratios(one) for name, one in found.items()},
+        "missed": over,
+    }
 
 
 _WIDTH = 30
+_CELL = 11
 
 
-def _print(
-    found: dict[str, dict[str, float]], added: dict[str, dict[str, float]]
-) -> None:
-    names = [name for name in HANDLERS if name != "none"]
-    print(
-        f"{'us, CPU':{_WIDTH}} {'none':>8}" + "".join(f"{'+ ' + n:>16}" for n in names)
+def _head() -> str:
+    cells = ["none", *(f"+ {who}" for who in ALL)]
+    of_peers = [f"{who} is" for who, way in HANDLERS.items() if way.ours]
+    names = "".join(f"{cell:>{_CELL}}" for cell in cells)
+    return f"{'us, CPU':{_WIDTH}}{names}" + "".join(f"{n:>14}" for n in of_peers)
+
+
+def _line(name: str, one: Found) -> str:
+    row = MEASURES[name]
+    digits = 2 if row.is_long else 1
+    values = [one.least["none"], *(one.added.get(who) for who in ALL)]
+    cells = "".join(
+        f"{'-' if us is None else f'{us:.{digits}f}':>{_CELL}}" for us in values
     )
-    for name, row in MEASURES.items():
-        cells = "".join(f"{added[name][who]:16.2f}" for who in names)
-        title = f"{name} per {row.kind}"
-        print(f"{title:{_WIDTH}} {found[name]['none']:8.2f}{cells}")
-    print("at most: " + ", ".join(f"{us:g} per {kind}" for kind, us in TARGETS.items()))
+    times = "".join(
+        f"{'-' if ratio is None else f'{ratio:.1f} x ours':>14}"
+        for ratio in ratios(one).values()
+    )
+    return f"{f'{name} per {row.unit}':{_WIDTH}}{cells}{times}"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """What a router costs over the leg that it asks: `python -m benchmarks.router`.
 
 The same model is called by itself and as the first leg of a `ChatRouter`, in one
-process and in small batches, in an order that is drawn anew for each round. CPU is
-`time.process_time()`: user and system time of all threads. What else the machine does
-can only add to that, and under load it doubles it. So a row has three figures:
+process and in small batches, in turns (`pairs.py`). So a row has three figures:
 
 - least: of all batches of each side; what is closest to the work itself, if there was
   a quiet moment for both;
@@ -30,19 +28,17 @@ among the callbacks, by a schema. An event is one of a stream of 2,000; what its
 beginning costs is spread over them. A short stream is a call with ten events, and may
 cost what both may.
 
-The garbage collector is off within a batch, since its runs would fall to whoever is
-measured then; `--gc` leaves it on. `--garbage` counts what each call leaves to it.
+The garbage collector is off within a batch; `--gc` leaves it on. `--garbage` counts
+what each call leaves to it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import gc
 import json
 import random
 import sys
-import time
 from contextlib import ExitStack
 from statistics import median
 from typing import NamedTuple
@@ -52,8 +48,9 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from benchmarks.canned import Canned, asks_for_stream
+from benchmarks.pairs import Pair, Side, frozen
 from benchmarks.rounds import _Process
-from benchmarks.server import events, plain
 from langchain_cerebras_ext import ChatCerebras, CostTracker
 from langchain_cerebras_ext.routing.router import ChatRouter
 
@@ -96,34 +93,9 @@ class Bare(BaseChatModel):
         return self.bind(tools=tools, **kwargs)
 
 
-def _unframed(chunk):
-    """Return what is in an HTTP chunk."""
-    return chunk.split(b"\r\n", 1)[1][:-2]
-
-
-class _Canned:
-    """What a service would answer, without one."""
-
-    def __init__(self, kind, count):
-        head, body = plain(kind, count).split(b"\r\n\r\n", 1)
-        pairs = [line.split(b": ", 1) for line in head.split(b"\r\n")[1:]]
-        self.head, self.body = pairs, body
-        kept = [pair for pair in pairs if pair[0] != b"content-length"]
-        self.stream_head = [
-            *(pair for pair in kept if pair[0] != b"content-type"),
-            (b"content-type", b"text/event-stream; charset=utf-8"),
-        ]
-        self.chunks = [_unframed(chunk) for chunk in events(kind, count)[:-1]]
-
-    def answer(self, request):
-        if b'"stream":true' in request.content.replace(b" ", b""):
-            return httpx.Response(200, headers=self.stream_head, stream=_Body(self))
-        return httpx.Response(200, headers=self.head, content=self.body)
-
-
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
-    def __init__(self, canned):
-        self.chunks = canned.chunks
+    def __init__(self, chunks):
+        self.chunks = chunks
 
     def __iter__(self):
         return iter(self.chunks)
@@ -135,13 +107,17 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 class _Transport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def __init__(self, kind, count):
-        self.canned = _Canned(kind, count)
+        self.canned = Canned(kind, count)
 
     def handle_request(self, request):
-        return self.canned.answer(request)
+        canned = self.canned
+        if asks_for_stream(request.content):
+            body = _Body(canned.chunks)
+            return httpx.Response(200, headers=canned.stream_head, stream=body)
+        return httpx.Response(200, headers=canned.head, content=canned.body)
 
     async def handle_async_request(self, request):
-        return self.canned.answer(request)
+        return self.handle_request(request)
 
 
 def _canned_model(kind, count):
@@ -290,63 +266,30 @@ def rows(url):
 # ----------------------------------------------------------------------------- measure
 
 
-class Side:
-    """One of the two that a row compares, with what it keeps between batches."""
-
-    def __init__(self, row, model, runner):
-        tracker = CostTracker(langsmith=False) if row.is_tracked else None
-        self.config = {"callbacks": [tracker]} if tracker else None
-        self.row, self.model, self.runner = row, model, runner
-        self.us = []
-        self.garbage = 0
-
-    def batch(self):
-        if asyncio.iscoroutinefunction(self.row.call):
-            self.runner.run(self.row.call(self.model, self.config))
-        else:
-            self.row.call(self.model, self.config)
-
-    def measure(self):
-        """Do a batch, and note its CPU time for each unit."""
-        began = time.process_time()
-        self.batch()
-        self.us.append((time.process_time() - began) / self.row.units * 1e6)
+def _side(row, model, runner):
+    tracker = CostTracker(langsmith=False) if row.is_tracked else None
+    config = {"callbacks": [tracker]} if tracker else None
+    if not asyncio.iscoroutinefunction(row.call):
+        return Side(lambda: row.call(model, config), row.units)
+    return Side(lambda: runner.run(row.call(model, config)), row.units)
 
 
 def compare(row, rounds, draw, *, collect):
-    """Return both sides of a row, measured."""
+    """Return the leg and the router of a row, measured."""
     with asyncio.Runner() as runner:
-        sides = Side(row, row.leg, runner), Side(row, row.router, runner)
-        for side in sides * 2:
+        pair = Pair(_side(row, row.leg, runner), _side(row, row.router, runner))
+        for side in (pair.alone, pair.other) * 2:
             side.batch()
-        gc.collect()
-        gc.freeze()  # what is there now is not looked through for each batch
-        try:
-            for _ in range(rounds):
-                for side in draw.sample(sides, 2):
-                    _turn(side, collect=collect)
-        finally:
-            gc.unfreeze()
-    return sides
+        with frozen():
+            pair.take_turns(rounds, draw, collect=collect)
+    return pair
 
 
-def _turn(side, *, collect):
-    gc.collect()
-    if not collect:
-        gc.disable()
-    try:
-        side.measure()
-    finally:
-        gc.enable()
-    side.garbage += gc.collect()
-
-
-def figures(row, sides):
+def figures(row, pair):
     """Return what was found, in microseconds for each unit."""
-    leg, router = sides
+    leg, router = pair.alone, pair.other
     least = min(leg.us), min(router.us)
-    pairs = zip(leg.us, router.us, strict=True)
-    paired = least[0] * (median(more / alone for alone, more in pairs) - 1)
+    paired = least[0] * (pair.ratio() - 1)
     middle = median(leg.us), median(router.us)
     calls = len(leg.us) * (1 if row.is_event else CALLS)
     return {

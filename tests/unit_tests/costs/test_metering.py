@@ -17,6 +17,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from benchmarks import costs as benchmark
+from benchmarks.pairs import Pair, Side
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext._metering import (
     announce,
@@ -378,10 +379,57 @@ def test_the_benchmark_of_the_cost_measures_what_it_says(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It collects before each of many measures; no figure is judged here.
-    monkeypatch.setattr(benchmark.gc, "collect", lambda: 0)
+    monkeypatch.setattr("gc.collect", lambda: 0)
     assert benchmark.main(["--quick", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert set(report["us"]) == set(report["added"]) == set(benchmark.MEASURES)
-    for row in report["us"].values():
-        assert set(row) == set(benchmark.HANDLERS)
+    rows = benchmark.MEASURES
+    assert set(report["us"]) == set(report["added"]) == set(rows)
+    for name, row in report["us"].items():
+        assert set(row) == {"none", *rows[name].among}
         assert min(row.values()) > 0
+        assert set(report["added"][name]) == set(rows[name].among)
+    for place in ("http", "canned"):
+        for call in ("stream", "ainvoke", "short_astream"):
+            row = report["us"][f"{place} {call}"]
+            assert set(row) == set(benchmark.HANDLERS)
+
+
+def test_what_a_tracker_puts_off_has_its_share_in_the_benchmark() -> None:
+    """Three batches cost as much as without it, and the fourth three times that."""
+    alone, other = Side(int, 1), Side(int, 1)
+    alone.us, other.us = [10.0] * 24, [10.0, 10.0, 10.0, 30.0] * 6
+    assert Pair(alone, other).ratio() == 1
+    assert Pair(alone, other, due_every=4).ratio() == 1.5
+
+
+def test_what_slows_down_both_of_a_pair_is_no_cost_of_a_tracker() -> None:
+    alone, other = Side(int, 1), Side(int, 1)
+    alone.us, other.us = [10.0, 10.0, 20.0, 20.0], [11.0, 11.0, 22.0, 22.0]
+    assert Pair(alone, other).ratio() == pytest.approx(1.1)
+
+
+@pytest.mark.parametrize(
+    ("row", "who", "more_us", "is_missed"),
+    [
+        ("http stream", "tracker", 1.9, False),
+        ("http stream", "tracker", 2.1, True),
+        ("canned ainvoke", "scope", 29.0, False),
+        ("canned ainvoke", "scope", 31.0, True),
+        ("canned ainvoke", "budget", 500.0, False),
+        ("records", "tracker", 500.0, False),
+    ],
+)
+def test_the_benchmark_judges_what_one_tracker_adds(
+    row: str, who: str, more_us: float, is_missed: bool
+) -> None:
+    found = {row: benchmark.Found({}, {}, {who: more_us})}
+    assert benchmark.missed(found) == ([f"{row}, {who}"] if is_missed else [])
+
+
+@pytest.mark.parametrize(("ours_us", "ratio"), [(20.0, 2.5), (1.0, None)])
+def test_the_benchmark_compares_a_peer_to_what_can_be_told_of_ours(
+    ours_us: float, ratio: float | None
+) -> None:
+    added = {"tracker": ours_us, "peer": 50.0}
+    found = benchmark.Found({"none": 100.0}, {}, added)
+    assert benchmark.ratios(found) == {"peer": ratio}
