@@ -35,6 +35,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextvars
+import inspect
 import json
 import math
 import os
@@ -51,6 +52,7 @@ from langchain_core.callbacks import (
     UsageMetadataCallbackHandler,
     get_usage_metadata_callback,
 )
+from pydantic import SecretStr
 
 from benchmarks.canned import Canned, asks_for_stream
 from benchmarks.pairs import Pair, Side, frozen
@@ -231,7 +233,7 @@ class Models:
             key: kind(
                 model=MODEL,
                 base_url=url,
-                api_key="csk-bench",
+                api_key=SecretStr("csk-bench"),
                 callbacks=list(self.handlers),
             )
             for key, (kind, url) in kinds.items()
@@ -244,7 +246,7 @@ class Models:
     def do(self, row: Row, calls: int) -> None:
         """Make some calls, and look at what was tracked if the row does."""
         args = self.models[row.place, row.is_long], self.config, calls
-        if asyncio.iscoroutinefunction(row.call):
+        if inspect.iscoroutinefunction(row.call):
             self.runner.run(row.call(*args), context=self.context)
         else:
             self.context.run(row.call, *args)

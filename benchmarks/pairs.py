@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 
 @contextmanager
-def frozen() -> Iterator[None]:
+def frozen() -> Generator[None]:
     """Keep what is there by now from being looked through after each batch."""
     gc.collect()
     gc.freeze()
