@@ -176,8 +176,14 @@ class MeteredRun(Protocol):
         """Whether the model is one of this package, which will open a meter."""
         ...
 
-    def open(self, *, is_alone: bool) -> Meter | None:
-        """Return what meters the run's call; `None` if somebody has it already."""
+    def open(self, *, is_alone: bool, is_told: bool) -> Meter | None:
+        """Return what meters the run's call; `None` if somebody has it already.
+
+        Args:
+            is_alone: Whether the run has no other handlers.
+            is_told: Whether it is known that the call is this run's, which may then
+                be one more: a subclass of a model may ask again.
+        """
 
     def lost(self, error: BaseException) -> None:
         """Record that the run has failed, unless its meter has recorded an end."""
@@ -210,12 +216,15 @@ def open_meter(manager: Any) -> Meter | None:
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):
-        apart = _apart.get()
-        run = apart.run(manager) if apart is not None else None
-        run = run or _run_of(manager)
+        run = _run_of(manager)
     if run is None or not run.is_ours:
         return None
-    return run.open(is_alone=is_alone(manager))
+    if manager is not None:  # nobody else keeps a run that is recorded
+        vars(manager)[_RUN] = run
+    return run.open(is_alone=is_alone(manager), is_told=manager is not None)
+
+
+_RUN: Final = "cerebras_run"
 
 
 def _run_of(manager: Any) -> MeteredRun | None:
@@ -223,6 +232,13 @@ def _run_of(manager: Any) -> MeteredRun | None:
 
     `agenerate` of text completions starts each run in a task of its own.
     """
+    known: MeteredRun | None = vars(manager).get(_RUN)
+    if known is not None:
+        return known
+    apart = _apart.get()
+    begun = None if apart is None else apart.run(manager)
+    if begun is not None:
+        return begun
     for handler in manager.handlers:
         find = getattr(handler, "metered_run", None)
         run: MeteredRun | None = None if find is None else find(manager.run_id)
@@ -281,17 +297,12 @@ class Apart:
         return not self._runs and self._left > 0
 
     def run(self, manager: Any) -> MeteredRun | None:
-        """Return a run that has begun, by its manager; a second time for another try.
-
-        It is another's where as many have begun as were to begin.
-        """
-        is_again = any(run.run_id is manager.run_id for run in self._runs)
-        if not is_again:
-            if self._left <= 0:
-                return None
-            self._left -= 1
-            # From here on, in a task of the run's own, all is as it was before.
-            scope.set(self._scope)
+        """Return a manager's run, if it is one of those that were to begin."""
+        if self._left <= 0:
+            return None
+        self._left -= 1
+        # From here on, in a task of the run's own, all is as it was before.
+        scope.set(self._scope)
         return self._begin(
             manager.run_id, manager.parent_run_id, manager.tags, manager.metadata
         )

@@ -436,7 +436,9 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
 
         Where all handlers are cost trackers, they are spared its events.
         """
-        apart = take_apart(self, callbacks)
+        # LangChain does not hand a run's manager to all methods of subclasses.
+        is_plain = type(self)._agenerate is ChatCerebras._agenerate  # noqa: SLF001
+        apart = take_apart(self, callbacks) if is_plain else None
         if apart is None:
             return super().agenerate(messages, stop, callbacks, **kwargs)
         return self._agenerate_apart(apart, messages, stop, kwargs)

@@ -34,15 +34,30 @@ class Run(CallMeter):
     _call: CallbackCall | None = None
     _is_taken = False
 
-    def open(self, *, is_alone: bool) -> CallMeter | None:
-        """Return what meters the run's call, once."""
+    def open(self, *, is_alone: bool, is_told: bool) -> CallMeter | None:
+        """Return what meters the run's call, or one more of its calls.
+
+        Args:
+            is_alone: Whether the run has no other handlers.
+            is_told: Whether it is known that the call is this run's.
+        """
         if self._is_taken or self.is_metered:
-            return None
+            return self._again(is_alone=is_alone) if is_told else None
         self._is_taken = True
         self._trackers = lineages(self.trackers)
         self.is_alone = is_alone
         self._began = datetime.now(UTC)
         return self
+
+    def _again(self, *, is_alone: bool) -> CallMeter | None:
+        """Return what meters one more call; callbacks tell of the first alone."""
+        if not self._is_taken:
+            return None
+        more = Run(
+            self.run_id, self.parent_run_id, self.root_id, self.tags, self.metadata
+        )
+        more.trackers = self.trackers
+        return more.open(is_alone=is_alone, is_told=False)
 
     @property
     def call(self) -> CallbackCall:

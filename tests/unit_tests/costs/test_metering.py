@@ -53,7 +53,8 @@ class Told:
         self.is_ours = is_ours
         self.was_alone: bool | None = None
 
-    def open(self, *, is_alone: bool) -> Any:
+    def open(self, *, is_alone: bool, is_told: bool) -> Any:
+        del is_told
         if self.was_alone is not None:
             return None
         self.was_alone = is_alone
