@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 # `with_fallbacks` reads the hints of public methods, so their names are real imports.
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
@@ -81,7 +81,6 @@ if TYPE_CHECKING:
         OpenStream,
     )
     from langchain_cerebras_ext._messages_out import Ending
-    from langchain_cerebras_ext._metering import Apart
     from langchain_cerebras_ext._params import Param
     from langchain_cerebras_ext._stream_reader import Delta
 else:
@@ -425,13 +424,13 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
 
     # ------------------------------------------------------------------ plain answers
 
-    def agenerate(
+    async def agenerate(
         self,
         messages: list[list[BaseMessage]],
         stop: list[str] | None = None,
         callbacks: Callbacks = None,
         **kwargs: Any,
-    ) -> Coroutine[Any, Any, LLMResult]:
+    ) -> LLMResult:
         """Call the model for several conversations, as LangChain's own does.
 
         Where all handlers are cost trackers, they are spared its events.
@@ -440,16 +439,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         is_plain = type(self)._agenerate is ChatCerebras._agenerate  # noqa: SLF001
         apart = take_apart(self, callbacks) if is_plain else None
         if apart is None:
-            return super().agenerate(messages, stop, callbacks, **kwargs)
-        return self._agenerate_apart(apart, messages, stop, kwargs)
-
-    async def _agenerate_apart(
-        self,
-        apart: Apart,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None,
-        kwargs: dict[str, Any],
-    ) -> LLMResult:
+            return await super().agenerate(messages, stop, callbacks, **kwargs)
         apart.start(len(messages))
         try:
             return await super().agenerate(messages, stop, apart.callbacks, **kwargs)
