@@ -9,16 +9,9 @@ from langchain_core.messages import HumanMessage
 from langchain_core.prompt_values import StringPromptValue
 
 from langchain_cerebras_ext.costs import estimate, project
-from langchain_cerebras_ext.simulator import Simulator
 
 DAY = date(2026, 11, 21)
 STORY = "Once upon a time there was a lighthouse by the sea."
-
-
-@pytest.fixture(scope="module")
-def sim():
-    with Simulator() as simulator:
-        yield simulator
 
 
 @pytest.mark.parametrize(
@@ -26,7 +19,6 @@ def sim():
 )
 def test_a_completion_costs_between_the_bounds(sim, settings):
     """Its prompt has no chat template, and all answers of `best_of` are billed."""
-    sim.reset()
     model = completions(sim, max_tokens=20, **settings)
     model.invoke(STORY)
     found = estimate(model, STORY, on=DAY)

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import uuid
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,18 +30,6 @@ from langchain_cerebras_ext.costs.budget import Budget
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 from langchain_cerebras_ext.simulator import Simulator
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
 
 
 class Told:

@@ -18,18 +18,6 @@ from langchain_cerebras_ext.simulator import Simulator
 pytestmark = BETA
 
 
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
-
-
 def test_a_wrapped_coroutine_function_is_tracked_in_a_loop_of_another_thread(
     sim: Simulator,
 ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -23,18 +22,6 @@ from langchain_cerebras_ext.simulator import Simulator
 pytestmark = BETA
 
 TINY = Decimal("0.00000001")
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
 
 
 def nothing_is_held(budget: Budget) -> bool:

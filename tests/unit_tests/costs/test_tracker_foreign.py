@@ -31,18 +31,6 @@ MINE = PriceBook().with_price(MODEL, provider="openai", input="0.35", output="0.
 """As if somebody else served the simulator's model, at the price that we know."""
 
 
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
-
-
 def other(sim: Simulator, **fields: Any) -> ChatOpenAI:
     given = {"model": MODEL, "base_url": sim.base_url, "api_key": "k", **fields}
     return chat_openai(**given)
