@@ -8,6 +8,7 @@ no more than LangChain's own loop over its handlers.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 import logging
@@ -23,16 +24,28 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_cerebras_ext._metering import announce, announced, is_apart, scope
+from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Kinds, add_calls
 from langchain_cerebras_ext.costs._context import Scope
 from langchain_cerebras_ext.costs._run import Run
 from langchain_cerebras_ext.costs.records import UsageRecord, record_of
 from langchain_cerebras_ext.costs.report import Totals
-from langchain_cerebras_ext.errors import CerebrasConfigurationError
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    CerebrasCostWarning,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Generator,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
+    from contextlib import AbstractContextManager
     from contextvars import ContextVar
     from datetime import date, datetime
     from decimal import Decimal
@@ -56,6 +69,7 @@ _log = logging.getLogger("langchain_cerebras_ext.costs")
 
 P = ParamSpec("P")
 T = TypeVar("T")
+F = TypeVar("F", bound="Callable[..., Any]")
 
 _scope: Final[ContextVar[CostTracker | None]] = scope
 register_configure_hook(_scope, inheritable=True)
@@ -753,7 +767,141 @@ def _inside(tracker: CostTracker) -> Generator[None]:
                 _scope.set(outer)
 
 
-@contextmanager
+class CostScope:
+    """What `track_costs` opens: a block, or a block around each call of a function.
+
+    Each block has a tracker of its own; a ledger given as a URL is opened once.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = {**settings}
+        self._lock = threading.Lock()
+        self._open: tuple[AbstractContextManager[None], CostTracker] | None = None
+
+    def __repr__(self) -> str:
+        """Say what it is for, and what to do with it; a ledger's URL is nobody's."""
+        told = {name: self._settings.get(name) for name in Scope._fields}
+        words = ", ".join(f"{name}={value!r}" for name, value in told.items() if value)
+        return f"<track_costs({words}): a scope, for `with` or as a decorator>"
+
+    def __enter__(self) -> CostTracker:
+        """Open a block.
+
+        Raises:
+            CerebrasConfigurationError: An argument is wrong, or it is open already.
+        """
+        if self._open is not None:
+            msg = "This scope is open already. Call track_costs(...) for each block."
+            raise CerebrasConfigurationError(msg)
+        outer = _scope.get()
+        settings: dict[str, Any] = {**self._settings, "ledger": self._ledger()}
+        if outer is not None and settings["prices"] is None:
+            settings["prices"] = outer.prices
+        tracker = CostTracker(**settings, parent=outer)
+        self._open = (_inside(tracker), tracker)
+        self._open[0].__enter__()
+        return tracker
+
+    def __exit__(self, *raised: object) -> None:
+        """Close the block, and wait a while for its ledger."""
+        del raised
+        self._close().flush(_FLUSH_S)
+
+    async def __aenter__(self) -> CostTracker:
+        """Open a block, as `with` does."""
+        return self.__enter__()
+
+    async def __aexit__(self, *raised: object) -> None:
+        """Close the block; the event loop goes on while its ledger is waited for."""
+        del raised
+        tracker = self._close()
+        if tracker.ledger is not None:
+            await asyncio.to_thread(tracker.flush, _FLUSH_S)
+
+    def _close(self) -> CostTracker:
+        if self._open is None:
+            msg = "This scope is not open."
+            raise CerebrasConfigurationError(msg)
+        (block, tracker), self._open = self._open, None
+        block.__exit__(None, None, None)
+        return tracker
+
+    def _ledger(self) -> Ledger | None:
+        """Return the ledger, opened once, and not before something is tracked."""
+        with self._lock:
+            found = self._settings["ledger"] = _ledger_of(self._settings["ledger"])
+        return found
+
+    def _again(self) -> CostScope:
+        return CostScope({**self._settings, "ledger": self._ledger()})
+
+    def __call__(self, function: F) -> F:
+        """Return a function each call of which is a block of its own.
+
+        Of an `async def` all that it awaits is tracked.
+
+        Raises:
+            CerebrasConfigurationError: It cannot be called as it is, or is a class or
+                a generator: that runs in the context of whoever takes its items, step
+                by step.
+        """
+        name = getattr(function, "__name__", type(function).__name__)
+        if not callable(function) or isinstance(function, _NO_FUNCTIONS):
+            msg = (
+                f"track_costs() cannot decorate {name}, a {type(function).__name__}. "
+                "Decorate a function; of a class, its methods, below @staticmethod."
+            )
+            raise CerebrasConfigurationError(msg)
+        if _is(function, inspect.isgeneratorfunction, inspect.isasyncgenfunction):
+            msg = (
+                f"track_costs() cannot decorate {name}, a generator, whose body runs "
+                "when its items are taken. Decorate the function that takes them."
+            )
+            raise CerebrasConfigurationError(msg)
+        if _is(function, inspect.iscoroutinefunction):
+
+            @functools.wraps(function)
+            async def awaited(*args: Any, **kwargs: Any) -> Any:
+                async with self._again() as costs:
+                    return _tracked(await function(*args, **kwargs), costs, name)
+
+            return cast("F", awaited)
+
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            with self._again() as costs:
+                return _tracked(function(*args, **kwargs), costs, name)
+
+        return cast("F", called)
+
+
+_NO_FUNCTIONS = (type, staticmethod, classmethod)
+
+
+def _is(function: Any, *kinds: Callable[[Any], bool]) -> bool:
+    """Whether a function is of a kind, or an object that is called is."""
+    call = getattr(type(function), "__call__", None)  # noqa: B004 - it is callable
+    return any(kind(function) or kind(call) for kind in kinds)
+
+
+def _tracked(result: Any, costs: CostTracker, name: str) -> Any:
+    """Return what a function has given, so that what it still has to do is tracked."""
+    if inspect.iscoroutine(result):
+        return costs.wrap(_wait)(result)
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        warn_user(
+            f"{name} is tracked by track_costs() and has returned a generator. What "
+            "that calls as its items are taken is not tracked: take them within the "
+            "function.",
+            CerebrasCostWarning,
+        )
+    return result
+
+
+async def _wait(coroutine: Awaitable[T]) -> T:
+    return await coroutine
+
+
 def track_costs(
     *,
     tags: Iterable[str] = (),
@@ -764,13 +912,17 @@ def track_costs(
     ledger: Ledger | str | None = None,
     prices: PriceBook | None = None,
     sinks: Iterable[Callable[[UsageRecord], object]] = (),
-) -> Generator[CostTracker]:
-    """Track all calls of models that are made within a `with` block.
+) -> CostScope:
+    """Track all calls of models that are made within a block, or by a function.
 
     It reaches chains, agents, `batch`, LangGraph and the tasks and threads that
     LangChain starts; bare threads need `CostTracker.wrap`. Scopes within one another
     add up: the outer one sees the calls of the inner one, and its tags and budgets
     hold there too.
+
+    `async with` does the same, and lets the event loop go on while its end waits for
+    the ledger. As a decorator it opens a scope for each call of a function, also of an
+    `async def`; sinks, budgets, a ledger or a scope around the call tell what it cost.
 
     Args:
         tags: Go on every record.
@@ -782,8 +934,9 @@ def track_costs(
         prices: Your own prices and discounts.
         sinks: Functions that are called with each record.
 
-    Yields:
-        The scope's tracker; it can be read during the block and after it.
+    Returns:
+        What opens the scope; `with` gives its tracker, which can be read during the
+        block and after it.
 
     Raises:
         CerebrasConfigurationError: An argument is wrong.
@@ -795,23 +948,19 @@ def track_costs(
         print(costs.get_total_cost(), costs.by_model)
         ```
     """
-    outer = _scope.get()
-    tracker = CostTracker(
-        tags=tags,
-        user=user,
-        session=session,
-        arm=arm,
-        budgets=budget,
-        ledger=ledger,
-        prices=prices if prices is not None or outer is None else outer.prices,
-        sinks=sinks,
-        parent=outer,
+    return CostScope(
+        {
+            # They are read for each block: what can be read once is kept.
+            "tags": tags if isinstance(tags, str) else tuple(tags),
+            "user": user,
+            "session": session,
+            "arm": arm,
+            "budgets": _several(budget),
+            "ledger": ledger,
+            "prices": prices,
+            "sinks": _functions(sinks),
+        }
     )
-    try:
-        with _inside(tracker):
-            yield tracker
-    finally:
-        tracker.flush(_FLUSH_S)
 
 
 _FLUSH_S = 5.0

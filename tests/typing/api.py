@@ -234,6 +234,24 @@ def look_up() -> None:
         assert_type(price.input, Decimal | None)
 
 
+@track_costs(tags=["asked"])
+def _asked(text: str, *, times: int) -> str:
+    return text * times
+
+
+@track_costs(user="a")
+async def _awaited(text: str) -> list[str]:
+    async with track_costs() as tracker:
+        assert_type(tracker, CostTracker)
+    return [text]
+
+
+async def acosts() -> None:
+    """What calls cost, in an event loop."""
+    assert_type(await _awaited("hi"), list[str])
+    await _awaited(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 def costs() -> None:
     """What calls cost."""
     model = ChatCerebras(track_costs=True)
@@ -242,6 +260,7 @@ def costs() -> None:
     with track_costs(user="a", budget=Budget("5.00"), ledger="costs.db") as tracker:
         assert_type(tracker, CostTracker)
         model.invoke("hi", config={"callbacks": [tracker]})
+    assert_type(_asked("hi", times=2), str)
     assert_type(tracker.records, tuple[UsageRecord, ...])
     assert_type(tracker.by_model, dict[str | None, Totals])
     cost = price_usage({"prompt_tokens": 1}, "gpt-oss-120b")
