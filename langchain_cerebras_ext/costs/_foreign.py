@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from langchain_core.outputs import Generation, LLMResult
 
-__all__ = ["ForeignUsage", "provider_of", "text_of", "usage_of"]
+__all__ = ["ForeignUsage", "provider_of", "text_of", "texts_in", "usage_of"]
 
 # `langchain-openai` puts the tier before the names of the details.
 _TIERS: Final = ("flex", "priority")
@@ -364,6 +364,13 @@ def _summed(
 # -------------------------------------------------------------------- who has served
 
 
+class Named(Protocol):
+    """Values by name, as in a mapping."""
+
+    def get(self, name: str, /) -> Any:
+        """Return a value; `None` if there is none."""
+
+
 def _names(
     answers: Iterable[Generation], outer: Mapping[str, Any], *keys: str
 ) -> Iterator[str]:
@@ -374,13 +381,14 @@ def _names(
             getattr(message, "response_metadata", None),
             answer.generation_info,
         ):
-            yield from _texts(place, keys)
-    yield from _texts(outer, keys)
+            yield from texts_in(place, keys)
+    yield from texts_in(outer, keys)
 
 
-def _texts(place: Mapping[str, Any] | None, keys: Iterable[str]) -> Iterator[str]:
+def texts_in(place: Named | None, keys: Iterable[str]) -> Iterator[str]:
+    """Give the texts under some keys, once where chunks that were merged repeat one."""
     for key in keys:
-        value = (place or {}).get(key)
+        value = None if place is None else place.get(key)
         if isinstance(value, str) and value:
             yield _once(value)
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import msgspec
 
+from langchain_cerebras_ext.costs._answer import Answer, read_answer
 from langchain_cerebras_ext.costs._usage import (
     Counts,
     check_counts,
@@ -475,7 +476,7 @@ def _list_prices() -> PriceBook:
 
 def price_usage(
     usage: Any,
-    model: str | ModelCard | PriceRow,
+    model: str | ModelCard | PriceRow | None = None,
     *,
     on: date | None = None,
     provider: str | None = None,
@@ -498,15 +499,20 @@ def price_usage(
             completions, of OpenAI's responses or of Anthropic's messages, as a mapping
             or an SDK's object; or what carries one, as a message or a `UsageRecord`.
         model: A model's id or alias, also as `provider::model`; its card in the
-            catalog; or the rates themselves.
+            catalog; or the rates themselves. Without it `usage` must be an answer that
+            names its model: a message, a raw response, a `UsageRecord`. What the answer
+            says then holds unless it is given: provider, moment and tier, too.
         on: The day (UTC) or moment of the call, not of the calculation; today if not
             given.
         provider: Whose model it is, by LangChain's name; if not given, Cerebras where
-            the catalog has the model, else who is known to make it.
+            the catalog has the model, else who is known to make it. LangChain's
+            messages name the provider by the integration that was used: for one that
+            was pointed at another service, such as `ChatOpenAI` with a `base_url`, give
+            it.
         prices: Your own prices and discounts.
         batch: Whether it was a job of a batch API.
         service_tier: The tier that served the call, if other than the default; the
-            counts may name it, too.
+            counts, or the answer of this model, may name it, too.
 
     Returns:
         USD by kind of token, each an exact multiple of `QUANTUM`.
@@ -515,7 +521,8 @@ def price_usage(
         UnknownPriceError: No price is known of the model on that day, or of a kind of
             token that the call used.
         InvalidUsageError: There are no counts, or they contradict themselves.
-        CerebrasConfigurationError: `on` is no day, or a moment without a time zone.
+        CerebrasConfigurationError: `on` is no day, or a moment without a time zone; or
+            `model` is not given, and `usage` names none.
 
     Example:
         >>> from datetime import date
@@ -529,14 +536,41 @@ def price_usage(
         return price_counts(Step(-1, model), counts)
     if prices is None:
         prices = _list_prices()
-    rates = prices.rates(
-        provider,
-        model,
-        on,
-        batch=batch,
-        service_tier=service_tier or counts.service_tier,
-    )
+    answer = read_answer(usage)
+    tier = service_tier or counts.service_tier
+    if model is None or model == answer.model:
+        tier = tier or answer.service_tier
+    if model is None:
+        whose, when = provider or answer.provider, on or answer.at
+        rates = _rates_of(answer, prices, whose, when, batch=batch, tier=tier)
+    else:
+        rates = prices.rates(provider, model, on, batch=batch, service_tier=tier)
     return price_counts(rates.of_size(counts.input), counts)
+
+
+def _rates_of(
+    answer: Answer,
+    prices: PriceBook,
+    provider: str | None,
+    on: date | None,
+    *,
+    batch: bool,
+    tier: str | None,
+) -> Rates:
+    """Return the rates of the model that an answer names."""
+    if answer.model is None:
+        msg = (
+            "No model is given, and the usage names none. Pass it, as in "
+            "price_usage(usage, 'gpt-oss-120b'), or an answer that names its model."
+        )
+        raise CerebrasConfigurationError(msg)
+    if answer.asked is not None and not batch:  # a record: one of the two has a price
+        found = prices.rates_of_call(
+            provider, answer.asked, answer.model, on, service_tier=tier
+        )
+        if found is not None:
+            return found
+    return prices.rates(provider, answer.model, on, batch=batch, service_tier=tier)
 
 
 def price_call(

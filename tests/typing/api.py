@@ -266,6 +266,7 @@ def costs() -> None:
     cost = price_usage({"prompt_tokens": 1}, "gpt-oss-120b")
     assert_type(cost, Cost)
     assert_type(cost.total, Decimal)
+    assert_type(price_usage(model.invoke("hi")), Cost)
     assert_type(project("gpt-oss-120b"), Projection)
     assert_type(project(["gpt-oss-120b"]), tuple[Projection, ...])
     assert_type(Ledger().report(by=("model", "day")), list[Group])
