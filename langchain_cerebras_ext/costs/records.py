@@ -147,12 +147,7 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         Such a record was made by hand or elsewhere. What a cache has answered costs
         nothing.
         """
-        flags = self.flags
-        if self.cost is not None or self.outcome == "cache_hit":
-            return flags
-        if "unpriced" in flags or ("no_usage" in flags and "estimated" not in flags):
-            return flags
-        return (*flags, "unpriced")
+        return doubts_of(self.outcome, self.flags, is_priced=self.cost is not None)
 
     @property
     def came_to(self) -> CallOutcome | None:
@@ -211,6 +206,17 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             msgspec.ValidationError: A field is wrong; the message names it.
         """
         return msgspec.convert(values, cls)
+
+
+def doubts_of(
+    outcome: Outcome, flags: tuple[Flag, ...], *, is_priced: bool
+) -> tuple[Flag, ...]:
+    """Return what is not certain of a row; see `UsageRecord.doubts`."""
+    if is_priced or outcome == "cache_hit" or "unpriced" in flags:
+        return flags
+    if "no_usage" in flags and "estimated" not in flags:
+        return flags
+    return (*flags, "unpriced")
 
 
 def record_of(told: UsageRecord | Brief) -> UsageRecord:

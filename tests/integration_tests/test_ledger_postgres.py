@@ -18,6 +18,7 @@ from postgres_server import PASSWORD, PostgresServer, find_server
 
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs.ledger import Ledger
+from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.report import DIMENSIONS, Filter, group_records
 from langchain_cerebras_ext.errors import CerebrasCostWarning, LedgerError
 
@@ -261,6 +262,24 @@ def test_a_migration_from_version_3_adds_totals_by_node(make):
     assert other.report(("tag", "node")) == group_records(records, ("tag", "node"))
     by = ("user", "tag")
     assert other.report(by, limit=3) == group_records(records, by)[:3]
+
+
+def test_a_migration_from_version_5_flags_what_has_no_cost(make, monkeypatch):
+    ledger = make()
+    records = [one.replace(cost=None) for one in some_records(40)] + some_records(40, 2)
+    with monkeypatch.context() as as_before:
+        as_before.setattr(UsageRecord, "doubts", property(lambda self: self.flags))
+        ledger.import_records(records)
+    with ledger.engine.begin() as connection:
+        connection.execute(schema.ledger.update().values(version=5))
+    other = make()
+    for by in ((), ("user", "day"), ("tag", "node"), ("outcome",), ("session",)):
+        assert other.report(by) == group_records(records, by)
+    assert sum(not one.is_certain for _, one in other.report(("user",))) > 1
+    with other.engine.connect() as connection:
+        for table in schema.ROLLUPS:
+            empty = table.select().where(table.c.n < 1)
+            assert connection.execute(empty).all() == []
 
 
 def test_texts_that_postgresql_cannot_hold_are_spelt_out(make):

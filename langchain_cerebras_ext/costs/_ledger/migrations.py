@@ -9,13 +9,19 @@ from sqlalchemy import func, inspect, null, select, text
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.codec import COLUMNS, read_state
 from langchain_cerebras_ext.costs._ledger.rollup import NEVER, roll_up
-from langchain_cerebras_ext.costs._ledger.tables import add_totals
+from langchain_cerebras_ext.costs._ledger.tables import (
+    add_totals,
+    add_words,
+    find_numbers,
+    find_texts,
+)
+from langchain_cerebras_ext.costs.records import doubts_of
 from langchain_cerebras_ext.errors import LedgerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
-    from sqlalchemy import Connection, Table
+    from sqlalchemy import ColumnElement, Connection, Table
 
     from langchain_cerebras_ext.costs._ledger.place import Place
 
@@ -112,18 +118,27 @@ def _add_rollups(connection: Connection) -> None:
     columns = [
         null() if name in _NEW_IN_3 else schema.records.c[name] for name in COLUMNS
     ]
+    for rows in _pages(connection, columns):
+        add_rollups(connection, rows, free)
+
+
+def _pages(
+    connection: Connection, columns: Sequence[Any], *where: ColumnElement[bool]
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of all records, so many at once."""
+    number = schema.records.c.id
     last = -1
     while True:
         rows = connection.execute(
-            select(schema.records.c.id, *columns)
-            .where(schema.records.c.id > last)
-            .order_by(schema.records.c.id)
+            select(number, *columns)
+            .where(number > last, *where)
+            .order_by(number)
             .limit(_CHUNK)
         ).all()
         if not rows:
             return
         last = rows[-1][0]
-        add_rollups(connection, [row[1:] for row in rows], free)
+        yield [tuple(row[1:]) for row in rows]
 
 
 def _add_router_calls(connection: Connection) -> None:
@@ -153,20 +168,69 @@ def _add_sessions(connection: Connection) -> None:
         index.create(connection, checkfirst=True)
 
 
+def _flag_unpriced(connection: Connection) -> None:
+    """5 to 6: what has neither a cost nor a word of why is unpriced.
+
+    Such rows were counted as exact. Those that were pruned stay so: nobody knows them.
+    """
+    table = schema.records
+    unpriced = table.c.cost.is_(None)
+    found = connection.execute(select(table.c.state_id).where(unpriced).distinct())
+    states = _doubted(connection, set(found.scalars()))
+    if not states:
+        return
+    at = COLUMNS.index("state_id")
+    columns = [table.c[name] for name in COLUMNS]
+    for rows in _pages(connection, columns, unpriced, table.c.state_id.in_(states)):
+        moved = [(*row[:at], states[row[at]], *row[at + 1 :]) for row in rows]
+        add_rollups(connection, rows, set(), sign=-1)
+        add_rollups(connection, moved, set())
+    for before, after in states.items():
+        here = table.update().where(unpriced, table.c.state_id == before)
+        connection.execute(here.values(state_id=after))
+    for kept in schema.ROLLUPS:
+        connection.execute(kept.delete().where(kept.c.n == 0))
+
+
+def _doubted(connection: Connection, numbers: set[int]) -> dict[int, int]:
+    """Return for states of rows without a cost those that say so, if they do not."""
+    words = find_texts(connection, schema.states, numbers)
+    wanted: dict[int, str] = {}
+    for number, word in words.items():
+        state = read_state(word)
+        doubts = doubts_of(state.outcome, state.flags, is_priced=False)
+        if doubts != state.flags:
+            wanted[number] = state._replace(flags=doubts).word()
+    there = find_numbers(connection, schema.states, list(wanted.values()))
+    absent = sorted(set(wanted.values()) - there.keys())
+    if absent:
+        add_words(connection, schema.states, absent)
+        there |= find_numbers(connection, schema.states, absent)
+    return {number: there[word] for number, word in wanted.items()}
+
+
 _NEW_IN_3: Final = ("router_call_id",)
 _STEPS: Final[dict[int, Callable[[Connection], None]]] = {
     1: _add_rollups,
     2: _add_router_calls,
     3: _add_nodes,
     4: _add_sessions,
+    5: _flag_unpriced,
 }
 
 
-def add_rollups(connection: Connection, rows: list[Any], free: set[int]) -> None:
-    """Add rows to the totals that are kept."""
+def add_rollups(
+    connection: Connection, rows: list[Any], free: set[int], sign: int = 1
+) -> None:
+    """Add rows to the totals that are kept; with `sign=-1` take them away.
+
+    A total of nothing is left behind by that.
+    """
     tables: tuple[Table, ...] = schema.ROLLUPS
     for table, more in zip(tables, roll_up(rows, free), strict=True):
-        add_totals(connection, table, more)
+        width = len(table.primary_key)
+        signed = [(*row[:width], *(sign * one for one in row[width:])) for row in more]
+        add_totals(connection, table, more if sign > 0 else signed)
 
 
 def free_states(connection: Connection) -> set[int]:

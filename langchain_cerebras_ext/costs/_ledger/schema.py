@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 __all__ = ["VERSION", "metadata", "records"]
 
-VERSION: Final = 5
+VERSION: Final = 6
 metadata = MetaData()
 
 # SQLite numbers rows by itself only where the type is spelt INTEGER.
