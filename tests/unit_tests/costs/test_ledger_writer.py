@@ -112,36 +112,47 @@ def test_in_strict_mode_add_returns_when_the_record_is_in_the_file(make, path, s
         assert written(path) == [str(n) for n in range(number + 1)]
 
 
-def test_add_never_waits_for_the_database(make, monkeypatch):
+@pytest.fixture
+def hang(make, monkeypatch):
+    """Return what lets a ledger's database hang until it is told to go on."""
+    gates = []
+
+    def hang(ledger):
+        busy, go_on = threading.Event(), threading.Event()
+        append = ledger._store.append
+
+        def wait(batch):
+            busy.set()
+            assert go_on.wait(60)
+            return append(batch)
+
+        monkeypatch.setattr(ledger._store, "append", wait)
+        gates.append(go_on)
+        return busy, go_on
+
+    yield hang
+    for go_on in gates:  # or closing would wait for a test that has failed
+        go_on.set()
+
+
+def test_add_never_waits_for_the_database(make, hang):
     ledger = make(batch_size=2)
-    busy, go_on = threading.Event(), threading.Event()
-    append = ledger._store.append
-    monkeypatch.setattr(
-        ledger._store,
-        "append",
-        lambda batch: busy.set() or (go_on.wait() and append(batch)),
-    )
+    busy, go_on = hang(ledger)
     for number in range(500):
         ledger.add(make_record(record_id=str(number)))
-    busy.wait()
+    assert busy.wait(60)
     assert not ledger.flush(timeout_s=0.01)
     go_on.set()
     assert ledger.flush()
     assert len(ids(ledger)) == 500
 
 
-def test_memory_is_bounded_while_the_database_hangs(make, monkeypatch):
+def test_memory_is_bounded_while_the_database_hangs(make, hang):
     ledger = make(batch_size=2, max_buffered=10)
-    busy, go_on = threading.Event(), threading.Event()
-    append = ledger._store.append
-    monkeypatch.setattr(
-        ledger._store,
-        "append",
-        lambda batch: busy.set() or (go_on.wait() and append(batch)),
-    )
+    busy, go_on = hang(ledger)
     ledger.add(make_record(record_id="0"))
     ledger.add(make_record(record_id="1"))
-    busy.wait()
+    assert busy.wait(60)
     for number in range(2, 50):
         ledger.add(make_record(record_id=str(number)))
     assert ledger.status().buffered <= 10
