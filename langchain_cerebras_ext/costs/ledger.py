@@ -89,7 +89,7 @@ class LedgerStatus(NamedTuple):
         url: Where it is, without its password.
         is_up: Whether the database took the last batch.
         error: Why not, if not.
-        buffered: Records in memory that are not written yet.
+        buffered: Records in memory that are not written yet, or are being written.
         spooled: Records of this process that wait in its spool file.
         written: Records that this process has written to the database.
         replayed: Records that were taken over from spool files.
@@ -249,18 +249,19 @@ class Ledger:
     def status(self) -> LedgerStatus:
         """Return how it is doing."""
         writer = self._writer
-        return LedgerStatus(
-            self.url,
-            is_up=writer.error is None,
-            error=writer.error,
-            buffered=writer.buffered,
-            spooled=writer.spooled,
-            written=writer.written,
-            replayed=writer.replayed,
-            rejected=writer.rejected,
-            dropped=writer.dropped,
-            spool=None if writer.spool_path is None else str(writer.spool_path),
-        )
+        with writer.counting:
+            return LedgerStatus(
+                self.url,
+                is_up=writer.error is None,
+                error=writer.error,
+                buffered=writer.buffered,
+                spooled=writer.spooled,
+                written=writer.written,
+                replayed=writer.replayed,
+                rejected=writer.rejected,
+                dropped=writer.dropped,
+                spool=None if writer.spool_path is None else str(writer.spool_path),
+            )
 
     def add(self, record: UsageRecord) -> None:
         """Take a record in; it is written soon, by another thread.

@@ -54,6 +54,8 @@ class Spool:
 
     Attributes:
         count: Records that wait in this process's own file.
+        counting: Held for a moment while records are counted elsewhere than before, so
+            that whoever holds it sees each of them once.
     """
 
     def __init__(self, stem: Path | None) -> None:
@@ -61,6 +63,7 @@ class Spool:
         self._lock = threading.RLock()
         self._file: int | None = None
         self._path: Path | None = None
+        self.counting = threading.RLock()
         self.count = 0
 
     @property
@@ -71,6 +74,7 @@ class Spool:
     def after_fork(self) -> None:
         """Leave the parent's file to the parent, who keeps the lock."""
         self._lock = threading.RLock()
+        self.counting = threading.RLock()
         self.release()
 
     def release(self) -> None:
@@ -83,8 +87,14 @@ class Spool:
 
     # -------------------------------------------------------------------- writing
 
-    def append(self, records: Sequence[UsageRecord]) -> None:
+    def append(
+        self, records: Sequence[UsageRecord], kept: Callable[[int], None]
+    ) -> None:
         """Keep records; when this returns they are on the disk.
+
+        Args:
+            records: What to keep.
+            kept: Is told how many, at the moment at which they are counted here.
 
         Raises:
             OSError: They could not be written; the file is as it was.
@@ -100,7 +110,9 @@ class Spool:
                 with contextlib.suppress(OSError):
                     os.ftruncate(file, size)
                 raise
-            self.count += len(records)
+            with self.counting:
+                self.count += len(records)
+                kept(len(records))
 
     def _open(self) -> int:
         if self._file is not None and self._is_there():

@@ -84,6 +84,7 @@ class Writer:
 
     def _renew(self) -> None:
         self._queue: deque[UsageRecord] = deque()
+        self._in_hand = 0  # taken from there, and not yet anywhere else
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._idle = True
@@ -123,7 +124,7 @@ class Writer:
             with self._lock:
                 self._drain(force=False)
             return
-        if len(self._queue) > self._max_buffered:
+        if len(self._queue) + self._in_hand > self._max_buffered:
             self._overflow()
         self._idle = False
         if not self._wake.is_set():
@@ -147,16 +148,13 @@ class Writer:
 
     def _overflow(self) -> None:
         """Keep memory bounded while the writer is stuck in the database."""
-        some: list[UsageRecord] = []
-        with contextlib.suppress(IndexError):
-            while len(self._queue) > self._max_buffered:
-                some.append(self._queue.popleft())
+        some = self._take(self.buffered - self._max_buffered)
         if some:
-            try:
-                self._spool.append(some)
+            error = self._keep(some)
+            if error is None:
                 self._replay_due = True
-            except OSError as error:
-                self._drop(len(some), error)
+            else:
+                self._drop(some, error)
 
     # ----------------------------------------------------------------- the thread
 
@@ -221,11 +219,29 @@ class Writer:
                 self._spool_all()
 
     def _take(self, count: int) -> list[UsageRecord]:
+        """Take records in hand, from where they wait."""
         batch: list[UsageRecord] = []
-        with contextlib.suppress(IndexError):
+        with self.counting, contextlib.suppress(IndexError):
             while len(batch) < count:
                 batch.append(self._queue.popleft())
+                self._in_hand += 1
         return batch
+
+    def _put_back(self, batch: list[UsageRecord]) -> None:
+        with self.counting:
+            self._queue.extendleft(reversed(batch))
+            self._in_hand -= len(batch)
+
+    def _let_go(self, count: int) -> None:
+        self._in_hand -= count
+
+    def _keep(self, batch: list[UsageRecord]) -> OSError | None:
+        """Spool what is in hand; returns why not, and then it is in hand still."""
+        try:
+            self._spool.append(batch, self._let_go)
+        except OSError as error:
+            return error
+        return None
 
     def _write_some(self) -> int:
         """Write a batch of what waits; returns how many records it had."""
@@ -234,10 +250,13 @@ class Writer:
             try:
                 appended = self._store.append(batch)
             except BaseException:
-                self._queue.extendleft(reversed(batch))
+                self._put_back(batch)
                 raise
-            self.written += appended.new
-            self._reject(appended.rejected)
+            with self.counting:
+                self._let_go(len(batch))
+                self.written += appended.new
+                self.rejected += len(appended.rejected)
+            self._set_aside(appended.rejected)
         return len(batch)
 
     def _recover(self) -> bool:
@@ -275,7 +294,8 @@ class Writer:
     def _take_over(self, batch: list[UsageRecord]) -> None:
         appended = self._store.append(batch)
         self.replayed += appended.new
-        self._reject(appended.rejected)
+        self.rejected += len(appended.rejected)
+        self._set_aside(appended.rejected)
 
     # ------------------------------------------------------------------- failures
 
@@ -306,18 +326,17 @@ class Writer:
     def _spool_all(self) -> None:
         while self._queue:
             batch = self._take(_MOST_AT_ONCE)
-            try:
-                self._spool.append(batch)
-            except OSError as error:
-                self._queue.extendleft(reversed(batch))
-                over = len(self._queue) - self._max_buffered
-                if over > 0:
-                    self._drop(len(self._take(over)), error)
+            error = self._keep(batch)
+            if error is not None:
+                self._put_back(batch)
+                over = self._take(self.buffered - self._max_buffered)
+                if over:
+                    self._drop(over, error)
                 return
 
-    def _drop(self, count: int, error: OSError) -> None:
+    def _drop(self, batch: list[UsageRecord], error: OSError) -> None:
         is_news = self.dropped == 0
-        self.dropped += count
+        self._lose(batch)
         if is_news:
             _tell(
                 f"Records are lost: the ledger at {self._store.place.shown} cannot be "
@@ -326,11 +345,15 @@ class Writer:
                 "`Ledger.status().dropped` counts them."
             )
 
-    def _reject(self, rejected: list[tuple[UsageRecord, str]]) -> None:
+    def _lose(self, batch: list[UsageRecord]) -> None:
+        with self.counting:
+            self._let_go(len(batch))
+            self.dropped += len(batch)
+
+    def _set_aside(self, rejected: list[tuple[UsageRecord, str]]) -> None:
         if not rejected:
             return
-        is_news = self.rejected == 0
-        self.rejected += len(rejected)
+        is_news = self.rejected == len(rejected)
         kept = self._spool.set_aside(rejected)
         if is_news:
             where = f"kept in {kept}" if kept else "not kept"
@@ -342,9 +365,15 @@ class Writer:
     # ------------------------------------------------------------------ the end
 
     @property
+    def counting(self) -> threading.RLock:
+        """Whoever holds it sees each record counted once; for a moment only."""
+        return self._spool.counting
+
+    @property
     def buffered(self) -> int:
-        """How many records are in memory."""
-        return len(self._queue)
+        """How many records are in memory, with those that are being written."""
+        with self.counting:
+            return len(self._queue) + self._in_hand
 
     @property
     def spooled(self) -> int:
@@ -366,8 +395,7 @@ class Writer:
                 thread.join(self._interval_s + 1)
         with self._lock:
             self._drain(force=True)
-            lost = len(self._take(len(self._queue)))
-            self.dropped += lost
+            self._lose(self._take(len(self._queue)))
             if self._spool.count:
                 self._replay_due = True
                 _log.warning(

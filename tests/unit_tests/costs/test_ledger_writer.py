@@ -9,6 +9,7 @@ import pickle
 import sqlite3
 import threading
 import time
+import warnings
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -161,6 +162,55 @@ def test_memory_is_bounded_while_the_database_hangs(make, hang):
     assert ledger.flush()
     assert ids(ledger) == sorted(str(number) for number in range(50))
     assert ledger.status().dropped == 0
+
+
+def test_what_the_writer_has_in_hand_is_not_missing(make, hang):
+    ledger = make(batch_size=2)
+    busy, go_on = hang(ledger)
+    for number in range(2):
+        ledger.add(make_record(record_id=str(number)))
+    assert busy.wait(60)
+    assert (ledger.status().buffered, ledger.status().written) == (2, 0)
+    go_on.set()
+    assert ledger.flush()
+    assert (ledger.status().buffered, ledger.status().written) == (0, 2)
+
+
+@pytest.mark.parametrize("way", ["writes", "spools", "loses"])
+def test_at_any_moment_each_record_is_counted_once(make, monkeypatch, tmp_path, way):
+    spool, most = tmp_path / "spool", 10_000
+    if way == "loses":
+        spool.write_text("no folder")
+        spool, most = spool / "spool", 20
+    ledger = make(batch_size=3, flush_interval_s=0.001, max_buffered=most, spool=spool)
+    if way != "writes":
+        monkeypatch.setattr(ledger._store, "append", lambda _: 1 / 0)
+        monkeypatch.setattr(ledger._writer, "_wait_s", 3_600)
+    begun = ended = 0
+    wrong = []
+
+    def look():
+        is_last = False
+        while not is_last:
+            least, is_last = ended, ended == 600
+            status = ledger.status()
+            found = status.buffered + status.spooled + status.written + status.dropped
+            if not least <= found <= begun:
+                wrong.append((least, status, begun))
+            time.sleep(0)
+
+    watcher = threading.Thread(target=look)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CerebrasCostWarning)  # said in any thread
+        watcher.start()
+        for number in range(600):
+            begun += 1
+            ledger.add(make_record(record_id=str(number)))
+            ended += 1
+        watcher.join()
+        assert wrong == []
+        assert (ledger.status().dropped > 0) is (way == "loses")
+        ledger.close()
 
 
 def test_many_threads_lose_nothing(make):
