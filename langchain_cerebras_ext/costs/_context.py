@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from langchain_cerebras_ext._metering import ROUTER_CALL
 
@@ -22,13 +22,29 @@ _ALL_KEYS = frozenset({*_USER_KEYS, *_SESSION_KEYS, *_ARM_KEYS, *_CALL_KEYS, _NO
 _INNER_TAGS = ("seq:step:", "map:key:", "graph:step:", "condition:", "langsmith:")
 
 
-class Scope(NamedTuple):
-    """What a tracker says of all its calls."""
-
+class _Said(NamedTuple):
     tags: tuple[str, ...] = ()
     user: str | None = None
     session: str | None = None
     arm: str | None = None
+
+
+class Scope(_Said):
+    """What a tracker says of all its calls; as text, whatever it was given."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        tags: Iterable[Any] = (),
+        user: Any = None,
+        session: Any = None,
+        arm: Any = None,
+    ) -> Self:
+        """Write numbers and the like as text: a ledger holds no other names."""
+        return super().__new__(
+            cls, tuple(map(str, tags)), _text(user), _text(session), _text(arm)
+        )
 
 
 class Context(NamedTuple):
@@ -40,6 +56,10 @@ class Context(NamedTuple):
     node: str | None = None
     arm: str | None = None
     router_call: str | None = None
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 _SILENT = Scope()
@@ -90,7 +110,7 @@ def merge_context(
         own_tags(all_tags) if all_tags else (),
         user,
         session,
-        None if node is None else str(node),
+        _text(node),
         arm,
         call,
     )

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import inspect
 import threading
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -323,3 +324,18 @@ def test_it_goes_on_a_stack_of_blocks(sim: Simulator) -> None:
         costs = stack.enter_context(track_costs())
         chat(sim).invoke("hi")
     assert costs.totals.calls == 1
+
+
+def test_ids_that_are_no_text_are_written_as_text(
+    sim: Simulator, tmp_path: Path
+) -> None:
+    """As those of metadata are: a ledger would have kept such records aside."""
+    user, session = 42, uuid.UUID(int=7)
+    with Ledger(tmp_path / "costs.db") as ledger:
+        with track_costs(user=user, session=session, arm=1, ledger=ledger) as costs:  # type: ignore[arg-type]
+            chat(sim).invoke("hi")
+        [record] = ledger.records()
+        assert ledger.status().rejected == 0
+    assert record == costs.records[0]
+    assert (record.user, record.session, record.arm) == ("42", str(session), "1")
+    assert list(costs.by_user) == ["42"]
