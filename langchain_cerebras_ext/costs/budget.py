@@ -37,8 +37,10 @@ from langchain_cerebras_ext.costs._budgets._messages import exceeded, unpriced_c
 from langchain_cerebras_ext.costs._budgets._money import read_cost, read_share, show
 from langchain_cerebras_ext.costs._budgets._options import (
     check_options,
+    read_limits,
     read_only,
     read_terms,
+    read_thresholds,
 )
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
@@ -66,6 +68,9 @@ _log = logging.getLogger("langchain_cerebras_ext.budget")
 
 LEASE_S: Final = 900.0
 THRESHOLDS: Final = (Decimal("0.5"), Decimal("0.8"), Decimal(1))
+_SILENT: Final = (THRESHOLDS, ())
+"""Where nobody is called, and nobody has asked for more than there is by default."""
+
 _WARNED_MOST: Final = 10_000
 _SHARE_MOST: Final = 10
 """A threshold above it is meant in percent, and would never be reached."""
@@ -226,8 +231,8 @@ class Budget:
             "action": kind,
             "name": name,
             "only": read_only(only),
-            "limits": dict(limits or {}),
-            "thresholds": tuple(thresholds),
+            "limits": read_limits(limits),
+            "thresholds": read_thresholds(thresholds),
             "on_threshold": on_threshold,
             "on_exceeded": on_exceeded,
             "unpriced": unpriced or ("refuse" if strict else "allow"),
@@ -246,6 +251,9 @@ class Budget:
             _read_threshold(one): Decimal(str(one))
             for one in self._options["thresholds"]
         }
+        if on_threshold is None and self._options["thresholds"] not in _SILENT:
+            msg = "Budget thresholds=... needs on_threshold=..., the function to call."
+            raise CerebrasConfigurationError(msg)
         self._warned: dict[Any, None] = {}
         self._book = self._open()
         self._identity = uuid.uuid4().hex

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args
 
 from langchain_cerebras_ext.costs._budgets._account import Action, Lost, Per, Terms
@@ -12,7 +12,13 @@ from langchain_cerebras_ext.costs._budgets._money import read_amount, read_share
 from langchain_cerebras_ext.costs._budgets._windows import Window
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
-__all__ = ["check_options", "read_only", "read_terms"]
+__all__ = [
+    "check_options",
+    "read_limits",
+    "read_only",
+    "read_terms",
+    "read_thresholds",
+]
 
 _ONE_OF: Final = {
     "per": get_args(Per),
@@ -41,12 +47,47 @@ def read_only(only: Any) -> dict[str, frozenset[str]]:
                 f"Budget only={{{name!r}: ...}} must name one of {_list(_DIMENSIONS)}."
             )
             raise CerebrasConfigurationError(msg)
-        values = frozenset([given] if isinstance(given, str) else given)
+        values = [given] if isinstance(given, str) else _several(given)
         if not values or not all(isinstance(value, str) for value in values):
             msg = _wrong(f"only[{name!r}]", given, "a string, or several")
             raise CerebrasConfigurationError(msg)
-        read[name] = values
+        read[name] = frozenset(values)
     return read
+
+
+def read_limits(limits: Any) -> dict[str, Any]:
+    """Return the limits of some accounts, by name.
+
+    Raises:
+        CerebrasConfigurationError: They are no mapping, or an account is no string: a
+            user that is a number is known by its digits.
+    """
+    if limits is not None and not isinstance(limits, Mapping):
+        rule = 'a mapping as {"ada": "20.00"}'
+        raise CerebrasConfigurationError(_wrong("limits", limits, rule))
+    for name in limits or ():
+        if not isinstance(name, str):
+            msg = f"Budget limits={{{name!r}: ...}} must name accounts by strings"
+            msg = f'{msg}, as "{name}".'
+            raise CerebrasConfigurationError(msg)
+    return dict(limits or {})
+
+
+def read_thresholds(thresholds: Any) -> tuple[Any, ...]:
+    """Return several shares.
+
+    Raises:
+        CerebrasConfigurationError: It is one, or none.
+    """
+    found = None if isinstance(thresholds, str) else _several(thresholds)
+    if found is None:
+        rule = "several shares of the limit, as [0.5, 0.8]"
+        raise CerebrasConfigurationError(_wrong("thresholds", thresholds, rule))
+    return tuple(found)
+
+
+def _several(given: Any) -> list[Any] | None:
+    return list(given) if isinstance(given, Iterable) else None
 
 
 def read_terms(options: Mapping[str, Any]) -> Terms:
