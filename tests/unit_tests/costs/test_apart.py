@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -30,18 +30,6 @@ from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
 from langchain_cerebras_ext.errors import CerebrasInvalidRequestError
 from langchain_cerebras_ext.simulator import Simulator
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
 
 
 class Other(BaseCallbackHandler):
