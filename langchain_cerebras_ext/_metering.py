@@ -44,7 +44,6 @@ __all__ = [
     "calling_managers",
     "hush",
     "is_alone",
-    "is_apart",
     "open_meter",
     "router_call",
     "scope",
@@ -259,7 +258,7 @@ class Apart:
     LangChain asks each handler in a coroutine of its own whether it wants to hear of
     the start of an asynchronous call, which takes longer than to meter it. What a
     start tells, the run's manager knows as well. So meters are taken out of the
-    callbacks where that is possible, and ignore the event where it is not.
+    callbacks of a call, and are no part of its run's handlers.
 
     Attributes:
         callbacks: What is left of the callbacks that were given.
@@ -290,11 +289,6 @@ class Apart:
                 _apart.reset(mine)
             except ValueError:  # closed in another context, which has its own
                 pass
-
-    @property
-    def is_starting(self) -> bool:
-        """Whether its meters must not listen to LangChain's start event."""
-        return not self._runs and self._left > 0
 
     def run(self, manager: Any) -> MeteredRun | None:
         """Return a manager's run, if it is one of those that were to begin."""
@@ -328,44 +322,39 @@ _apart: ContextVar[Apart | None] = ContextVar(
 )
 
 
-def is_apart() -> bool:
-    """Whether the run that is about to start in this context is metered apart."""
-    apart = _apart.get()
-    return apart is not None and apart.is_starting
-
-
 def take_apart(model: Any, callbacks: Any) -> Apart | None:
     """Return a call's meters, taken out of its callbacks, if they are all its handlers.
 
     Not where LangChain might answer or refuse the call itself, with a cache or a rate
-    limiter that is not ours: meters hear of that from its events only.
+    limiter that is not ours: meters hear of that from its events only. Nor where the
+    model has callbacks of its own, which LangChain does not let go of.
 
     Args:
         model: The model that is called.
         callbacks: LangChain's argument of that name.
     """
-    own, within = model.callbacks, scope.get()
-    if not callbacks and not own and within is None:
+    within = scope.get()
+    if not callbacks and within is None:
         return None
     meters: list[Any] = []
-    for handler in (*_handlers(callbacks), *_handlers(own), within):
-        if handler is None or handler in meters:
-            continue
-        if not getattr(handler, "is_meter_only", False):
-            return None
-        meters.append(handler)
-    if not meters or _may_answer(model):
-        return None
     rest = None
     if isinstance(callbacks, BaseCallbackManager):
-        rest = callbacks.copy()
+        rest, callbacks = callbacks, callbacks.handlers
+    for handler in callbacks or ():
+        if not getattr(handler, "is_meter_only", False):
+            return None
+        if handler not in meters:
+            meters.append(handler)
+    if within is not None and within not in meters:
+        if not getattr(within, "is_meter_only", False):
+            return None
+        meters.append(within)
+    if not meters or model.callbacks or _may_answer(model):
+        return None
+    if rest is not None:
+        rest = rest.copy()
         rest.handlers, rest.inheritable_handlers = [], []
     return Apart(rest, meters, within)
-
-
-def _handlers(callbacks: Any) -> Sequence[Any]:
-    found: Sequence[Any] = getattr(callbacks, "handlers", callbacks)
-    return found or ()
 
 
 def _may_answer(model: Any) -> bool:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_cerebras_ext._metering import announce, announced, is_apart, scope
+from langchain_cerebras_ext._metering import announce, announced, scope
 from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Kinds, add_calls
@@ -477,11 +477,6 @@ class CostTracker(BaseCallbackHandler):
     def ignore_custom_event(self) -> bool:
         """Of no interest here."""
         return True
-
-    @property
-    def ignore_chat_model(self) -> bool:
-        """Whether a run that starts is known already."""
-        return is_apart()
 
     def root_of(self, parent_run_id: UUID) -> UUID:
         """Return the outermost run above the children of one, as far as was told."""

@@ -25,7 +25,7 @@ from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from langchain_cerebras_ext import ChatCerebras
-from langchain_cerebras_ext._metering import is_apart, scope, take_apart
+from langchain_cerebras_ext._metering import scope, take_apart
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
 from langchain_cerebras_ext.errors import CerebrasInvalidRequestError
@@ -79,11 +79,6 @@ def through_config(sim: Simulator, tracker: CostTracker, **more: Any) -> None:
     asyncio.run(chat(sim).ainvoke("hi", config))
 
 
-def through_the_model(sim: Simulator, tracker: CostTracker, **more: Any) -> None:
-    model = chat(sim, callbacks=[tracker])
-    asyncio.run(model.ainvoke("hi", RunnableConfig(**more)))
-
-
 def through_a_manager(sim: Simulator, tracker: CostTracker, **more: Any) -> None:
     manager = AsyncCallbackManager([tracker], inheritable_handlers=[tracker])
     config = RunnableConfig(callbacks=manager, **more)
@@ -97,7 +92,6 @@ def through_a_chain(sim: Simulator, tracker: CostTracker, **more: Any) -> None:
 
 WAYS: list[Callable[..., None]] = [
     through_config,
-    through_the_model,
     through_a_manager,
     through_a_chain,
 ]
@@ -133,7 +127,6 @@ def test_a_scope_hears_of_it_and_is_back_after_it(sim: Simulator) -> None:
         with track_costs(user="outer") as outer, track_costs(tags=["in"]) as inner:
             await chat(sim).ainvoke("hi")
             assert scope.get() is inner
-            assert not is_apart()
             await FakeListChatModel(responses=["yes"]).ainvoke("foreign")
         [ours, foreign] = inner.records
         assert (ours.model, ours.user, ours.tags) == (MODEL, "outer", ("in",))
@@ -247,12 +240,10 @@ def test_a_model_that_is_not_told_its_run_is_metered(sim: Simulator) -> None:
     assert_is_the_bill(tracker, sim)
 
 
-@pytest.mark.parametrize("place", ["config", "model"])
-def test_a_model_that_streams_is_metered_too(place: str, sim: Simulator) -> None:
+def test_a_model_that_streams_is_metered_too(sim: Simulator) -> None:
     tracker = Counted()
-    held, given = ([tracker], []) if place == "model" else ([], [tracker])
-    model = chat(sim, streaming=True, callbacks=held)
-    asyncio.run(model.ainvoke("hi", {"callbacks": given}))
+    model = chat(sim, streaming=True)
+    asyncio.run(model.ainvoke("hi", {"callbacks": [tracker]}))
     [record] = tracker.records
     assert record.stream
     assert record.ttft_s is not None
@@ -342,10 +333,11 @@ def test_calls_at_once_do_not_disturb_each_other(sim: Simulator) -> None:
         {"cache": InMemoryCache()},
         {"rate_limiter": InMemoryRateLimiter(requests_per_second=1e6)},
         {"callbacks": [Other()]},
+        {"callbacks": [CostTracker()]},
     ],
     ids=lambda fields: next(iter(fields)),
 )
-def test_a_model_that_may_answer_itself_or_has_other_handlers_tells(
+def test_a_model_that_may_answer_itself_or_has_its_own_handlers_tells(
     fields: dict[str, Any], sim: Simulator
 ) -> None:
     model, tracker = chat(sim, **fields), Counted()
@@ -390,5 +382,5 @@ def test_a_call_that_is_forgotten_half_way_leaves_no_trace(sim: Simulator) -> No
     tracker = CostTracker()
     call = chat(sim).ainvoke("hi", {"callbacks": [tracker]})
     call.close()
-    assert not is_apart()
+    assert scope.get() is None
     assert tracker.open_calls == 0
