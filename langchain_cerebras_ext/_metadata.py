@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def to_usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
     total = _count(usage, "total_tokens")
     if prompt is None and completion is None and total is None:
         return None
+    prompt, completion = _from_total(prompt, completion, total)
     prompt, completion = prompt or 0, completion or 0
     result: dict[str, Any] = {
         "input_tokens": prompt,
@@ -68,13 +70,48 @@ def to_usage_metadata(usage: Mapping[str, Any] | None) -> UsageMetadata | None:
     return result  # type: ignore[return-value]
 
 
+def uncounted_sides(usage: Mapping[str, Any] | None) -> tuple[bool, bool]:
+    """Return whether a usage block lacks the tokens of the prompt, and of the answer.
+
+    The total and the other side say as much.
+    """
+    if not usage:
+        return True, True
+    prompt, completion = _from_total(
+        _count(usage, "prompt_tokens"),
+        _count(usage, "completion_tokens"),
+        _count(usage, "total_tokens"),
+    )
+    return prompt is None, completion is None
+
+
+def _from_total(
+    prompt: int | None, completion: int | None, total: int | None
+) -> tuple[int | None, int | None]:
+    """Return both sides, one of them out of the total where it was left out."""
+    if total is not None:
+        if prompt is None and completion is not None:
+            prompt = max(total - completion, 0)
+        elif completion is None and prompt is not None:
+            completion = max(total - prompt, 0)
+    return prompt, completion
+
+
+def output_tokens_of(usage: Mapping[str, Any] | None) -> int | None:
+    """Return the tokens of an answer as the service counted them."""
+    return _count(usage, "completion_tokens") if usage else None
+
+
 def _count(values: Mapping[str, Any], key: str) -> int | None:
+    """Return a count; what is none, or less than nothing, was not counted."""
     value = values.get(key)
-    if value.__class__ is int:
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return int(value)
+    if value.__class__ is not int:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        if not isfinite(value):
+            return None
+        value = int(value)
+    return value if value >= 0 else None
 
 
 def _details(values: Any, names: Mapping[str, str]) -> dict[str, int]:
@@ -222,4 +259,4 @@ class AnswerFacts:
     @property
     def output_tokens(self) -> int | None:
         """Tokens of the answer as the service counted them."""
-        return _count(self.usage, "completion_tokens") if self.usage else None
+        return output_tokens_of(self.usage)

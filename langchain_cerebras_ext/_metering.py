@@ -12,17 +12,12 @@ from __future__ import annotations
 from contextvars import ContextVar
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
-from uuid import uuid4
 from weakref import ref
-
-from langchain_core.callbacks import BaseCallbackManager
-from langchain_core.globals import get_llm_cache
 
 from langchain_cerebras_ext._observe import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextvars import Token
+    from collections.abc import Mapping
     from types import FrameType
     from uuid import UUID
 
@@ -32,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUTER_CALL",
-    "Apart",
     "CallOutcome",
     "Meter",
     "MeteredRun",
@@ -46,8 +40,6 @@ __all__ = [
     "is_alone",
     "open_meter",
     "router_call",
-    "scope",
-    "take_apart",
 ]
 
 
@@ -184,9 +176,6 @@ class MeteredRun(Protocol):
                 be one more: a subclass of a model may ask again.
         """
 
-    def lost(self, error: BaseException) -> None:
-        """Record that the run has failed, unless its meter has recorded an end."""
-
 
 # The run that began last in this context; its handlers keep it while it goes on.
 _latest: ContextVar[ref[MeteredRun] | None] = ContextVar(
@@ -234,135 +223,12 @@ def _run_of(manager: Any) -> MeteredRun | None:
     known: MeteredRun | None = vars(manager).get(_RUN)
     if known is not None:
         return known
-    apart = _apart.get()
-    begun = None if apart is None else apart.run(manager)
-    if begun is not None:
-        return begun
     for handler in manager.handlers:
         find = getattr(handler, "metered_run", None)
         run: MeteredRun | None = None if find is None else find(manager.run_id)
         if run is not None:
             return run
     return None
-
-
-# ------------------------------------------------------------------- no events at all
-
-scope: Final[ContextVar[Any]] = ContextVar("langchain_cerebras_ext_costs", default=None)
-"""The tracker of the innermost `track_costs`, which LangChain adds to all handlers."""
-
-
-class Apart:
-    """The meters of a run that is about to start, where it has no other handlers.
-
-    LangChain asks each handler in a coroutine of its own whether it wants to hear of
-    the start of an asynchronous call, which takes longer than to meter it. What a
-    start tells, the run's manager knows as well. So meters are taken out of the
-    callbacks of a call, and are no part of its run's handlers.
-
-    Attributes:
-        callbacks: What is left of the callbacks that were given.
-    """
-
-    __slots__ = ("_left", "_meters", "_runs", "_scope", "_tokens", "callbacks")
-
-    def __init__(self, callbacks: Any, meters: Sequence[Any], within: Any) -> None:
-        self.callbacks = callbacks
-        self._meters = meters
-        self._scope = within
-        self._left = 0
-        self._runs: list[MeteredRun] = []
-        self._tokens: tuple[Token[Any], Token[Any]] | None = None
-
-    def start(self, runs: int) -> None:
-        """Begin so many runs in this context."""
-        self._left = runs
-        self._tokens = _apart.set(self), scope.set(None)
-
-    def end(self) -> None:
-        """Leave the context as it was."""
-        self._left = 0
-        if self._tokens is not None:
-            mine, outer = self._tokens
-            try:
-                scope.reset(outer)
-                _apart.reset(mine)
-            except ValueError:  # closed in another context, which has its own
-                pass
-
-    def run(self, manager: Any) -> MeteredRun | None:
-        """Return a manager's run, if it is one of those that were to begin."""
-        if self._left <= 0:
-            return None
-        self._left -= 1
-        # From here on, in a task of the run's own, all is as it was before.
-        scope.set(self._scope)
-        return self._begin(
-            manager.run_id, manager.parent_run_id, manager.tags, manager.metadata
-        )
-
-    def _begin(self, *facts: Any) -> MeteredRun:
-        run: MeteredRun = self._meters[0].begin_run(self._meters, *facts)
-        self._runs.append(run)
-        return run
-
-    def lost(
-        self, error: BaseException, tags: Sequence[str], metadata: Mapping[str, Any]
-    ) -> None:
-        """Record the runs that failed before anybody has metered them."""
-        if not self._runs:
-            parent = getattr(self.callbacks, "parent_run_id", None)
-            self._begin(uuid4(), parent, tags, metadata)
-        for run in self._runs:
-            run.lost(error)
-
-
-_apart: ContextVar[Apart | None] = ContextVar(
-    "langchain_cerebras_ext_apart", default=None
-)
-
-
-def take_apart(model: Any, callbacks: Any) -> Apart | None:
-    """Return a call's meters, taken out of its callbacks, if they are all its handlers.
-
-    Not where LangChain might answer or refuse the call itself, with a cache or a rate
-    limiter that is not ours: meters hear of that from its events only. Nor where the
-    model has callbacks of its own, which LangChain does not let go of.
-
-    Args:
-        model: The model that is called.
-        callbacks: LangChain's argument of that name.
-    """
-    within = scope.get()
-    if not callbacks and within is None:
-        return None
-    meters: list[Any] = []
-    rest = None
-    if isinstance(callbacks, BaseCallbackManager):
-        rest, callbacks = callbacks, callbacks.handlers
-    for handler in callbacks or ():
-        if not getattr(handler, "is_meter_only", False):
-            return None
-        if handler not in meters:
-            meters.append(handler)
-    if within is not None and within not in meters:
-        if not getattr(within, "is_meter_only", False):
-            return None
-        meters.append(within)
-    if not meters or model.callbacks or _may_answer(model):
-        return None
-    if rest is not None:
-        rest = rest.copy()
-        rest.handlers, rest.inheritable_handlers = [], []
-    return Apart(rest, meters, within)
-
-
-def _may_answer(model: Any) -> bool:
-    """Whether LangChain might end a call before the model is asked."""
-    if model.cache is not False and (model.cache or get_llm_cache() is not None):
-        return True
-    limiter = model.rate_limiter
-    return limiter is not None and not hasattr(limiter, "limiter")
 
 
 def is_alone(manager: Any) -> bool:

@@ -394,8 +394,10 @@ _OK = 200
 
 def _is_counted(usage: Mapping[str, Any] | None) -> bool:
     """Whether a service has counted the tokens of an answer: no prompt is empty."""
-    prompt = usage.get("prompt_tokens") if usage else None
-    return type(prompt) is int and prompt > 0
+    if not usage:
+        return False
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return type(prompt) is int is type(completion) and prompt > 0 <= completion
 
 
 def _told(method: Callable[..., Any], *args: Any) -> Any:

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
-from langchain_core.callbacks import Callbacks  # noqa: TC002
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage  # noqa: TC002
-from langchain_core.outputs import ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.rate_limiters import BaseRateLimiter  # noqa: TC002
 from langchain_core.runnables import Runnable, RunnableConfig  # noqa: TC002
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -33,13 +32,17 @@ from langchain_cerebras_ext._messages_out import (
     merge_deltas,
     parts_of_message,
 )
-from langchain_cerebras_ext._metadata import PROVIDER, measured, tries
+from langchain_cerebras_ext._metadata import (
+    PROVIDER,
+    measured,
+    output_tokens_of,
+    tries,
+)
 from langchain_cerebras_ext._metering import (
     calling_manager,
     hush,
     is_alone,
     open_meter,
-    take_apart,
 )
 from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import (
@@ -424,38 +427,6 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
 
     # ------------------------------------------------------------------ plain answers
 
-    async def agenerate(
-        self,
-        messages: list[list[BaseMessage]],
-        stop: list[str] | None = None,
-        callbacks: Callbacks = None,
-        **kwargs: Any,
-    ) -> LLMResult:
-        """Call the model for several conversations, as LangChain's own does.
-
-        Where all handlers are cost trackers, they are spared its events.
-        """
-        # LangChain does not hand a run's manager to all methods of subclasses.
-        is_plain = type(self)._agenerate is ChatCerebras._agenerate  # noqa: SLF001
-        apart = take_apart(self, callbacks) if is_plain else None
-        if apart is None:
-            return await super().agenerate(messages, stop, callbacks, **kwargs)
-        apart.start(len(messages))
-        try:
-            return await super().agenerate(messages, stop, apart.callbacks, **kwargs)
-        except BaseException as error:
-            params = self._get_ls_params_with_defaults(stop=stop, **kwargs)
-            metadata = {**(kwargs.get("metadata") or {}), **params}
-            versions = (self.metadata or {}).get("lc_versions")
-            apart.lost(
-                error,
-                [*(kwargs.get("tags") or ()), *(self.tags or ())],
-                {**metadata, "lc_versions": versions},
-            )
-            raise
-        finally:
-            apart.end()
-
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -486,7 +457,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
 
     def _result(self, call: Call, answer: Answer) -> ChatResult:
         response = answer.response
-        tokens = (response.usage or {}).get("completion_tokens")
+        tokens = output_tokens_of(response.usage)
         metadata = self._metadata_of(call, answer, tokens)
         generations = build_generations(response, metadata)
         for generation in generations:

@@ -12,6 +12,7 @@ That changes no digit: briefs are kept only at prices that need no rounding
 from __future__ import annotations
 
 import threading
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -185,11 +186,22 @@ class Brief(msgspec.Struct, eq=False, gc=False):
             *self.counts,
             self.first_token_s,
             self.duration_s,
-            float(queued) if isinstance(queued, (int, float)) else None,
+            _seconds(queued),
             tokens_per_s,
             cost,
             flags,
         )
+
+
+def _seconds(value: object) -> float | None:
+    """Return seconds as a service tells them; `None` for what are none."""
+    if not isinstance(value, (int, float)):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:
+        return None
+    return seconds if isfinite(seconds) else None
 
 
 def can_wait(counts: TokenCounts) -> bool:

@@ -13,7 +13,7 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from langchain_cerebras_ext._metadata import PROVIDER
+from langchain_cerebras_ext._metadata import PROVIDER, uncounted_sides
 from langchain_cerebras_ext._metering import ROUTER_CALL, router_call
 from langchain_cerebras_ext._status import request_id_of
 from langchain_cerebras_ext.costs import _langsmith
@@ -23,6 +23,7 @@ from langchain_cerebras_ext.costs._usage import (
     RecordCounts,
     read_service,
     read_standard,
+    read_whole,
 )
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
@@ -68,6 +69,8 @@ __all__ = [
 
 GUESSED: Final[tuple[Flag, ...]] = ("estimated", "no_usage")
 """Flags of counts that were made here."""
+HALF_GUESSED: Final[tuple[Flag, ...]] = ("estimated",)
+"""Flags of counts of which one half was made here."""
 UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
 """Flags where nobody has counted."""
 
@@ -78,6 +81,7 @@ _NOT_YET: Final[Any] = object()
 Shared = tuple[str | None, str, bool, str | None]
 _SHARED = attrgetter("response_model", "operation", "stream", "service_tier")
 _SILENT: Final[Mapping[str, Any]] = MappingProxyType({})
+_BORN: Final[Callable[[CostTracker], int]] = attrgetter("born")
 _SCOPE: Final[Callable[[CostTracker], Scope]] = attrgetter("scope")
 _NO_TOKENS = RecordCounts(input_tokens=0, output_tokens=0)
 _UNKNOWN = RecordCounts()
@@ -440,13 +444,16 @@ class CallMeter:
         time_info: Mapping[str, Any] | None,
     ) -> Brief | None:
         """Return a brief of a whole answer, if that says all that its record would."""
-        counts = read_service(usage)
+        counts = read_whole(usage)
         if counts is None or not can_wait(counts):
             return None
         began = self._began
-        kinds = self._trackers[0].kinds
+        trackers = self._trackers
+        # The youngest keeps them: it has no other trackers than those it was used with.
+        owner = trackers[0] if len(trackers) == 1 else max(trackers, key=_BORN)
+        kinds = owner.kinds
         key = (
-            self._trackers,
+            trackers,
             self._model,
             model_served,
             operation,
@@ -510,10 +517,14 @@ class CallMeter:
         if counts is None and isinstance(error, CerebrasError):
             counts = read_standard(error.partial_usage)
         is_counted = counts is not None and bool(counts[0] or counts[4])
-        if counts is None or not is_counted:
-            # No prompt is empty: what counts none is no count.
+        # No prompt is empty: what counts none is no count.
+        lacks = uncounted_sides(record.usage) if record.usage else (False, False)
+        if counts is None or not is_counted or any(lacks):
             try:
-                counts, flags = self._seen(record, error)
+                seen, flags = self._seen(record, error)
+                if counts is not None and is_counted:
+                    seen, flags = _filled(counts, seen, lacks), HALF_GUESSED
+                counts = seen
             except Exception:  # noqa: BLE001 - a call is recorded whatever is not known
                 _log.exception("the tokens of a call cannot be counted")
                 counts, flags = _UNKNOWN, UNCOUNTED
@@ -578,6 +589,18 @@ class CallMeter:
             (record.time_info or _SILENT).get("queue_time"),
         )
         return cost, brief, flags
+
+
+def _filled(
+    counts: TokenCounts, seen: TokenCounts, lacks: tuple[bool, bool]
+) -> TokenCounts:
+    """Return counts with what was seen of the prompt or the answer, where they lack."""
+    prompt, answer = lacks
+    found = RecordCounts(*counts)
+    return found._replace(
+        input_tokens=seen[0] if prompt else found.input_tokens,
+        output_tokens=seen[4] if answer else found.output_tokens,
+    )
 
 
 def _guess(input_tokens: int, output_tokens: int) -> RecordCounts:

@@ -86,11 +86,6 @@ class Run(CallMeter):
             _log.exception("a run cannot be recorded as it was told")
             call.unread(trackers, error)
 
-    def lost(self, error: BaseException) -> None:
-        """Record that the run has failed, unless its meter has recorded an end."""
-        if not self.is_over:
-            self.finish(lambda call, held: call.failed(held, error, None))
-
     def ids(self) -> tuple[str, str | None, str]:
         """Return the ids as a record has them: the run's, its parent's, its trace's."""
         run, parent, root = self.run_id, self.parent_run_id, self.root_id

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from operator import index
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Annotated, Any, Final, NamedTuple, NoReturn
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert
 
 from langchain_cerebras_ext._metadata import to_usage_metadata
 from langchain_cerebras_ext.errors import InvalidUsageError
@@ -20,6 +20,7 @@ __all__ = [
     "read_counts",
     "read_service",
     "read_standard",
+    "read_whole",
 ]
 
 MIXED_TIERS: Final = "mixed"
@@ -87,21 +88,24 @@ TokenCounts = tuple[
 """The same without the names, which take their time."""
 
 
+_Count = Annotated[int, Meta(ge=0)]
+
+
 class _PromptDetails(Struct, frozen=True, gc=False):
-    cached_tokens: int | None = None
-    image_tokens: int | None = None
+    cached_tokens: _Count | None = None
+    image_tokens: _Count | None = None
 
 
 class _AnswerDetails(Struct, frozen=True, gc=False):
-    reasoning_tokens: int | None = None
-    accepted_prediction_tokens: int | None = None
-    rejected_prediction_tokens: int | None = None
+    reasoning_tokens: _Count | None = None
+    accepted_prediction_tokens: _Count | None = None
+    rejected_prediction_tokens: _Count | None = None
 
 
 class _Usage(Struct, gc=False):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    image_tokens: int | None = None
+    prompt_tokens: Annotated[int, Meta(gt=0)]
+    completion_tokens: _Count
+    image_tokens: _Count | None = None
     prompt_tokens_details: _PromptDetails = _PromptDetails()
     completion_tokens_details: _AnswerDetails = _AnswerDetails()
 
@@ -111,12 +115,17 @@ def read_service(usage: Mapping[str, Any] | None) -> TokenCounts | None:
 
     They are read as they come, which is much quicker; odd ones are left to that.
     """
+    return read_whole(usage) or read_standard(to_usage_metadata(usage))
+
+
+def read_whole(usage: Mapping[str, Any] | None) -> TokenCounts | None:
+    """Return the counts of a `usage` block that has all that every answer has."""
     if not usage:
         return None
     try:
         told = convert(usage, _Usage)
     except ValidationError:
-        return read_standard(to_usage_metadata(usage))
+        return None
     ins, outs = told.prompt_tokens_details, told.completion_tokens_details
     image = ins.image_tokens
     return (

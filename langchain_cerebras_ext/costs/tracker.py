@@ -15,15 +15,16 @@ import logging
 import threading
 from collections import defaultdict, deque
 from contextlib import contextmanager, suppress
-from itertools import islice
+from contextvars import ContextVar
+from itertools import count, islice
 from operator import attrgetter
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_cerebras_ext._metering import announce, announced, scope
+from langchain_cerebras_ext._metering import announce, announced
 from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Kinds, add_calls
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
         Sequence,
     )
     from contextlib import AbstractContextManager
-    from contextvars import ContextVar
     from datetime import date, datetime
     from decimal import Decimal
     from uuid import UUID
@@ -71,11 +71,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_scope: Final[ContextVar[CostTracker | None]] = scope
+_scope: ContextVar[CostTracker | None] = ContextVar(
+    "langchain_cerebras_ext_costs", default=None
+)
 register_configure_hook(_scope, inheritable=True)
 
 _MOST_OPEN = 10_000
 """Runs that are remembered until their end; past it the oldest count as abandoned."""
+
+_births = count()
 
 _FOLD = 64
 """Records that are added up at once, when nobody has asked before."""
@@ -181,6 +185,7 @@ class CostTracker(BaseCallbackHandler):
         self._lock = threading.Lock()
         # Taken in without the lock, and out of it with the lock.
         self._fresh: deque[UsageRecord | Brief] = deque()
+        self.born = next(_births)
         self._kinds = Kinds()
         self._kept: deque[UsageRecord | Brief] = deque(maxlen=max_records)
         self._unread = 0
@@ -350,14 +355,14 @@ class CostTracker(BaseCallbackHandler):
         """Add up what is new; the lock is held."""
         fresh, keep = self._fresh, self._kept.append
         calls: defaultdict[tuple[Kind, Context], list[TokenCounts]] = defaultdict(list)
-        count = len(fresh)
-        for told in [fresh.popleft() for _ in range(count)]:
+        fold = len(fresh)
+        for told in [fresh.popleft() for _ in range(fold)]:
             keep(told)
             if isinstance(told, UsageRecord):
                 self._totals(*_KEY(told)).add(told)
             else:
                 calls[told.kind, told.context].append(told.counts)
-        self._unread = min(self._unread + count, len(self._kept))
+        self._unread = min(self._unread + fold, len(self._kept))
         for (kind, of), counts in calls.items():
             totals = self._totals(
                 kind.served, kind.provider, of.user, of.tags, of.node, of.arm
@@ -464,11 +469,6 @@ class CostTracker(BaseCallbackHandler):
     # ------------------------------------------------------------------- callbacks
 
     @property
-    def ignore_agent(self) -> bool:
-        """Of no interest here."""
-        return True
-
-    @property
     def ignore_retry(self) -> bool:
         """Of no interest here: the retries of a call are in its records."""
         return True
@@ -508,47 +508,15 @@ class CostTracker(BaseCallbackHandler):
         """Note a run's beginning; another tracker may have been told of it before."""
         run = announced()
         if not isinstance(run, Run) or run.is_over or run.run_id != run_id:
-            run = self._new_run(run_id, parent_run_id, tags, metadata)
+            above = parent_run_id
+            root = run_id if above is None else self.root_of(above)
+            run = Run(run_id, above, root, tags, metadata)
             announce(run)
         run.trackers.append(self)
         self._open[run_id.int] = run
         if len(self._open) > _MOST_OPEN:
             with suppress(StopIteration, KeyError, RuntimeError):
                 self._abandon(self._open[next(iter(self._open))])
-        return run
-
-    def _new_run(
-        self,
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Sequence[str] | None,
-        metadata: Mapping[str, Any] | None,
-    ) -> Run:
-        above = parent_run_id
-        root = run_id if above is None else self.root_of(above)
-        return Run(run_id, above, root, tags, metadata)
-
-    def begin_run(
-        self,
-        trackers: Sequence[CostTracker],
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Sequence[str] | None,
-        metadata: Mapping[str, Any] | None,
-    ) -> Run:
-        """Return a run of a model of ours that was not told as an event.
-
-        Args:
-            trackers: All who want to know of it; this one is the first.
-            run_id: As in LangChain's events, and so are the others.
-            parent_run_id: Of the run that made it.
-            tags: Of the run.
-            metadata: Of the run.
-        """
-        run = self._new_run(run_id, parent_run_id, tags, metadata)
-        run.trackers += trackers
-        for tracker in trackers:
-            tracker._open[run_id.int] = run  # noqa: SLF001 - of this class
         return run
 
     def _abandon(self, run: Run) -> None:

@@ -1,57 +1,41 @@
-"""`ainvoke` whose handlers are all trackers: LangChain tells them nothing of it.
+"""What a tracker says of a call, in whatever way it was given to it.
 
-What a tracker then says of a call must be what it says of the same call where it is
-told, as it is beside any other handler.
+It must be what it says of the same call beside any other handler.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
 import uuid
+import weakref
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 from call_paths import call
 from cost_bill import MODEL, assert_is_the_bill, chat
-from fake_limiter import FakeLimiter
-from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import AsyncCallbackManager, BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatResult
-from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.tools import tool
+from pydantic import SecretStr
 
 from langchain_cerebras_ext import ChatCerebras
-from langchain_cerebras_ext._metering import scope, take_apart
+from langchain_cerebras_ext.costs.budget import Budget
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
-from langchain_cerebras_ext.errors import CerebrasInvalidRequestError
+from langchain_cerebras_ext.errors import BudgetExceeded, CerebrasInvalidRequestError
 from langchain_cerebras_ext.simulator import Simulator
 
 
 class Other(BaseCallbackHandler):
     """A handler that wants nothing, and is no tracker."""
-
-
-class Counted(CostTracker):
-    """A tracker that notes which of LangChain's events it was told of."""
-
-    is_meter_only = True
-
-    def __init__(self, **more: Any) -> None:
-        super().__init__(**more)
-        self.told: list[str] = []
-
-    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-        self.told.append("start")
-        super().on_chat_model_start(*args, **kwargs)
-
-    def on_llm_end(self, *args: Any, **kwargs: Any) -> None:
-        self.told.append("end")
-        super().on_llm_end(*args, **kwargs)
 
 
 _OWN = {
@@ -79,6 +63,11 @@ def through_config(sim: Simulator, tracker: CostTracker, **more: Any) -> None:
     asyncio.run(chat(sim).ainvoke("hi", config))
 
 
+def through_the_model(sim: Simulator, tracker: CostTracker, **more: Any) -> None:
+    model = chat(sim, callbacks=[tracker])
+    asyncio.run(model.ainvoke("hi", RunnableConfig(**more)))
+
+
 def through_a_manager(sim: Simulator, tracker: CostTracker, **more: Any) -> None:
     manager = AsyncCallbackManager([tracker], inheritable_handlers=[tracker])
     config = RunnableConfig(callbacks=manager, **more)
@@ -92,13 +81,14 @@ def through_a_chain(sim: Simulator, tracker: CostTracker, **more: Any) -> None:
 
 WAYS: list[Callable[..., None]] = [
     through_config,
+    through_the_model,
     through_a_manager,
     through_a_chain,
 ]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_call_is_recorded_as_where_langchain_tells_of_it(
+def test_a_call_is_recorded_as_beside_other_handlers(
     way: Callable[..., None], sim: Simulator
 ) -> None:
     said = {
@@ -110,23 +100,20 @@ def test_a_call_is_recorded_as_where_langchain_tells_of_it(
             "experiment_arm": "b",
         },
     }
-    apart, told = Counted(tags=["all"]), Counted(tags=["all"])
-    way(sim, apart, **said)
-    assert apart.told == []
-    config = RunnableConfig(callbacks=[told, Other()], **said)  # type: ignore[typeddict-item]
+    alone, beside = CostTracker(tags=["all"]), CostTracker(tags=["all"])
+    way(sim, alone, **said)
+    config = RunnableConfig(callbacks=[beside, Other()], **said)  # type: ignore[typeddict-item]
     asyncio.run(chat(sim).ainvoke("hi", config))
-    assert "start" in told.told
-    (one,), (other,) = apart.records, told.records
+    (one,), (other,) = alone.records, beside.records
     assert shared(one) == shared(other)
     assert (one.user, one.session, one.node, one.arm) == ("ann", "t-1", "agent", "b")
-    assert apart.open_calls == 0
+    assert alone.open_calls == 0
 
 
 def test_a_scope_hears_of_it_and_is_back_after_it(sim: Simulator) -> None:
     async def run() -> None:
         with track_costs(user="outer") as outer, track_costs(tags=["in"]) as inner:
             await chat(sim).ainvoke("hi")
-            assert scope.get() is inner
             await FakeListChatModel(responses=["yes"]).ainvoke("foreign")
         [ours, foreign] = inner.records
         assert (ours.model, ours.user, ours.tags) == (MODEL, "outer", ("in",))
@@ -220,7 +207,7 @@ def test_a_model_that_asks_twice_has_two_records(
     path: str, others: list[Any], sim: Simulator
 ) -> None:
     tracker = CostTracker()
-    model = Twice(model=MODEL, base_url=sim.base_url, api_key="k")
+    model = Twice(model=MODEL, base_url=sim.base_url, api_key=SecretStr("k"))
     call(path, model, config={"callbacks": [tracker, *others]})
     assert len({record.run_id for record in tracker.records}) == 1
     assert len(sim.billed) == 2
@@ -233,7 +220,7 @@ def test_a_model_that_is_not_told_its_run_is_metered(sim: Simulator) -> None:
             return await super()._agenerate(*args, **kwargs)
 
     tracker = CostTracker()
-    model = Untold(model=MODEL, base_url=sim.base_url, api_key="k")
+    model = Untold(model=MODEL, base_url=sim.base_url, api_key=SecretStr("k"))
     asyncio.run(model.ainvoke("hi", {"callbacks": [tracker], "tags": ["one"]}))
     [record] = tracker.records
     assert record.tags == ("one",)
@@ -241,13 +228,12 @@ def test_a_model_that_is_not_told_its_run_is_metered(sim: Simulator) -> None:
 
 
 def test_a_model_that_streams_is_metered_too(sim: Simulator) -> None:
-    tracker = Counted()
+    tracker = CostTracker()
     model = chat(sim, streaming=True)
     asyncio.run(model.ainvoke("hi", {"callbacks": [tracker]}))
     [record] = tracker.records
     assert record.stream
     assert record.ttft_s is not None
-    assert tracker.told == []
     assert_is_the_bill(tracker, sim)
 
 
@@ -266,23 +252,6 @@ def test_a_call_that_is_refused_before_it_is_sent_is_recorded(sim: Simulator) ->
     )
     assert (record.tags, record.user, record.model) == (("bad",), "ann", MODEL)
     assert record.cost_usd == 0
-    assert tracker.open_calls == 0
-    assert not len(sim.billed)
-
-
-def test_a_call_that_is_cancelled_before_it_is_sent_is_recorded(sim: Simulator) -> None:
-    tracker = CostTracker()
-
-    async def run() -> None:
-        call = asyncio.ensure_future(chat(sim).ainvoke("hi", {"callbacks": [tracker]}))
-        await asyncio.sleep(0)
-        call.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await call
-
-    asyncio.run(run())
-    [record] = tracker.records
-    assert (record.outcome, record.cost_usd) == ("aborted", 0)
     assert tracker.open_calls == 0
     assert not len(sim.billed)
 
@@ -309,13 +278,11 @@ def test_calls_at_once_do_not_disturb_each_other(sim: Simulator) -> None:
         with track_costs(tags=[name]) as within:
             config = RunnableConfig(callbacks=[trackers[name]])
             await asyncio.gather(*(model.ainvoke("hi", config) for _ in range(8)))
-            assert scope.get() is within
         assert within.totals.calls == 8
         assert {record.tags for record in within.records} == {(name,)}
 
     async def run() -> None:
         await asyncio.gather(*map(one, trackers))
-        assert scope.get() is None
 
     asyncio.run(run())
     for name, tracker in trackers.items():
@@ -324,63 +291,105 @@ def test_calls_at_once_do_not_disturb_each_other(sim: Simulator) -> None:
     assert len(sim.billed) == 64
 
 
-# --------------------------------------------------------- where it is not done at all
+# ------------------------------------------------------------------ who overrides what
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"cache": InMemoryCache()},
-        {"rate_limiter": InMemoryRateLimiter(requests_per_second=1e6)},
-        {"callbacks": [Other()]},
-        {"callbacks": [CostTracker()]},
-    ],
-    ids=lambda fields: next(iter(fields)),
-)
-def test_a_model_that_may_answer_itself_or_has_its_own_handlers_tells(
-    fields: dict[str, Any], sim: Simulator
+class Streams(ChatCerebras):
+    """A model that hands its stream on itself."""
+
+    async def _astream(self, *args: Any, **kwargs: Any) -> Any:
+        async for chunk in super()._astream(*args, **kwargs):
+            yield chunk
+
+
+class Requests(ChatCerebras):
+    """A model that looks at its requests."""
+
+    def _request(self, *args: Any, **kwargs: Any) -> Any:
+        return super()._request(*args, **kwargs)
+
+
+@pytest.mark.parametrize("kind", [Streams, Requests], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("path", ["ainvoke", "astream"])
+def test_a_model_that_does_a_part_itself_is_metered(
+    kind: type[ChatCerebras], streaming: bool, path: str, sim: Simulator
 ) -> None:
-    model, tracker = chat(sim, **fields), Counted()
-    assert take_apart(model, [tracker]) is None
-    for _ in range(2):
-        asyncio.run(model.ainvoke("hi", {"callbacks": [tracker]}))
-    assert tracker.told.count("start") == 2
-    assert len(tracker.records) == 2
-    assert_is_the_bill(tracker, sim)
+    with track_costs() as costs:
+        model = kind(
+            model=MODEL,
+            base_url=sim.base_url,
+            api_key=SecretStr("k"),
+            streaming=streaming,
+        )
+        call(path, model)
+    assert_is_the_bill(costs, sim)
 
 
-def test_a_limiter_of_ours_does_not_answer(sim: Simulator) -> None:
-    tracker = Counted()
-    model = chat(sim, rate_limiter=FakeLimiter())
-    asyncio.run(model.ainvoke("hi", {"callbacks": [tracker]}))
-    assert tracker.told == []
-    assert_is_the_bill(tracker, sim)
+def test_tasks_that_share_a_context_are_all_tracked(sim: Simulator) -> None:
+    async def run() -> None:
+        with track_costs() as costs:
+            held = contextvars.copy_context()
+            loop = asyncio.get_running_loop()
+            model = chat(sim)
+            calls = [
+                loop.create_task(model.ainvoke("hi"), context=held) for _ in range(4)
+            ]
+            await asyncio.gather(*calls)
+        assert len(costs.records) == 4
+        assert_is_the_bill(costs, sim)
+
+    asyncio.run(run())
 
 
-def test_a_subclass_that_listens_is_told(sim: Simulator) -> None:
-    class Listens(CostTracker):
-        heard = 0
-
-        def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
-            self.heard += 1
-            super().on_chat_model_start(*args, **kwargs)
-
-    tracker = Listens()
-    asyncio.run(chat(sim).ainvoke("hi", {"callbacks": [tracker]}))
-    assert tracker.heard == 1
-    assert_is_the_bill(tracker, sim)
-
-
-def test_without_trackers_nothing_is_taken(sim: Simulator) -> None:
-    assert take_apart(chat(sim), None) is None
-    assert take_apart(chat(sim), []) is None
-    assert take_apart(chat(sim), AsyncCallbackManager([])) is None
-    assert take_apart(chat(sim), [Other()]) is None
+def test_a_lasting_tracker_does_not_keep_the_scopes_that_have_ended(
+    sim: Simulator,
+) -> None:
+    lasting = CostTracker()
+    model = chat(sim, callbacks=[lasting])
+    scopes = []
+    for _ in range(5):
+        with track_costs() as costs:
+            model.invoke("hi")
+        scopes.append(weakref.ref(costs))
+        del costs
+    gc.collect()
+    assert [scope() for scope in scopes] == [None] * 5
+    assert len(lasting.records) == 5
 
 
-def test_a_call_that_is_forgotten_half_way_leaves_no_trace(sim: Simulator) -> None:
+def test_a_call_within_a_tool_is_of_the_outermost_run(sim: Simulator) -> None:
     tracker = CostTracker()
-    call = chat(sim).ainvoke("hi", {"callbacks": [tracker]})
-    call.close()
-    assert scope.get() is None
-    assert tracker.open_calls == 0
+    model = chat(sim)
+
+    @tool
+    def ask(question: str) -> str:
+        """Ask somebody else."""
+        return model.invoke(question).text
+
+    chain = RunnableLambda(lambda text: {"question": text}) | ask
+    root = uuid.uuid4()
+    chain.invoke("why", RunnableConfig(callbacks=[tracker], run_id=root))
+    [record] = tracker.records
+    assert record.parent_run_id not in {None, str(root)}
+    assert record.trace_id == str(root)
+
+
+def test_a_budget_of_a_run_holds_within_its_tools(sim: Simulator) -> None:
+    budget = Budget(Decimal("0.0006"), window="run")
+    tracker = CostTracker(budgets=budget)
+    model = chat(sim, max_tokens=200)
+
+    @tool
+    def ask(question: str) -> str:
+        """Ask somebody else."""
+        return model.invoke(question).text
+
+    def work(question: str) -> None:
+        for _ in range(20):
+            ask.invoke({"question": question})
+
+    with pytest.raises(BudgetExceeded):
+        RunnableLambda(work).invoke("why", RunnableConfig(callbacks=[tracker]))
+    assert 0 < len(sim.billed) < 20
+    assert tracker.get_total_cost() <= budget.limit
