@@ -5,6 +5,7 @@ in all that a test puts out, by `secret_watch`.
 """
 
 import contextlib
+import functools
 import gc
 import importlib
 import logging
@@ -117,6 +118,22 @@ def kept_loggers() -> Generator[None]:
         if one.level != level:
             one.setLevel(level)
         one.handlers[:], one.filters[:] = handlers, filters
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kept_commands() -> Generator[None]:
+    """Let a program's commands be made once, not again each time that one is run.
+
+    In one process they are run some hundred times, and to make them all, typer reads
+    the signatures of fifty functions: that took more than half of those tests' time.
+    """
+    typer = sys.modules.get("typer")
+    with pytest.MonkeyPatch.context() as patch:
+        if typer is not None:
+            make = functools.cache(typer.main.get_command)
+            patch.setattr("typer.main.get_command", make)
+            patch.setattr("typer.testing._get_command", make)
+        yield
 
 
 @pytest.fixture(autouse=True)
