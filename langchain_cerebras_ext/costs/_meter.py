@@ -348,18 +348,22 @@ class CallMeter:
             return False
         if ROUTER_CALL in self.metadata and self._end_try("ok") is not None:
             return False  # after other tries: its record must say so
-        brief = self._short(
-            facts.model,
-            call.operation,
-            stream,
-            facts.service_tier_used or facts.service_tier,
-            facts.usage,
-            request_id_of(headers) or facts.id,
-            attempts,
-            first_token_s,
-            elapsed_s,
-            facts.time_info,
-        )
+        try:
+            brief = self._short(
+                facts.model,
+                call.operation,
+                stream,
+                facts.service_tier_used or facts.service_tier,
+                facts.usage,
+                request_id_of(headers) or facts.id,
+                attempts,
+                first_token_s,
+                elapsed_s,
+                facts.time_info,
+            )
+        except Exception:  # noqa: BLE001 - it is recorded whatever cannot be read
+            _log.exception("a call cannot be kept as a brief")
+            return False
         if brief is None:
             return False
         self._keep(brief)

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from wire_server import DONE, Request, WireServer, event, plain, sse
 
 from langchain_cerebras_ext import ChatCerebras
+from langchain_cerebras_ext.costs._meter import CallMeter
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.tracker import CostTracker
 
@@ -93,3 +94,16 @@ def test_a_time_that_is_none_costs_no_record(queued: Any) -> None:
     record = record_of("invoke", usage, {"queue_time": queued})
     assert (record.input_tokens, record.output_tokens) == (11, 5)
     assert record.queue_time_s in {None, 1.0}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_call_of_which_no_brief_can_be_made_is_recorded(
+    path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(CallMeter, "_short", fail)
+    record = record_of(path, {"prompt_tokens": 11, "completion_tokens": 5})
+    assert (record.input_tokens, record.output_tokens, record.flags) == (11, 5, ())
+    assert "cannot be kept" in caplog.text
