@@ -76,16 +76,24 @@ class Kinds(dict[tuple[Any, ...], "Kind | None"]):
     They hold as long as the prices do under which they were met.
     """
 
-    __slots__ = ("_table",)
+    __slots__ = ("_count", "_table")
+
+    changes = 0
+    """How often a tracker was given other prices."""
 
     def __init__(self) -> None:
         super().__init__()
         self._table = registry.built
+        self._count = Kinds.changes
 
     @property
     def hold(self) -> bool:
         """Whether the prices are still the same, and there is room for more kinds."""
-        return self._table is registry.built and len(self) < _MOST_KINDS
+        return (
+            self._table is registry.built
+            and self._count == Kinds.changes
+            and len(self) < _MOST_KINDS
+        )
 
 
 _MOST_KINDS: Final = 1_000

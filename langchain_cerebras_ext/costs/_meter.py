@@ -21,6 +21,7 @@ from langchain_cerebras_ext.costs._brief import Brief, Kind, can_wait, day_price
 from langchain_cerebras_ext.costs._context import merge_context, says_whose
 from langchain_cerebras_ext.costs._usage import (
     RecordCounts,
+    bounded,
     read_service,
     read_standard,
     read_whole,
@@ -70,7 +71,7 @@ __all__ = [
 GUESSED: Final[tuple[Flag, ...]] = ("estimated", "no_usage")
 """Flags of counts that were made here."""
 HALF_GUESSED: Final[tuple[Flag, ...]] = ("estimated",)
-"""Flags of counts of which one half was made here."""
+"""Flags of counts of which a part was made here."""
 UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
 """Flags where nobody has counted."""
 
@@ -532,6 +533,9 @@ class CallMeter:
             except Exception:  # noqa: BLE001 - a call is recorded whatever is not known
                 _log.exception("the tokens of a call cannot be counted")
                 counts, flags = _UNKNOWN, UNCOUNTED
+        possible = bounded(counts)
+        if possible != counts:
+            counts, flags = possible, flags or HALF_GUESSED
         cost, brief, flags = self._settled(record, counts, flags)
         tokens_per_s = brief.tokens_per_s if is_counted else None
         return brief.record_as(

@@ -15,6 +15,7 @@ __all__ = [
     "Counts",
     "RecordCounts",
     "TokenCounts",
+    "bounded",
     "check_counts",
     "check_whole",
     "read_counts",
@@ -119,7 +120,10 @@ def read_service(usage: Mapping[str, Any] | None) -> TokenCounts | None:
 
 
 def read_whole(usage: Mapping[str, Any] | None) -> TokenCounts | None:
-    """Return the counts of a `usage` block that has all that every answer has."""
+    """Return the counts of a `usage` block that has all that every answer has.
+
+    And in which no part is more than its whole.
+    """
     if not usage:
         return None
     try:
@@ -127,17 +131,33 @@ def read_whole(usage: Mapping[str, Any] | None) -> TokenCounts | None:
     except ValidationError:
         return None
     ins, outs = told.prompt_tokens_details, told.completion_tokens_details
-    image = ins.image_tokens
+    image, cached, thought = ins.image_tokens, ins.cached_tokens, outs.reasoning_tokens
+    if cached and cached > told.prompt_tokens:
+        return None
+    if thought and thought > told.completion_tokens:
+        return None
     return (
         told.prompt_tokens,
-        ins.cached_tokens,
+        cached,
         None,
         told.image_tokens if image is None else image,
         told.completion_tokens,
-        outs.reasoning_tokens,
+        thought,
         outs.accepted_prediction_tokens,
         outs.rejected_prediction_tokens,
     )
+
+
+def bounded(counts: TokenCounts) -> RecordCounts:
+    """Return counts of which no part is more than its whole."""
+    found = RecordCounts(*counts)
+    cached, prompt = found.cached_input_tokens, found.input_tokens
+    thought, answer = found.reasoning_tokens, found.output_tokens
+    if cached is not None and prompt is not None and cached > prompt:
+        found = found._replace(cached_input_tokens=prompt)
+    if thought is not None and answer is not None and thought > answer:
+        found = found._replace(reasoning_tokens=answer)
+    return found
 
 
 def read_standard(usage: Mapping[str, Any] | None) -> RecordCounts | None:

@@ -160,12 +160,6 @@ class CostTracker(BaseCallbackHandler):
         if max_records < 0:
             msg = f"max_records={max_records} must be 0 or more."
             raise CerebrasConfigurationError(msg)
-        if prices is not None and not hasattr(prices, "rates_of_call"):
-            msg = (
-                f"prices is a {type(prices).__name__}; pass a PriceBook, such as "
-                "PriceBook.load('prices.toml')."
-            )
-            raise CerebrasConfigurationError(msg)
         self.prices = prices
         self.scope = Scope(tuple(tags), user, session, arm)
         self.ledger = _ledger_of(ledger)
@@ -221,6 +215,23 @@ class CostTracker(BaseCallbackHandler):
             "langsmith": self.langsmith,
             **self.scope._asdict(),
         }
+
+    @property
+    def prices(self) -> PriceBook | None:
+        """Your own prices and discounts; others hold for the calls after."""
+        return self._prices
+
+    @prices.setter
+    def prices(self, prices: PriceBook | None) -> None:
+        if prices is not None and not hasattr(prices, "rates_of_call"):
+            msg = (
+                f"prices is a {type(prices).__name__}; pass a PriceBook, such as "
+                "PriceBook.load('prices.toml')."
+            )
+            raise CerebrasConfigurationError(msg)
+        if getattr(self, "_prices", prices) is not prices:
+            Kinds.changes += 1
+        self._prices = prices
 
     # -------------------------------------------------------------------- results
 

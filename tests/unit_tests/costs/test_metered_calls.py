@@ -28,9 +28,14 @@ from pydantic import SecretStr
 
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext.costs.budget import Budget
+from langchain_cerebras_ext.costs.prices import PriceBook
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
-from langchain_cerebras_ext.errors import BudgetExceeded, CerebrasInvalidRequestError
+from langchain_cerebras_ext.errors import (
+    BudgetExceeded,
+    CerebrasConfigurationError,
+    CerebrasInvalidRequestError,
+)
 from langchain_cerebras_ext.simulator import Simulator
 
 
@@ -393,3 +398,17 @@ def test_a_budget_of_a_run_holds_within_its_tools(sim: Simulator) -> None:
         RunnableLambda(work).invoke("why", RunnableConfig(callbacks=[tracker]))
     assert 0 < len(sim.billed) < 20
     assert tracker.get_total_cost() <= Decimal("0.0006")
+
+
+def test_other_prices_hold_for_the_calls_after(sim: Simulator) -> None:
+    tracker = CostTracker()
+    model = chat(sim, callbacks=[tracker])
+    model.invoke("hi")
+    tracker.prices = PriceBook().with_price(MODEL, input=1, output=1)
+    model.invoke("hi")
+    before, after = tracker.records
+    assert before.cost_usd != after.cost_usd
+    used = (after.input_tokens or 0) + (after.output_tokens or 0)
+    assert after.cost_usd == Decimal(used) / 1_000_000
+    with pytest.raises(CerebrasConfigurationError, match="pass a PriceBook"):
+        tracker.prices = 3  # type: ignore[assignment]

@@ -70,6 +70,22 @@ def test_a_side_that_nobody_counted_is_estimated_and_flagged(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS)
+def test_a_part_is_not_more_than_its_whole(path: str) -> None:
+    usage = {
+        "prompt_tokens": 11,
+        "completion_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 12},
+        "completion_tokens_details": {"reasoning_tokens": 6},
+    }
+    record = record_of(path, usage)
+    assert (record.input_tokens, record.cached_input_tokens) == (11, 11)
+    assert (record.output_tokens, record.reasoning_tokens) == (5, 5)
+    assert record.flags == ("estimated",)
+    assert record.cost is not None
+    assert record.cost.input == 0
+
+
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
     "usage",
     [
