@@ -7,10 +7,8 @@ in all that a test puts out, by `secret_watch`.
 import contextlib
 import functools
 import gc
-import importlib
 import logging
 import os
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -67,7 +65,7 @@ _WATCH = pytest.StashKey[SecretWatch]()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+def pytest_collection() -> Generator[None, object, object]:
     """Spare the collector what lives as long as the run: modules and all the tests.
 
     It would look through a million objects again and again while they come, and each
@@ -75,32 +73,11 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     """
     gc.disable()
     try:
-        if session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-            _import_a_share(session.config)
         return (yield)
     finally:
         gc.collect()
         gc.freeze()
         gc.enable()
-
-
-def _import_a_share(config: pytest.Config) -> None:
-    """Import some test modules first, each worker others, and find the rest compiled.
-
-    Else all workers come to all modules at the same time, and each compiles them all.
-    """
-    worker = getattr(config, "workerinput", None)
-    if worker is None:
-        return
-    modules = sorted(
-        Path(__file__).parent.rglob("test_*.py"), key=lambda path: -path.stat().st_size
-    )
-    share = modules[int(worker["workerid"][2:]) :: worker["workercount"]]
-    sys.path[:0] = {str(path.parent) for path in share}
-    for path in share:
-        # Whatever is wrong with one, or missing for it, the collection tells.
-        with contextlib.suppress(Exception, pytest.skip.Exception):
-            importlib.import_module(path.stem)
 
 
 def pytest_sessionfinish() -> None:
