@@ -9,13 +9,14 @@ import functools
 import gc
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 from secret_watch import SecretWatch, watching
 
-from langchain_cerebras_ext import errors
+from langchain_cerebras_ext import _deprecations, errors
 
 with contextlib.suppress(ImportError):  # the wheel is tested without it
     import hypothesis  # before anything is frozen: it looks for referrers
@@ -129,6 +130,12 @@ def clean_environment(
     # Model lists that the developer has refreshed are not for the tests.
     kept = tmp_path_factory.getbasetemp() / "kept"
     monkeypatch.setenv("CEREBRAS_CACHE_DIR", str(kept))
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_told() -> None:
+    """Let each test be told of models' ends, which a process is told of once."""
+    _deprecations.forget()
 
 
 @pytest.fixture(autouse=True)

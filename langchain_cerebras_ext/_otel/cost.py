@@ -6,7 +6,7 @@ import logging
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from langchain_cerebras_ext._metadata import to_usage_metadata
+from langchain_cerebras_ext._metadata import to_usage_metadata, uncounted_sides
 from langchain_cerebras_ext._otel import names
 from langchain_cerebras_ext.errors import CerebrasError, UnknownPriceError
 
@@ -124,6 +124,8 @@ def _last_usage(record: CallRecord) -> Any:
     usage = to_usage_metadata(record.usage)
     if usage is None and isinstance(record.error, CerebrasError):
         return record.error.partial_usage
+    if any(uncounted_sides(record.usage)):  # half a count is not a price
+        return None
     return usage
 
 
