@@ -72,6 +72,7 @@ def test_a_value_in_range_is_a_field_and_is_sent(service, field, wire, value):
     }
 
 
+@pytest.mark.filterwarnings("ignore:Parameter 'disable_reasoning'")
 @pytest.mark.parametrize(("field", "wire", "value"), TAKEN_CASES)
 def test_a_call_overrides_it_by_either_name(service, field, wire, value):
     model = service.model()
