@@ -104,14 +104,16 @@ def output_tokens_of(usage: Mapping[str, Any] | None) -> int | None:
 
 def _count(values: Mapping[str, Any], key: str) -> int | None:
     """Return a count; what is none, or less than nothing, was not counted."""
-    value = values.get(key)
-    if value.__class__ is not int:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            return None
-        if not isfinite(value):
-            return None
-        value = int(value)
-    return value if value >= 0 else None
+    value: Any = values.get(key)
+    if value.__class__ is int:
+        count: int = value
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    elif isfinite(value):
+        count = int(value)
+    else:
+        return None
+    return count if count >= 0 else None
 
 
 def _details(values: Any, names: Mapping[str, str]) -> dict[str, int]:

@@ -396,8 +396,11 @@ def _is_counted(usage: Mapping[str, Any] | None) -> bool:
     """Whether a service has counted the tokens of an answer: no prompt is empty."""
     if not usage:
         return False
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return type(prompt) is int is type(completion) and prompt > 0 <= completion
+    counts: list[Any] = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
+    prompt, completion = counts
+    if not all(type(count) is int for count in counts):
+        return False
+    return bool(prompt > 0 <= completion)
 
 
 def _told(method: Callable[..., Any], *args: Any) -> Any:
