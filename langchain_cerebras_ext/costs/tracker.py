@@ -382,7 +382,7 @@ class CostTracker(BaseCallbackHandler):
 
     @property
     def kinds(self) -> Kinds:
-        """The kinds of calls that this tracker is the first to be told of."""
+        """The kinds of calls of which this is the youngest tracker."""
         kinds = self._kinds
         if not kinds.hold:
             kinds = self._kinds = Kinds()
