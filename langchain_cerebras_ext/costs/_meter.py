@@ -195,16 +195,20 @@ class CallMeter:
         root_id: UUID,
         tags: Sequence[str] | None,
         metadata: Mapping[str, Any] | None,
+        *,
+        is_ours: bool | None = None,
     ) -> None:
         self.run_id = run_id
         self.parent_run_id = parent_run_id
         self.root_id = root_id
         self.tags = tags
         self.metadata = said = metadata or {}
-        # A text completion's `generate` does not name its provider.
-        self.is_ours = _PACKAGE in (said.get("lc_versions") or ()) and (
-            said.get("ls_provider") in _OUR_NAMES
-        )
+        if is_ours is None:
+            # A text completion's `generate` does not name its provider.
+            is_ours = _PACKAGE in (said.get("lc_versions") or ()) and (
+                said.get("ls_provider") in _OUR_NAMES
+            )
+        self.is_ours = is_ours
         self.trackers: list[CostTracker] = []
 
     def close(self) -> None:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-    from langchain_cerebras_ext._metering import RouterCall
+    from langchain_cerebras_ext._metering import LateHandlers, RouterCall
     from langchain_cerebras_ext.costs._brief import Brief, Kind
     from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs._usage import TokenCounts
@@ -524,11 +524,44 @@ class CostTracker(BaseCallbackHandler):
             run = Run(run_id, above, root, tags, metadata)
             announce(run)
         run.trackers.append(self)
-        self._open[run_id.int] = run
+        self._hold(run)
+        return run
+
+    def _hold(self, run: Run) -> None:
+        """Keep a run until it is recorded."""
+        self._open[run.run_id.int] = run
         if len(self._open) > _MOST_OPEN:
             with suppress(StopIteration, KeyError, RuntimeError):
                 self._abandon(self._open[next(iter(self._open))])
+
+    def begin(
+        self,
+        trackers: list[CostTracker],
+        run_id: UUID,
+        parent_run_id: UUID | None,
+        tags: Sequence[str] | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> Run:
+        """Begin a run of a model of ours, of which LangChain did not tell at once.
+
+        Args:
+            trackers: All of the run; this is the first.
+            run_id: LangChain's id.
+            parent_run_id: Of the run that made it.
+            tags: As LangChain has them.
+            metadata: As LangChain has them.
+        """
+        above = parent_run_id
+        root = run_id if above is None else self.root_of(above)
+        run = Run(run_id, above, root, tags, metadata, is_ours=True)
+        run.trackers = trackers
+        for tracker in trackers:
+            tracker._hold(run)  # noqa: SLF001 - of this class
         return run
+
+    def latecomer(self, trackers: LateHandlers) -> BaseCallbackHandler:
+        """Return who tells of a run's beginning once LangChain tells of its end."""
+        return _Latecomer(self, trackers)
 
     def _abandon(self, run: Run) -> None:
         run.finish(lambda call, trackers: call.abandoned(trackers))
@@ -666,6 +699,36 @@ class CostTracker(BaseCallbackHandler):
 # ledger has them.
 _BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
 _KEY = attrgetter("served", "provider", "user", "tags", "node", "arm")
+
+
+class _Latecomer(BaseCallbackHandler):
+    """Tells trackers of a run's end that they have not heard of."""
+
+    run_inline = True
+    raise_error = True
+
+    def __init__(self, first: CostTracker, trackers: LateHandlers) -> None:
+        self._first = first
+        self._trackers = trackers
+
+    def _begin(self, run_id: UUID, more: Mapping[str, Any]) -> Run:
+        return self._first.begin(
+            self._trackers[:],
+            run_id,
+            more.get("parent_run_id"),
+            more.get("tags"),
+            self._trackers.metadata,
+        )
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        run = self._begin(run_id, kwargs)
+        run.finish(lambda call, held: call.ended(held, response))
+
+    def on_llm_error(
+        self, error: BaseException, *, run_id: UUID, **kwargs: Any
+    ) -> None:
+        run, response = self._begin(run_id, kwargs), kwargs.get("response")
+        run.finish(lambda call, held: call.failed(held, error, response))
 
 
 def attach_tracker(model: Any) -> None:
