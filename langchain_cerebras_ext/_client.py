@@ -269,8 +269,9 @@ class _Run:
                 max_output_tokens=admission.max_output_tokens,
             )
             self._waited(asked)
-        if self.call.meter is not None:
-            self.call.meter.admit(self.call)
+        meter = self.call.meter
+        if meter is not None and meter.begin(self.call):
+            meter.admit(self.call)
 
     async def aadmit(self) -> None:
         """As `admit`."""
@@ -283,8 +284,9 @@ class _Run:
                 max_output_tokens=admission.max_output_tokens,
             )
             self._waited(asked)
-        if self.call.meter is not None:
-            await self.call.meter.aadmit(self.call)
+        meter = self.call.meter
+        if meter is not None and meter.begin(self.call):
+            await meter.aadmit(self.call)
 
     def resent(self, error: CerebrasError) -> None:
         """Note that the transport has sent the request again, at once."""

@@ -39,6 +39,7 @@ __all__ = [
     "calling_managers",
     "hush",
     "is_alone",
+    "is_spared",
     "open_meter",
     "router_call",
     "spare_start",
@@ -118,8 +119,16 @@ class Meter(Observer, Protocol):
     def cost_usd(self) -> str | None:
         """What the call has cost, as a decimal, once it has ended; else `None`."""
 
+    def begin(self, call: Call) -> bool:
+        """Note that a request is about to leave, the first one or a repeated one.
+
+        Returns:
+            Whether somebody has to be asked: by `admit` or `aadmit`.
+        """
+        ...
+
     def admit(self, call: Call) -> None:
-        """Let a request leave, the first one or a repeated one.
+        """Let a request leave.
 
         Raises:
             BudgetExceeded: It must not.
@@ -210,20 +219,20 @@ class LateHandlers(list[Any]):
 
     Attributes:
         metadata: Of the run; LangChain tells them at its beginning alone.
+        is_begun: Whether LangChain has walked through it.
     """
 
-    __slots__ = ("_is_begun", "metadata")
+    __slots__ = ("is_begun", "metadata")
 
-    def __init__(self, handlers: list[Any], metadata: Mapping[str, Any]) -> None:
-        super().__init__(handlers)
-        self.metadata = metadata
-        self._is_begun = False
+    # Made for each call, and quicker without an `__init__`.
+    metadata: Mapping[str, Any]
+    is_begun: bool
 
     def __iter__(self) -> Iterator[Any]:
         """Yield nobody the first time, and then the handler that tells all."""
-        if self._is_begun:
+        if self.is_begun:
             return iter((self[0].latecomer(self),))
-        self._is_begun = True
+        self.is_begun = True
         return iter(())
 
     def open(self, manager: Any) -> Meter | None:
@@ -254,15 +263,22 @@ def spare_start(frame: FrameType) -> None:
     found = frame.f_locals
     manager = found.get("callback_manager")
     handlers = getattr(manager, "handlers", None)
-    if not handlers or type(handlers) is not list or not is_alone(manager):
+    if not handlers or not _only_meter(handlers):
         return
     if "run_managers" in frame.f_code.co_varnames and len(found["messages"]) != 1:
         return  # several runs have one list of handlers
-    manager.handlers = LateHandlers(handlers, manager.metadata)
+    late = manager.handlers = LateHandlers(handlers)
+    late.metadata = manager.metadata
+    late.is_begun = False
 
 
 # The last one is of `stream_events(version="v3")`.
 _STARTS = {"generate", "agenerate", "stream", "astream", "ensure_started"}
+
+
+def is_spared(manager: Any) -> bool:
+    """Whether the handlers of a run are those that hear of its beginning late."""
+    return manager is not None and type(manager.handlers) is LateHandlers
 
 
 def open_meter(manager: Any) -> Meter | None:
@@ -272,7 +288,7 @@ def open_meter(manager: Any) -> Meter | None:
         manager: The run's manager; where it is not known, the run is taken that was
             announced last in this context, unless it was taken before.
     """
-    if manager is not None and type(manager.handlers) is LateHandlers:
+    if is_spared(manager):
         return manager.handlers.open(manager)
     held = _latest.get()
     run = None if held is None else held()
@@ -315,8 +331,10 @@ def is_alone(manager: Any) -> bool:
     handlers = getattr(manager, "handlers", None)
     if handlers is None:
         return False
-    if type(handlers) is LateHandlers:
-        return True
+    return type(handlers) is LateHandlers or _only_meter(handlers)
+
+
+def _only_meter(handlers: list[Any]) -> bool:
     for one in handlers:  # noqa: SIM110 - `all` of a generator takes twice as long
         if not getattr(one, "is_meter_only", False):
             return False

@@ -42,6 +42,7 @@ from langchain_cerebras_ext._metering import (
     calling_manager,
     hush,
     is_alone,
+    is_spared,
     open_meter,
     spare_start,
 )
@@ -506,6 +507,14 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         """
         heard = None if is_alone(run_manager) else run_manager
         return super()._should_stream(run_manager=heard, **kwargs)
+
+    def _should_use_protocol_streaming(
+        self, *, run_manager: Any = None, **kwargs: Any
+    ) -> bool:
+        """As `_should_stream`, for handlers of the events of `version="v3"`."""
+        return not is_spared(run_manager) and super()._should_use_protocol_streaming(
+            run_manager=run_manager, **kwargs
+        )
 
     def _must_be_whole(self, kwargs: Mapping[str, Any]) -> bool:
         """Whether the service would refuse to stream this call: JSON mode."""

@@ -217,11 +217,15 @@ def can_wait(counts: TokenCounts) -> bool:
 
     Not so images that may be cached as well, nor what is no count of a whole answer.
     """
-    prompt, _, written, images, answer, _, _, _ = counts
-    return not (written or images) and bool(prompt or answer)
+    if counts[_WRITTEN] or counts[_IMAGES]:
+        return False
+    return bool(counts[_PROMPT] or counts[_ANSWER])
 
 
-# Its place in `RecordCounts`.
+# Their places in `RecordCounts`.
+_PROMPT: Final = 0
+_WRITTEN: Final = 2
+_IMAGES: Final = 3
 _ANSWER: Final = 4
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from decimal import Decimal
+from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -102,20 +103,28 @@ def deliver(
         trackers: All of the run, and their parents.
         is_alone: Whether the run has no other handlers, such as LangSmith's.
     """
-    had: list[Callable[[UsageRecord], object]] = []  # a bound method has no identity
+    with_sinks: list[CostTracker] = []
     for tracker in trackers:
         tracker.take(told)
-        for sink in tracker.sinks:
-            if sink in had:
-                continue
-            had.append(sink)
-            try:
-                sink(record_of(told))
-            except Exception:  # noqa: BLE001 - a sink must not cost an answer
-                _log.exception("a sink of cost records failed")
+        if tracker.sinks:
+            with_sinks.append(tracker)
+    if with_sinks:
+        _sink(told, with_sinks)
     if not is_alone and any(tracker.langsmith for tracker in trackers):
         _langsmith.hook()
         _langsmith.note(told)
+
+
+def _sink(told: UsageRecord | Brief, trackers: Sequence[CostTracker]) -> None:
+    had: list[Callable[[UsageRecord], object]] = []  # a bound method has no identity
+    for sink in chain.from_iterable(tracker.sinks for tracker in trackers):
+        if sink in had:
+            continue
+        had.append(sink)
+        try:
+            sink(record_of(told))
+        except Exception:  # noqa: BLE001 - a sink must not cost an answer
+            _log.exception("a sink of cost records failed")
 
 
 def prices_of(trackers: Sequence[CostTracker]) -> PriceBook | None:
@@ -245,19 +254,19 @@ class CallMeter:
 
     # -------------------------------------------------------------------- budgets
 
-    def _begin(self, call: Call) -> list[Budget]:
-        """Note what is sent for the first time, or again; return whom to ask."""
+    def begin(self, call: Call) -> bool:
+        """Note what is sent for the first time, or again; return whether to ask."""
         self._count = call.count_input
         self._model = call.model or ""
         self.is_metered = True
-        budgets: list[Budget] = []
         for tracker in self._trackers:
             if tracker.budgets:
-                budgets += [one for one in tracker.budgets if one not in budgets]
-        return budgets
+                return True
+        self._sent = True
+        return False
 
-    def _ask(self, call: Call) -> tuple[CallScope, Decimal | None]:
-        """Return for how much on whose behalf budgets are asked."""
+    def _ask(self, call: Call) -> tuple[list[Budget], CallScope, Decimal | None]:
+        """Return which budgets are asked, for how much on whose behalf."""
         from langchain_cerebras_ext.costs.budget import CallScope
 
         payload = call.payload or {}
@@ -278,7 +287,11 @@ class CallMeter:
             max_output_tokens=most if isinstance(most, int) and most > 0 else None,
             n=max(payload.get("n") or 1, payload.get("best_of") or 1),
         )
-        return scope, amount
+        budgets: list[Budget] = []
+        for budget in chain.from_iterable(one.budgets for one in self._trackers):
+            if budget not in budgets:
+                budgets.append(budget)
+        return budgets, scope, amount
 
     def admit(self, call: Call) -> None:
         """Reserve what the next request may cost.
@@ -286,14 +299,13 @@ class CallMeter:
         Raises:
             BudgetExceeded: A budget does not allow it.
         """
-        if budgets := self._begin(call):
-            scope, amount = self._ask(call)
-            try:
-                for budget in budgets:
-                    self._hold(budget.reserve(scope, amount))
-            except BaseException:
-                self._release()
-                raise
+        budgets, scope, amount = self._ask(call)
+        try:
+            for budget in budgets:
+                self._hold(budget.reserve(scope, amount))
+        except BaseException:
+            self._release()
+            raise
         self._sent = True
 
     async def aadmit(self, call: Call) -> None:
@@ -302,14 +314,13 @@ class CallMeter:
         Raises:
             BudgetExceeded: A budget does not allow it.
         """
-        if budgets := self._begin(call):
-            scope, amount = self._ask(call)
-            try:
-                for budget in budgets:
-                    self._hold(await budget.areserve(scope, amount))
-            except BaseException:
-                self._release()
-                raise
+        budgets, scope, amount = self._ask(call)
+        try:
+            for budget in budgets:
+                self._hold(await budget.areserve(scope, amount))
+        except BaseException:
+            self._release()
+            raise
         self._sent = True
 
     def _hold(self, hold: Hold | None) -> None:
@@ -354,22 +365,29 @@ class CallMeter:
         if ROUTER_CALL in self.metadata and self._end_try("ok") is not None:
             return False  # after other tries: its record must say so
         try:
-            brief = self._short(
-                facts.model,
-                call.operation,
-                stream,
-                facts.service_tier_used or facts.service_tier,
-                facts.usage,
+            counts = read_whole(facts.usage)
+            if counts is None or not can_wait(counts):
+                return False
+            tier = facts.service_tier_used or facts.service_tier
+            kind = self._kind_of(facts.model, call.operation, stream, tier)
+            if kind is None:
+                return False
+            brief = Brief(
+                kind,
+                self._who() if says_whose(self.tags, self.metadata) else kind.context,
+                counts,
+                self._began,
+                self.run_id,
+                self.parent_run_id,
+                self.root_id,
                 request_id_of(headers) or facts.id,
-                attempts,
+                attempts or 1,
                 first_token_s,
                 elapsed_s,
-                facts.time_info,
+                (facts.time_info or _SILENT).get("queue_time"),
             )
         except Exception:  # noqa: BLE001 - it is recorded whatever cannot be read
             _log.exception("a call cannot be kept as a brief")
-            return False
-        if brief is None:
             return False
         self._keep(brief)
         return True
@@ -439,24 +457,14 @@ class CallMeter:
             self._so_far = call.end_try(outcome)
         return self._so_far
 
-    def _short(
+    def _kind_of(
         self,
         model_served: str | None,
         operation: str,
-        stream: bool,
+        stream: bool,  # noqa: FBT001 - so many names take their time
         service_tier: str | None,
-        usage: Mapping[str, Any] | None,
-        request_id: str | None,
-        attempts: int,
-        first_token_s: float | None,
-        elapsed_s: float,
-        time_info: Mapping[str, Any] | None,
-    ) -> Brief | None:
-        """Return a brief of a whole answer, if that says all that its record would."""
-        counts = read_whole(usage)
-        if counts is None or not can_wait(counts):
-            return None
-        began = self._began
+    ) -> Kind | None:
+        """Return what a whole answer shares with others, if calls of it add up."""
         trackers = self._trackers
         # The youngest keeps them: it has no other trackers than those it was used with.
         owner = trackers[0] if len(trackers) == 1 else max(trackers, key=_BORN)
@@ -468,29 +476,13 @@ class CallMeter:
             operation,
             stream,
             service_tier,
-            began.date(),
+            self._began.date(),
         )
         kind = kinds.get(key, _NOT_YET)
         if kind is _NOT_YET:
             shared = (model_served, operation, stream, service_tier)
             kind = kinds[key] = self._shared_kind(shared)
-        if kind is None:
-            return None
-        is_own = says_whose(self.tags, self.metadata)
-        return Brief(
-            kind,
-            self._who() if is_own else kind.context,
-            counts,
-            began,
-            self.run_id,
-            self.parent_run_id,
-            self.root_id,
-            request_id,
-            attempts or 1,
-            first_token_s,
-            elapsed_s,
-            (time_info or _SILENT).get("queue_time"),
-        )
+        return kind
 
     def _shared_kind(self, shared: Shared) -> Kind | None:
         """Return the kind of a call, if calls of it add up."""

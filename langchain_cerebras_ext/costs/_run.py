@@ -44,7 +44,8 @@ class Run(CallMeter):
         if self._is_taken or self.is_metered:
             return self._again(is_alone=is_alone) if is_told else None
         self._is_taken = True
-        self._trackers = lineages(self.trackers)
+        told = self.trackers
+        self._trackers = told[0].lineage if len(told) == 1 else lineages(told)
         self.is_alone = is_alone
         self._began = datetime.now(UTC)
         return self

@@ -524,15 +524,15 @@ class CostTracker(BaseCallbackHandler):
             run = Run(run_id, above, root, tags, metadata)
             announce(run)
         run.trackers.append(self)
-        self._hold(run)
+        self._open[run_id.int] = run
+        if len(self._open) > _MOST_OPEN:
+            self._let_go()
         return run
 
-    def _hold(self, run: Run) -> None:
-        """Keep a run until it is recorded."""
-        self._open[run.run_id.int] = run
-        if len(self._open) > _MOST_OPEN:
-            with suppress(StopIteration, KeyError, RuntimeError):
-                self._abandon(self._open[next(iter(self._open))])
+    def _let_go(self) -> None:
+        """Abandon the run that is open for longest."""
+        with suppress(StopIteration, KeyError, RuntimeError):
+            self._abandon(self._open[next(iter(self._open))])
 
     def begin(
         self,
@@ -555,8 +555,11 @@ class CostTracker(BaseCallbackHandler):
         root = run_id if above is None else self.root_of(above)
         run = Run(run_id, above, root, tags, metadata, is_ours=True)
         run.trackers = trackers
+        key = run_id.int
         for tracker in trackers:
-            tracker._hold(run)  # noqa: SLF001 - of this class
+            tracker._open[key] = run  # noqa: SLF001 - of this class
+            if len(tracker._open) > _MOST_OPEN:  # noqa: SLF001
+                tracker._let_go()  # noqa: SLF001
         return run
 
     def latecomer(self, trackers: LateHandlers) -> BaseCallbackHandler:

@@ -119,7 +119,7 @@ def test_a_call_of_which_no_brief_can_be_made_is_recorded(
     def fail(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(CallMeter, "_short", fail)
+    monkeypatch.setattr(CallMeter, "_kind_of", fail)
     record = record_of(path, {"prompt_tokens": 11, "completion_tokens": 5})
     assert (record.input_tokens, record.output_tokens, record.flags) == (11, 5, ())
     assert "cannot be kept" in caplog.text
