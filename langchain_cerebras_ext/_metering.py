@@ -245,7 +245,7 @@ class LateHandlers(list[Any]):
             manager.tags,
             manager.metadata,
         )
-        vars(manager)[_RUN] = run
+        manager.cerebras_run = run
         return run.open(is_alone=True, is_told=True)
 
 
@@ -297,11 +297,8 @@ def open_meter(manager: Any) -> Meter | None:
     if run is None or not run.is_ours:
         return None
     if manager is not None:  # nobody else keeps a run that is recorded
-        vars(manager)[_RUN] = run
+        manager.cerebras_run = run
     return run.open(is_alone=is_alone(manager), is_told=manager is not None)
-
-
-_RUN: Final = "cerebras_run"
 
 
 def _run_of(manager: Any) -> MeteredRun | None:
@@ -309,7 +306,7 @@ def _run_of(manager: Any) -> MeteredRun | None:
 
     `agenerate` of text completions starts each run in a task of its own.
     """
-    known: MeteredRun | None = vars(manager).get(_RUN)
+    known: MeteredRun | None = getattr(manager, "cerebras_run", None)
     if known is not None:
         return known
     for handler in manager.handlers:

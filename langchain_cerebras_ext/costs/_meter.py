@@ -191,6 +191,7 @@ class CallMeter:
     _model = ""
     _kept: UsageRecord | Brief | None = None
 
+    is_ours = True
     is_metered = False
     is_alone = False
     is_over = False
@@ -204,27 +205,29 @@ class CallMeter:
         root_id: UUID,
         tags: Sequence[str] | None,
         metadata: Mapping[str, Any] | None,
-        *,
-        is_ours: bool | None = None,
+        trackers: list[CostTracker],
     ) -> None:
         self.run_id = run_id
         self.parent_run_id = parent_run_id
         self.root_id = root_id
         self.tags = tags
-        self.metadata = said = metadata or {}
-        if is_ours is None:
-            # A text completion's `generate` does not name its provider.
-            is_ours = _PACKAGE in (said.get("lc_versions") or ()) and (
-                said.get("ls_provider") in _OUR_NAMES
-            )
-        self.is_ours = is_ours
-        self.trackers: list[CostTracker] = []
+        self.metadata = metadata or {}
+        self.trackers = trackers
+
+    def ask_whose(self) -> None:
+        """Look at the metadata whether the model is one of this package."""
+        said = self.metadata
+        # A text completion's `generate` does not name its provider.
+        self.is_ours = _PACKAGE in (said.get("lc_versions") or ()) and (
+            said.get("ls_provider") in _OUR_NAMES
+        )
 
     def close(self) -> None:
         """Let the trackers forget the run: it is recorded."""
         self.is_over = True
+        number = self.run_id.int
         for tracker in self.trackers:
-            tracker.forget(self.run_id)
+            tracker.forget(number)
 
     @property
     def router_call(self) -> RouterCall | None:

@@ -55,9 +55,13 @@ class Run(CallMeter):
         if not self._is_taken:
             return None
         more = Run(
-            self.run_id, self.parent_run_id, self.root_id, self.tags, self.metadata
+            self.run_id,
+            self.parent_run_id,
+            self.root_id,
+            self.tags,
+            self.metadata,
+            self.trackers,
         )
-        more.trackers = self.trackers
         return more.open(is_alone=is_alone, is_told=False)
 
     @property

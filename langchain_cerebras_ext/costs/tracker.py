@@ -505,9 +505,9 @@ class CostTracker(BaseCallbackHandler):
         """Return a run that has begun and not been recorded."""
         return self._open.get(run_id.int)
 
-    def forget(self, run_id: UUID) -> None:
-        """Take note that a run has been recorded."""
-        self._open.pop(run_id.int, None)
+    def forget(self, number: int) -> None:
+        """Take note that a run has been recorded, by the number of its id."""
+        self._open.pop(number, None)
 
     def _enter(
         self,
@@ -521,7 +521,8 @@ class CostTracker(BaseCallbackHandler):
         if not isinstance(run, Run) or run.is_over or run.run_id != run_id:
             above = parent_run_id
             root = run_id if above is None else self.root_of(above)
-            run = Run(run_id, above, root, tags, metadata)
+            run = Run(run_id, above, root, tags, metadata, [])
+            run.ask_whose()
             announce(run)
         run.trackers.append(self)
         self._open[run_id.int] = run
@@ -553,11 +554,10 @@ class CostTracker(BaseCallbackHandler):
         """
         above = parent_run_id
         root = run_id if above is None else self.root_of(above)
-        run = Run(run_id, above, root, tags, metadata, is_ours=True)
-        run.trackers = trackers
-        key = run_id.int
+        run = Run(run_id, above, root, tags, metadata, trackers)
+        number = run_id.int
         for tracker in trackers:
-            tracker._open[key] = run  # noqa: SLF001 - of this class
+            tracker._open[number] = run  # noqa: SLF001 - of this class
             if len(tracker._open) > _MOST_OPEN:  # noqa: SLF001
                 tracker._let_go()  # noqa: SLF001
         return run
