@@ -343,7 +343,8 @@ class _Run:
         elapsed_s = time.monotonic() - self.started
         watch = self.watch
         if watch is not None:
-            watch.waited(self.limiter_wait_s)
+            if self.limiter_wait_s:
+                watch.waited(self.limiter_wait_s)
             watch.answered(decoded, headers, retrier.attempts, elapsed_s)
         return Answer(
             decoded,
@@ -720,7 +721,8 @@ class Stream:
         run, facts = self._run, self.reader.facts
         if run.watch:
             self.elapsed_s = time.monotonic() - run.started
-            run.watch.waited(run.limiter_wait_s)
+            if run.limiter_wait_s:
+                run.watch.waited(run.limiter_wait_s)
             run.watch.streamed(self, error)
         if error is None or facts.usage:
             return run.settled(facts.usage, self.headers)

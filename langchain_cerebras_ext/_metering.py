@@ -35,8 +35,10 @@ __all__ = [
     "add_try",
     "announce",
     "announced",
+    "are_meters_expected",
     "calling_manager",
     "calling_managers",
+    "expect_meters",
     "hush",
     "is_alone",
     "is_spared",
@@ -249,6 +251,20 @@ class LateHandlers(list[Any]):
         return run.open(is_alone=True, is_told=True)
 
 
+_is_expected = False
+
+
+def expect_meters() -> None:
+    """Note that calls may be metered from now on: other programs are spared a look."""
+    global _is_expected  # noqa: PLW0603 - it only ever becomes true
+    _is_expected = True
+
+
+def are_meters_expected() -> bool:
+    """Whether anybody may meter calls."""
+    return _is_expected
+
+
 def spare_start(frame: FrameType) -> None:
     """Let LangChain not tell of a run's beginning those who only meter it.
 
@@ -258,22 +274,24 @@ def spare_start(frame: FrameType) -> None:
         frame: That of LangChain's method that is about to tell them. If it is another
             one, or of another version, all are told as ever.
     """
-    if frame.f_code.co_name not in _STARTS:
+    name = frame.f_code.co_name
+    if name not in _STARTS:
         return
     found = frame.f_locals
-    manager = found.get("callback_manager")
+    manager: Any = found.get("callback_manager")
     handlers = getattr(manager, "handlers", None)
     if not handlers or not _only_meter(handlers):
         return
-    if "run_managers" in frame.f_code.co_varnames and len(found["messages"]) != 1:
+    if name in _OF_MANY and len(found.get("messages") or ()) != 1:
         return  # several runs have one list of handlers
     late = manager.handlers = LateHandlers(handlers)
     late.metadata = manager.metadata
     late.is_begun = False
 
 
+_OF_MANY = {"generate", "agenerate"}
 # The last one is of `stream_events(version="v3")`.
-_STARTS = {"generate", "agenerate", "stream", "astream", "ensure_started"}
+_STARTS = {*_OF_MANY, "stream", "astream", "ensure_started"}
 
 
 def is_spared(manager: Any) -> bool:
@@ -289,7 +307,8 @@ def open_meter(manager: Any) -> Meter | None:
             announced last in this context, unless it was taken before.
     """
     if is_spared(manager):
-        return manager.handlers.open(manager)
+        late: LateHandlers = manager.handlers
+        return late.open(manager)
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):

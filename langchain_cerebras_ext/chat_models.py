@@ -39,6 +39,7 @@ from langchain_cerebras_ext._metadata import (
     tries,
 )
 from langchain_cerebras_ext._metering import (
+    are_meters_expected,
     calling_manager,
     hush,
     is_alone,
@@ -275,9 +276,11 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         }
 
     @property
-    def _serialized(self) -> dict[str, Any]:
+    def _serialized(  # pyright: ignore[reportIncompatibleVariableOverride]
+        self,
+    ) -> dict[str, Any]:
         """Itself as handlers get it; asked for right before they are told of a run."""
-        if self._is_plain:
+        if self._is_plain and are_meters_expected():
             spare_start(sys._getframe(1))  # noqa: SLF001
         held = self.__dict__.get("_serialized")
         return super()._serialized if held is None else held

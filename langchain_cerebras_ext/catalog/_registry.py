@@ -28,11 +28,15 @@ ENV_CATALOG = "CEREBRAS_CATALOG"
 
 
 class _Registry:
-    """The layers, and the table that they make."""
+    """The layers, and the table that they make.
+
+    Attributes:
+        built: What `table` returned last, unless something has changed since.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._table: Table | None = None
+        self.built: Table | None = None
         self._service: Table | None = None
         self._snapshots: tuple[Snapshot, ...] | None = None
         self._file: tuple[OwnEntry, ...] | None = None
@@ -40,24 +44,19 @@ class _Registry:
 
     # ----------------------------------------------------------------------- reading
 
-    @property
-    def built(self) -> Table | None:
-        """What `table` returned last, unless something has changed since."""
-        return self._table
-
     def table(self) -> Table:
         """Return everything that is known.
 
         Raises:
             CerebrasConfigurationError: The file in `CEREBRAS_CATALOG` cannot be used.
         """
-        table = self._table
+        table = self.built
         if table is not None:
             return table
         with self._lock:
-            if self._table is None:
-                self._table = self._build(self._registered)
-            return self._table
+            if self.built is None:
+                self.built = self._build(self._registered)
+            return self.built
 
     def service_table(self) -> Table:
         """Return what is known of the service: no cards of the user's own."""
@@ -116,7 +115,7 @@ class _Registry:
         with self._lock:
             registered = {**self._registered, entry.id: entry}
             table = self._build(registered)
-            self._registered, self._table = registered, table
+            self._registered, self.built = registered, table
             return table.by_name[entry.id]
 
     def unregister(self, model: str) -> bool:
@@ -125,14 +124,14 @@ class _Registry:
             registered = dict(self._registered)
             found = registered.pop(model, None) is not None
             if found:
-                self._registered, self._table = registered, None
+                self._registered, self.built = registered, None
             return found
 
     def use_snapshots(self, snapshots: tuple[Snapshot, ...]) -> None:
         """Take these live lists in place of those in use; none is the packaged data."""
         with self._lock:
             before = self._snapshots
-            self._snapshots, self._service, self._table = snapshots, None, None
+            self._snapshots, self._service, self.built = snapshots, None, None
             try:
                 self._build(self._registered)
             except BaseException:
@@ -147,7 +146,7 @@ class _Registry:
     def reload(self) -> None:
         """Read the file and the cache anew at the next look-up."""
         with self._lock:
-            self._table = self._service = self._snapshots = self._file = None
+            self.built = self._service = self._snapshots = self._file = None
 
     def after_fork(self) -> None:
         """Let no other thread of the parent hold the lock for ever."""

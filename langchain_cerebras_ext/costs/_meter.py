@@ -464,7 +464,7 @@ class CallMeter:
         self,
         model_served: str | None,
         operation: str,
-        stream: bool,  # noqa: FBT001 - so many names take their time
+        stream: bool,
         service_tier: str | None,
     ) -> Kind | None:
         """Return what a whole answer shares with others, if calls of it add up."""
@@ -481,7 +481,7 @@ class CallMeter:
             service_tier,
             self._began.date(),
         )
-        kind = kinds.get(key, _NOT_YET)
+        kind: Kind | None = kinds.get(key, _NOT_YET)
         if kind is _NOT_YET:
             shared = (model_served, operation, stream, service_tier)
             kind = kinds[key] = self._shared_kind(shared)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_cerebras_ext._metering import announce, announced
+from langchain_cerebras_ext._metering import announce, announced, expect_meters
 from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Kinds, add_calls
@@ -187,6 +187,7 @@ class CostTracker(BaseCallbackHandler):
         self._last: UsageRecord | Brief | None = None
         self._open: dict[int, Run] = {}  # by the number of a run's id: soon hashed
         self._roots: dict[UUID, UUID] = {}
+        expect_meters()
 
     # ------------------------------------------------------------------- identity
 
