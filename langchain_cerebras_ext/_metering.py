@@ -14,6 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 from weakref import ref
 
+from langchain_cerebras_ext._metadata import PROVIDER
 from langchain_cerebras_ext._observe import Observer
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = [
     "open_meter",
     "router_call",
     "spare_start",
+    "starting_manager",
 ]
 
 
@@ -222,16 +224,20 @@ class LateHandlers(list[Any]):
     Attributes:
         metadata: Of the run; LangChain tells them at its beginning alone.
         is_begun: Whether LangChain has walked through it.
+        is_open: Whether a meter was opened: all have heard of the run.
     """
 
-    __slots__ = ("is_begun", "metadata")
+    __slots__ = ("is_begun", "is_open", "metadata")
 
     # Made for each call, and quicker without an `__init__`.
     metadata: Mapping[str, Any]
     is_begun: bool
+    is_open: bool
 
     def __iter__(self) -> Iterator[Any]:
         """Yield nobody the first time, and then the handler that tells all."""
+        if self.is_open:  # of a copy of the manager
+            return super().__iter__()
         if self.is_begun:
             return iter((self[0].latecomer(self),))
         self.is_begun = True
@@ -239,6 +245,7 @@ class LateHandlers(list[Any]):
 
     def open(self, manager: Any) -> Meter | None:
         """Begin the run where its call is made; its handlers are as ever from then."""
+        self.is_open = True
         handlers = manager.handlers = self[:]
         run: MeteredRun = handlers[0].begin(
             handlers,
@@ -247,7 +254,7 @@ class LateHandlers(list[Any]):
             manager.tags,
             manager.metadata,
         )
-        manager.cerebras_run = run
+        vars(manager)[_RUN] = run
         return run.open(is_alone=True, is_told=True)
 
 
@@ -265,28 +272,42 @@ def are_meters_expected() -> bool:
     return _is_expected
 
 
-def spare_start(frame: FrameType) -> None:
+def starting_manager(frame: FrameType) -> Any:
+    """Return the manager of a run whose handlers only meter it, as it begins.
+
+    Args:
+        frame: That of LangChain's method that is about to tell them.
+
+    Returns:
+        What `spare_start` takes; `None` where others listen too, and where the caller
+        is another one, or of another version: all are then told as ever.
+    """
+    name = frame.f_code.co_name
+    if name not in _STARTS:
+        return None
+    found = frame.f_locals
+    manager: Any = found.get("callback_manager")
+    handlers = getattr(manager, "handlers", None)
+    if not handlers or not _only_meter(handlers):
+        return None
+    if name in _OF_MANY and len(found.get("messages") or ()) != 1:
+        return None  # several runs have one list of handlers
+    if manager.metadata.get("ls_provider") != PROVIDER:
+        return None  # it is metered as that one's
+    return manager
+
+
+def spare_start(manager: Any) -> None:
     """Let LangChain not tell of a run's beginning those who only meter it.
 
     That takes it 10 us in an event loop, as much as most of the meter.
 
     Args:
-        frame: That of LangChain's method that is about to tell them. If it is another
-            one, or of another version, all are told as ever.
+        manager: The one that is about to tell them.
     """
-    name = frame.f_code.co_name
-    if name not in _STARTS:
-        return
-    found = frame.f_locals
-    manager: Any = found.get("callback_manager")
-    handlers = getattr(manager, "handlers", None)
-    if not handlers or not _only_meter(handlers):
-        return
-    if name in _OF_MANY and len(found.get("messages") or ()) != 1:
-        return  # several runs have one list of handlers
-    late = manager.handlers = LateHandlers(handlers)
+    late = manager.handlers = LateHandlers(manager.handlers)
     late.metadata = manager.metadata
-    late.is_begun = False
+    late.is_begun = late.is_open = False
 
 
 _OF_MANY = {"generate", "agenerate"}
@@ -316,8 +337,11 @@ def open_meter(manager: Any) -> Meter | None:
     if run is None or not run.is_ours:
         return None
     if manager is not None:  # nobody else keeps a run that is recorded
-        manager.cerebras_run = run
+        vars(manager)[_RUN] = run
     return run.open(is_alone=is_alone(manager), is_told=manager is not None)
+
+
+_RUN: Final = "cerebras_run"
 
 
 def _run_of(manager: Any) -> MeteredRun | None:
@@ -325,7 +349,7 @@ def _run_of(manager: Any) -> MeteredRun | None:
 
     `agenerate` of text completions starts each run in a task of its own.
     """
-    known: MeteredRun | None = getattr(manager, "cerebras_run", None)
+    known: MeteredRun | None = vars(manager).get(_RUN)
     if known is not None:
         return known
     for handler in manager.handlers:

@@ -7,6 +7,7 @@ import sys
 # `with_fallbacks` reads the hints of public methods, so their names are real imports.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
@@ -46,6 +47,7 @@ from langchain_cerebras_ext._metering import (
     is_spared,
     open_meter,
     spare_start,
+    starting_manager,
 )
 from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import (
@@ -192,15 +194,6 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     _params: ClassVar[Mapping[str, Param]] = CHAT_PARAMS
     _path: ClassVar[str] = "/chat/completions"
     _operation: ClassVar[str] = "chat"
-    _is_plain: ClassVar[bool] = True
-    """Whether all calls come by our own methods, which know whose run they make."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Look whether a subclass sends calls in a way of its own."""
-        super().__init_subclass__(**kwargs)
-        cls._is_plain = all(
-            getattr(cls, name) is getattr(ChatCerebras, name) for name in _SENDERS
-        )
 
     @field_validator("rate_limiter")
     @classmethod
@@ -280,10 +273,22 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         self,
     ) -> dict[str, Any]:
         """Itself as handlers get it; asked for right before they are told of a run."""
-        if self._is_plain and are_meters_expected():
-            spare_start(sys._getframe(1))  # noqa: SLF001
+        if are_meters_expected():
+            manager = starting_manager(sys._getframe(1))  # noqa: SLF001
+            if manager is not None and self._sends_itself:
+                spare_start(manager)
         held = self.__dict__.get("_serialized")
         return super()._serialized if held is None else held
+
+    @property
+    def _sends_itself(self) -> bool:
+        """Whether all calls come by our own methods, which know whose run they make.
+
+        Not in subclasses that have others, nor where somebody has replaced one.
+        """
+        return _senders(type(self)) == _OUR_SENDERS and self.__dict__.keys().isdisjoint(
+            _SENDERS
+        )
 
     def _get_ls_params(
         self, stop: list[str] | None = None, **kwargs: Any
@@ -835,11 +840,10 @@ _SENDERS = (
     "_astream",
     "_stream_chat_model_events",
     "_astream_chat_model_events",
-    "_parts",
-    "_aparts",
     "_request",
-    "_call",
 )
+_senders = attrgetter(*_SENDERS)
+_OUR_SENDERS = _senders(ChatCerebras)
 
 
 def _is_text(messages: list[BaseMessage]) -> bool:

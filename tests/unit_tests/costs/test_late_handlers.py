@@ -8,24 +8,26 @@ import sys
 import uuid
 import weakref
 from collections.abc import AsyncIterator, Iterator
+from copy import copy
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from call_paths import BETA, PATHS, call
 from cost_bill import MODEL, assert_is_the_bill, chat
 from langchain_core.caches import InMemoryCache
-from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
+from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.load import dumpd
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import RunnableConfig
 from pydantic import SecretStr
 
 from langchain_cerebras_ext import ChatCerebras
-from langchain_cerebras_ext._metering import LateHandlers, spare_start
+from langchain_cerebras_ext._metering import open_meter, spare_start, starting_manager
 from langchain_cerebras_ext.costs.budget import Budget
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
 from langchain_cerebras_ext.errors import BudgetExceeded, CerebrasInvalidRequestError
@@ -121,30 +123,127 @@ def test_runs_of_several_prompts_are_told_by_langchain(
 
 
 def test_a_caller_that_is_not_langchain_is_let_be() -> None:
-    handlers = [CostTracker()]
-    managers = [SimpleNamespace(handlers=handlers, metadata={}) for _ in range(2)]
+    manager = CallbackManager([CostTracker()], metadata={"ls_provider": "cerebras"})
 
-    def generate(callback_manager: Any, messages: list[Any]) -> None:
-        del callback_manager, messages
-        spare_start(sys._getframe())
+    def generate(callback_manager: Any, messages: list[Any]) -> Any:
+        return starting_manager(sys._getframe())
 
-    def another(callback_manager: Any) -> None:
-        del callback_manager
-        spare_start(sys._getframe())
-
-    generate(None, [])
-    another(managers[0])
-    assert managers[0].handlers is handlers
+    def another(callback_manager: Any) -> Any:
+        return starting_manager(sys._getframe())
 
     def stream(callback_manager: Any) -> Any:
-        spare_start(sys._getframe())
-        return callback_manager.handlers
+        return starting_manager(sys._getframe())
 
-    late = stream(managers[1])
-    assert type(late) is LateHandlers
-    assert list(late) == [], "LangChain meets nobody at the beginning"
-    assert len(list(late)) == 1, "and then the one who tells all"
+    assert stream(manager) is manager
+    assert stream(CallbackManager([CostTracker()])) is None, "nobody says whose it is"
+    assert another(manager) is None
+    assert generate(None, [[]]) is None
+    assert generate(manager, []) is generate(manager, [[], []]) is None
+    assert generate(manager, [[]]) is manager
+
+
+def test_whoever_asks_late_handlers_meets_nobody_at_first() -> None:
+    manager = CallbackManager([CostTracker()], metadata={"ls_provider": "cerebras"})
+    handlers = manager.handlers
+    spare_start(manager)
+    late = manager.handlers
     assert late == handlers
+    assert list(late) == [], "LangChain, at the beginning"
+    [teller] = list(late)
+    assert teller is not handlers[0], "the one who tells all"
+    (run,) = manager.on_chat_model_start({}, [[HumanMessage("hi")]])
+    another = copy(run)
+    assert open_meter(another) is not None
+    assert list(late) == another.handlers == handlers, "once all have heard of the run"
+
+
+def drops_the_manager(original: Any, path: str) -> Any:
+    """Return what calls a method of a model without the manager that it was given."""
+
+    def plain(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("run_manager", None)
+        return original(*args, **kwargs)
+
+    async def aplain(*args: Any, **kwargs: Any) -> Any:
+        return await plain(*args, **kwargs)
+
+    def streaming(*args: Any, **kwargs: Any) -> Any:
+        yield from plain(*args, **kwargs)
+
+    async def astreaming(*args: Any, **kwargs: Any) -> Any:
+        async for part in plain(*args, **kwargs):
+            yield part
+
+    return {
+        "invoke": plain,
+        "ainvoke": aplain,
+        "stream": streaming,
+        "astream": astreaming,
+    }[path]
+
+
+@pytest.mark.parametrize("of_class", [True, False], ids=["class", "instance"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("invoke", "_generate"),
+        ("ainvoke", "_agenerate"),
+        ("stream", "_stream"),
+        ("astream", "_astream"),
+    ],
+)
+def test_a_method_that_somebody_has_wrapped_is_metered_all_the_same(
+    path: str,
+    name: str,
+    of_class: bool,
+    sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = chat(sim)
+    if of_class:
+        monkeypatch.setattr(
+            ChatCerebras, name, drops_the_manager(getattr(ChatCerebras, name), path)
+        )
+    else:
+        wrapped = drops_the_manager(getattr(model, name), path)
+        object.__setattr__(model, name, wrapped)
+    with track_costs() as costs:
+        call(path, model)
+    assert_is_the_bill(costs, sim)
+    budget = Budget(Decimal("0.0000001"))
+    with track_costs(budget=budget), pytest.raises(BudgetExceeded):
+        call(path, model)
+
+
+def test_a_model_that_leaves_async_calls_to_langchain_has_one_record(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ChatCerebras, "_agenerate", BaseChatModel._agenerate)
+    with track_costs() as costs:
+        call("ainvoke", chat(sim))
+    assert_is_the_bill(costs, sim)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_model_that_says_it_is_anothers_is_recorded_so(
+    path: str, sim: Simulator
+) -> None:
+    with track_costs() as costs:
+        call(path, chat(sim, metadata={"ls_provider": "acme"}))
+    [record] = costs.records
+    assert (record.provider, record.cost_usd) == ("acme", None)
+
+
+@pytest.mark.parametrize("run_manager", [None, MagicMock()], ids=["none", "a mock"])
+def test_methods_may_be_called_with_any_manager(
+    run_manager: Any, sim: Simulator
+) -> None:
+    model = chat(sim)
+    messages: list[BaseMessage] = [HumanMessage("hi")]
+    result = model._generate(messages, run_manager=run_manager)
+    parts = list(model._stream(messages, run_manager=run_manager))
+    assert result.generations[0].text
+    assert parts
 
 
 # ------------------------------------------------------- what is told when it is over
