@@ -18,7 +18,7 @@ from langchain_cerebras_ext._metadata import PROVIDER
 from langchain_cerebras_ext._observe import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from types import FrameType
     from uuid import UUID
 
@@ -43,6 +43,7 @@ __all__ = [
     "hush",
     "is_alone",
     "is_spared",
+    "only_meter",
     "open_meter",
     "router_call",
     "spare_start",
@@ -224,7 +225,7 @@ class LateHandlers(list[Any]):
     Attributes:
         metadata: Of the run; LangChain tells them at its beginning alone.
         is_begun: Whether LangChain has walked through it.
-        is_open: Whether a meter was opened: all have heard of the run.
+        is_open: Whether all have heard of the run, of its meter or of its end.
     """
 
     __slots__ = ("is_begun", "is_open", "metadata")
@@ -236,7 +237,7 @@ class LateHandlers(list[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         """Yield nobody the first time, and then the handler that tells all."""
-        if self.is_open:  # of a copy of the manager
+        if self.is_open:  # a copy of the manager was, or a second end is told
             return super().__iter__()
         if self.is_begun:
             return iter((self[0].latecomer(self),))
@@ -288,7 +289,7 @@ def starting_manager(frame: FrameType) -> Any:
     found = frame.f_locals
     manager: Any = found.get("callback_manager")
     handlers = getattr(manager, "handlers", None)
-    if not handlers or not _only_meter(handlers):
+    if not handlers or not only_meter(handlers):
         return None
     if name in _OF_MANY and len(found.get("messages") or ()) != 1:
         return None  # several runs have one list of handlers
@@ -371,12 +372,13 @@ def is_alone(manager: Any) -> bool:
     handlers = getattr(manager, "handlers", None)
     if handlers is None:
         return False
-    return type(handlers) is LateHandlers or _only_meter(handlers)
+    return type(handlers) is LateHandlers or only_meter(handlers)
 
 
-def _only_meter(handlers: list[Any]) -> bool:
+def only_meter(handlers: Iterable[Any]) -> bool:
+    """Whether all handlers meter calls, and do nothing else."""
     for one in handlers:  # noqa: SIM110 - `all` of a generator takes twice as long
-        if not getattr(one, "is_meter_only", False):
+        if getattr(one, "is_meter_only", False) is not True:
             return False
     return True
 

@@ -716,6 +716,7 @@ class _Latecomer(BaseCallbackHandler):
         self._trackers = trackers
 
     def _begin(self, run_id: UUID, more: Mapping[str, Any]) -> Run:
+        self._trackers.is_open = True
         return self._first.begin(
             self._trackers[:],
             run_id,

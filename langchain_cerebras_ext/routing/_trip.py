@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import msgspec
 from langchain_core.runnables.config import ensure_config
 
-from langchain_cerebras_ext._metering import ROUTER_CALL, RouterCall, router_call
+from langchain_cerebras_ext._metering import (
+    ROUTER_CALL,
+    RouterCall,
+    only_meter,
+    router_call,
+)
 from langchain_cerebras_ext.errors import CerebrasError, StreamInterruptedError
 from langchain_cerebras_ext.retry import Patience
 from langchain_cerebras_ext.routing._chunks import (
@@ -32,7 +37,6 @@ from langchain_cerebras_ext.routing._chunks import (
 from langchain_cerebras_ext.routing._leg import Asked, Refusal, Seen
 from langchain_cerebras_ext.routing._plan import Fail, Plan
 from langchain_cerebras_ext.routing._recipe import Recipes
-from langchain_cerebras_ext.routing._told import only_meter
 from langchain_cerebras_ext.routing.capabilities import (
     Size,
     need_of,

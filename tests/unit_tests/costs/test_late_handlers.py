@@ -21,7 +21,12 @@ from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.load import dumpd
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.outputs import (
+    ChatGeneration,
+    ChatGenerationChunk,
+    ChatResult,
+    LLMResult,
+)
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.runnables import RunnableConfig
 from pydantic import SecretStr
@@ -369,6 +374,20 @@ def test_a_call_that_is_cancelled_at_once_is_not_open_for_ever(
     for fields in ({}, {"rate_limiter": limiter}):
         with track_costs() as costs:
             asyncio.run(run(costs, **fields))
+
+
+def test_of_two_ends_the_first_counts() -> None:
+    tracker = CostTracker()
+    manager = CallbackManager([tracker], metadata={"ls_provider": "cerebras"})
+    spare_start(manager)
+    (run,) = manager.on_chat_model_start({}, [[HumanMessage("hi")]])
+    run.on_llm_end(LLMResult(generations=[[*generated().generations]]))
+    run.on_llm_error(ValueError("late"))
+    [record] = tracker.records
+    assert record.outcome == "cache_hit", "no request was made"
+    assert (record.input_tokens, record.output_tokens) == (7, 3)
+    assert record.run_id == str(run.run_id)
+    assert tracker.open_calls == 0
 
 
 # ------------------------------------------------------------------------- what is left
