@@ -218,9 +218,8 @@ class LateHandlers(list[Any]):
     All of them meter calls and do nothing else, and the model tells them itself when it
     opens its meter. So whoever walks through the list for the first time, which is
     LangChain about to tell of the beginning, meets nobody. If LangChain has more to
-    tell and no meter was opened (an answer of LangChain's cache, an error before the
-    request was made, a method that somebody has replaced), it meets a handler that
-    tells of both.
+    tell and no meter was opened, as of an error before the request was made, it meets
+    a handler that tells of both.
 
     Attributes:
         metadata: Of the run; LangChain tells them at its beginning alone.

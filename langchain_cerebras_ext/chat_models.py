@@ -10,6 +10,7 @@ from contextlib import aclosing, closing
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models.base import LangSmithParams, LanguageModelInput
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage  # noqa: TC002
@@ -275,19 +276,25 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         """Itself as handlers get it; asked for right before they are told of a run."""
         if are_meters_expected():
             manager = starting_manager(sys._getframe(1))  # noqa: SLF001
-            if manager is not None and self._sends_itself:
+            if manager is not None and self._is_soon_metered:
                 spare_start(manager)
         held = self.__dict__.get("_serialized")
         return super()._serialized if held is None else held
 
     @property
-    def _sends_itself(self) -> bool:
-        """Whether all calls come by our own methods, which know whose run they make.
+    def _is_soon_metered(self) -> bool:
+        """Whether the meter of a run is opened as soon as the run has begun.
 
-        Not in subclasses that have others, nor where somebody has replaced one.
+        Not where LangChain may wait for a limiter or look into a cache before: a call
+        that is left there would be open to nobody. Nor where a method that sends is
+        not our own, as in a subclass or a test: it may not say whose run it makes.
         """
-        return _senders(type(self)) == _OUR_SENDERS and self.__dict__.keys().isdisjoint(
-            _SENDERS
+        limiter, cache = self.rate_limiter, self.cache
+        return (
+            (limiter is None or hasattr(limiter, "limiter"))  # ours does not wait there
+            and (cache is False or (cache is None and get_llm_cache() is None))
+            and _senders(type(self)) == _OUR_SENDERS
+            and self.__dict__.keys().isdisjoint(_SENDERS)
         )
 
     def _get_ls_params(

@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from call_paths import BETA, PATHS, call
+from call_paths import BETA, PATHS, acall, call
 from cost_bill import MODEL, assert_is_the_bill, chat
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManager
@@ -36,6 +36,7 @@ from langchain_cerebras_ext._metering import open_meter, spare_start, starting_m
 from langchain_cerebras_ext.costs.budget import Budget
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
 from langchain_cerebras_ext.errors import BudgetExceeded, CerebrasInvalidRequestError
+from langchain_cerebras_ext.rate_limiter import CerebrasRateLimiter
 from langchain_cerebras_ext.simulator import Simulator
 
 pytestmark = BETA
@@ -358,10 +359,8 @@ def test_a_budget_stops_a_call_that_nobody_was_told_of(
 def test_a_call_that_is_cancelled_at_once_is_not_open_for_ever(
     steps: int, sim: Simulator
 ) -> None:
-    limiter = InMemoryRateLimiter(requests_per_second=1000)
-
-    async def run(costs: CostTracker, **fields: Any) -> None:
-        task = asyncio.create_task(chat(sim, **fields).ainvoke("hi"))
+    async def run(costs: CostTracker) -> None:
+        task = asyncio.create_task(chat(sim).ainvoke("hi"))
         for _ in range(steps):
             await asyncio.sleep(0)
         task.cancel()
@@ -371,9 +370,53 @@ def test_a_call_that_is_cancelled_at_once_is_not_open_for_ever(
         assert {record.outcome for record in costs.records} <= {"aborted", "ok"}
         assert len(costs.records) <= 1
 
-    for fields in ({}, {"rate_limiter": limiter}):
-        with track_costs() as costs:
-            asyncio.run(run(costs, **fields))
+    with track_costs() as costs:
+        asyncio.run(run(costs))
+
+
+class Slow(InMemoryCache):
+    """A cache that takes its time."""
+
+    async def alookup(self, prompt: str, llm_string: str) -> Any:
+        await asyncio.sleep(60)
+        return await super().alookup(prompt, llm_string)
+
+
+NEVER = InMemoryRateLimiter(requests_per_second=0.001)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("ainvoke", {"rate_limiter": NEVER}),
+        ("astream", {"rate_limiter": NEVER}),
+        ("ainvoke", {"cache": Slow()}),
+    ],
+    ids=["limiter", "limiter of a stream", "cache"],
+)
+def test_a_call_that_is_left_before_it_was_made_is_open_until_it_is_settled(
+    path: str, fields: dict[str, Any], sim: Simulator
+) -> None:
+    async def run() -> None:
+        await asyncio.wait_for(acall(path, chat(sim, **fields)), 0.05)
+
+    with track_costs() as costs:
+        with pytest.raises(TimeoutError):
+            asyncio.run(run())
+        assert (costs.open_calls, costs.settle_open_calls()) == (1, 1)
+    [record] = costs.records
+    assert record.outcome == "aborted"
+    assert not len(sim.billed)
+
+
+def test_a_limiter_of_ours_is_not_asked_by_langchain(
+    sim: Simulator, told: list[uuid.UUID]
+) -> None:
+    limiter = CerebrasRateLimiter(requests_per_minute=1000)
+    with track_costs() as costs:
+        call("ainvoke", chat(sim, rate_limiter=limiter))
+    assert not told
+    assert_is_the_bill(costs, sim)
 
 
 def test_of_two_ends_the_first_counts() -> None:
