@@ -236,24 +236,18 @@ class LateHandlers(list[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         """Yield nobody the first time, and then the handler that tells all."""
+        if not self.is_begun:
+            self.is_begun = True
+            return iter(())
         if self.is_open:  # a copy of the manager was, or a second end is told
             return super().__iter__()
-        if self.is_begun:
-            return iter((self[0].latecomer(self),))
-        self.is_begun = True
-        return iter(())
+        return iter((self[0].latecomer(self),))
 
     def open(self, manager: Any) -> Meter | None:
         """Begin the run where its call is made; its handlers are as ever from then."""
         self.is_open = True
         handlers = manager.handlers = self[:]
-        run: MeteredRun = handlers[0].begin(
-            handlers,
-            manager.run_id,
-            manager.parent_run_id,
-            manager.tags,
-            manager.metadata,
-        )
+        run: MeteredRun = handlers[0].begin(handlers, manager)
         vars(manager)[_RUN] = run
         return run.open(is_alone=True, is_told=True)
 

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from itertools import count, islice
 from operator import attrgetter
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
@@ -365,16 +365,20 @@ class CostTracker(BaseCallbackHandler):
 
     def _fold(self) -> None:
         """Add up what is new; the lock is held."""
-        fresh, keep = self._fresh, self._kept.append
+        fresh = self._fresh
         calls: defaultdict[tuple[Kind, Context], list[TokenCounts]] = defaultdict(list)
-        fold = len(fresh)
-        for told in [fresh.popleft() for _ in range(fold)]:
-            keep(told)
+        batch = [fresh.popleft() for _ in range(len(fresh))]
+        self._kept.extend(batch)
+        kind = context = None
+        for told in batch:
             if isinstance(told, UsageRecord):
                 self._totals(*_KEY(told)).add(told)
-            else:
-                calls[told.kind, told.context].append(told.counts)
-        self._unread = min(self._unread + fold, len(self._kept))
+                continue
+            if told.kind is not kind or told.context is not context:
+                kind, context = told.kind, told.context
+                same = calls[kind, context]
+            same.append(told.counts)
+        self._unread = min(self._unread + len(batch), len(self._kept))
         for (kind, of), counts in calls.items():
             totals = self._totals(
                 kind.served, kind.provider, of.user, of.tags, of.node, of.arm
@@ -539,23 +543,17 @@ class CostTracker(BaseCallbackHandler):
     def begin(
         self,
         trackers: list[CostTracker],
-        run_id: UUID,
-        parent_run_id: UUID | None,
-        tags: Sequence[str] | None,
-        metadata: Mapping[str, Any] | None,
+        told: RunFacts,
     ) -> Run:
         """Begin a run of a model of ours, of which LangChain did not tell at once.
 
         Args:
             trackers: All of the run; this is the first.
-            run_id: LangChain's id.
-            parent_run_id: Of the run that made it.
-            tags: As LangChain has them.
-            metadata: As LangChain has them.
+            told: What LangChain has of it.
         """
-        above = parent_run_id
+        run_id, above = told.run_id, told.parent_run_id
         root = run_id if above is None else self.root_of(above)
-        run = Run(run_id, above, root, tags, metadata, trackers)
+        run = Run(run_id, above, root, told.tags, told.metadata, trackers)
         number = run_id.int
         for tracker in trackers:
             tracker._open[number] = run  # noqa: SLF001 - of this class
@@ -705,6 +703,22 @@ _BY: tuple[str, ...] = ("model", "provider", "user", "tag", "node", "arm")
 _KEY = attrgetter("served", "provider", "user", "tags", "node", "arm")
 
 
+class RunFacts(NamedTuple):
+    """What the manager of a run has of it.
+
+    Attributes:
+        run_id: LangChain's id.
+        parent_run_id: Of the run that made it.
+        tags: As LangChain has them.
+        metadata: As LangChain has them.
+    """
+
+    run_id: UUID
+    parent_run_id: UUID | None
+    tags: Sequence[str] | None
+    metadata: Mapping[str, Any] | None
+
+
 class _Latecomer(BaseCallbackHandler):
     """Tells trackers of a run's end that they have not heard of."""
 
@@ -716,14 +730,12 @@ class _Latecomer(BaseCallbackHandler):
         self._trackers = trackers
 
     def _begin(self, run_id: UUID, more: Mapping[str, Any]) -> Run:
-        self._trackers.is_open = True
-        return self._first.begin(
-            self._trackers[:],
-            run_id,
-            more.get("parent_run_id"),
-            more.get("tags"),
-            self._trackers.metadata,
+        trackers = self._trackers
+        trackers.is_open = True
+        told = RunFacts(
+            run_id, more.get("parent_run_id"), more.get("tags"), trackers.metadata
         )
+        return self._first.begin(trackers[:], told)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         run = self._begin(run_id, kwargs)
