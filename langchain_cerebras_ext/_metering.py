@@ -277,7 +277,7 @@ def starting_manager(frame: FrameType) -> Any:
         is another one, or of another version: all are then told as ever.
     """
     name = frame.f_code.co_name
-    if name not in _STARTS:
+    if name not in _STARTS or frame.f_globals.get("__name__") != _LANGCHAIN:
         return None
     found = frame.f_locals
     manager: Any = found.get("callback_manager")
@@ -304,6 +304,7 @@ def spare_start(manager: Any) -> None:
     late.is_begun = late.is_open = False
 
 
+_LANGCHAIN = "langchain_core.language_models.chat_models"
 _OF_MANY = {"generate", "agenerate"}
 # The last one is of `stream_events(version="v3")`.
 _STARTS = {*_OF_MANY, "stream", "astream", "ensure_started"}

@@ -291,7 +291,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         """
         limiter, cache = self.rate_limiter, self.cache
         return (
-            (limiter is None or hasattr(limiter, "limiter"))  # ours does not wait there
+            (limiter is None or getattr(limiter, "is_asked_later", False) is True)
             and (cache is False or (cache is None and get_llm_cache() is None))
             and _senders(type(self)) == _OUR_SENDERS
             and self.__dict__.keys().isdisjoint(_SENDERS)
@@ -838,16 +838,24 @@ _SURELY = 1.35
 """Estimates of texts lie up to so much too high."""
 
 
-_SENDERS = (
-    "_generate",
-    "_agenerate",
-    "_generate_with_cache",
-    "_agenerate_with_cache",
-    "_stream",
-    "_astream",
-    "_stream_chat_model_events",
-    "_astream_chat_model_events",
-    "_request",
+_SENDERS = tuple(
+    name
+    for name in (
+        "_generate",
+        "_agenerate",
+        "_generate_with_cache",
+        "_agenerate_with_cache",
+        "_stream",
+        "_astream",
+        "_stream_chat_model_events",
+        "_astream_chat_model_events",
+        "_iter_v2_events",  # of newer versions of LangChain
+        "_aiter_v2_events",
+        "_parts",
+        "_aparts",
+        "_request",
+    )
+    if hasattr(ChatCerebras, name)
 )
 _senders = attrgetter(*_SENDERS)
 _OUR_SENDERS = _senders(ChatCerebras)

@@ -426,7 +426,10 @@ class ModelRateLimiter(BaseRateLimiter):
 
     Attributes:
         limiter: The limiter that is asked.
+        is_asked_later: No call waits here.
     """
+
+    is_asked_later = True
 
     def __init__(self, limiter: CerebrasRateLimiter) -> None:
         self.limiter = limiter

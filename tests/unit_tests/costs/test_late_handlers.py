@@ -7,7 +7,7 @@ import gc
 import sys
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from copy import copy
 from decimal import Decimal
 from typing import Any
@@ -27,7 +27,7 @@ from langchain_core.outputs import (
     ChatResult,
     LLMResult,
 )
-from langchain_core.rate_limiters import InMemoryRateLimiter
+from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 from langchain_core.runnables import RunnableConfig
 from pydantic import SecretStr
 
@@ -128,24 +128,67 @@ def test_runs_of_several_prompts_are_told_by_langchain(
     assert model.generate([]).generations == []
 
 
+def calls(name: str, of: str = BaseChatModel.__module__) -> Callable[..., Any]:
+    """Return a method as LangChain's, which returns the manager that may be spared."""
+    lines = (
+        f"def {name}(callback_manager, messages=None):",
+        "    return starting_manager(sys._getframe())",
+    )
+    found: dict[str, Any] = {"__name__": of, "sys": sys}
+    found["starting_manager"] = starting_manager
+    exec("\n".join(lines), found)
+    return found[name]
+
+
 def test_a_caller_that_is_not_langchain_is_let_be() -> None:
     manager = CallbackManager([CostTracker()], metadata={"ls_provider": "cerebras"})
-
-    def generate(callback_manager: Any, messages: list[Any]) -> Any:
-        return starting_manager(sys._getframe())
-
-    def another(callback_manager: Any) -> Any:
-        return starting_manager(sys._getframe())
-
-    def stream(callback_manager: Any) -> Any:
-        return starting_manager(sys._getframe())
-
+    stream, generate = calls("stream"), calls("generate")
     assert stream(manager) is manager
     assert stream(CallbackManager([CostTracker()])) is None, "nobody says whose it is"
-    assert another(manager) is None
-    assert generate(None, [[]]) is None
+    assert calls("another")(manager) is None
+    assert calls("stream", "theirs")(manager) is None
+    assert stream(None) is generate(None, [[]]) is None
     assert generate(manager, []) is generate(manager, [[], []]) is None
     assert generate(manager, [[]]) is manager
+
+
+class OwnStream(ChatCerebras):
+    """A model whose `stream` is not LangChain's."""
+
+    def stream(self, input: Any, config: Any = None, **kwargs: Any) -> Any:  # noqa: A002
+        callback_manager = CallbackManager.configure(
+            (config or {}).get("callbacks"),
+            inheritable_metadata=dict(self._get_ls_params()),
+        )
+        messages: list[BaseMessage] = [HumanMessage(input)]
+        (run,) = callback_manager.on_chat_model_start(self._serialized, [messages])
+        total: Any = None
+        for chunk in self._stream(messages, **kwargs):
+            total = chunk if total is None else total + chunk
+            yield chunk.message
+        run.on_llm_end(LLMResult(generations=[[total]]))
+
+
+class OwnParts(ChatCerebras):
+    """A model that reads its streams itself."""
+
+    def _parts(self, messages: Any, stop: Any, run_manager: Any, kwargs: Any) -> Any:
+        del run_manager
+        return super()._parts(messages, stop, None, kwargs)
+
+
+@pytest.mark.parametrize("kind", [OwnStream, OwnParts], ids=lambda kind: kind.__name__)
+def test_a_model_with_a_stream_of_its_own_is_metered(
+    kind: type[ChatCerebras], sim: Simulator
+) -> None:
+    model = kind(model=MODEL, base_url=sim.base_url, api_key=SecretStr("k"))
+    tracker = CostTracker()
+    call("stream", model, config={"callbacks": [tracker]})
+    assert_is_the_bill(tracker, sim)
+    budget = Budget(Decimal("0.0000001"))
+    tracker = CostTracker(budgets=[budget])
+    with pytest.raises(BudgetExceeded):
+        call("stream", model, config={"callbacks": [tracker]})
 
 
 def test_whoever_asks_late_handlers_meets_nobody_at_first() -> None:
@@ -385,14 +428,26 @@ class Slow(InMemoryCache):
 NEVER = InMemoryRateLimiter(requests_per_second=0.001)
 
 
+class Wraps(BaseRateLimiter):
+    """Somebody's limiter around another one."""
+
+    limiter = NEVER
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        return self.limiter.acquire(blocking=blocking)
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        return await self.limiter.aacquire(blocking=blocking)
+
+
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
         ("ainvoke", {"rate_limiter": NEVER}),
-        ("astream", {"rate_limiter": NEVER}),
+        ("astream", {"rate_limiter": Wraps()}),
         ("ainvoke", {"cache": Slow()}),
     ],
-    ids=["limiter", "limiter of a stream", "cache"],
+    ids=["limiter", "wrapped limiter of a stream", "cache"],
 )
 def test_a_call_that_is_left_before_it_was_made_is_open_until_it_is_settled(
     path: str, fields: dict[str, Any], sim: Simulator
