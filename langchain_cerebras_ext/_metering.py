@@ -194,6 +194,10 @@ class MeteredRun(Protocol):
                 be one more: a subclass of a model may ask again.
         """
 
+    def open_first(self, *, is_alone: bool) -> Meter:
+        """Return what meters the first call, which it is known to be."""
+        ...
+
 
 # The run that began last in this context; its handlers keep it while it goes on.
 _latest: ContextVar[ref[MeteredRun] | None] = ContextVar(
@@ -243,13 +247,13 @@ class LateHandlers(list[Any]):
             return super().__iter__()
         return iter((self[0].latecomer(self),))
 
-    def open(self, manager: Any) -> Meter | None:
+    def open(self, manager: Any) -> Meter:
         """Begin the run where its call is made; its handlers are as ever from then."""
         self.is_open = True
         handlers = manager.handlers = self[:]
         run: MeteredRun = handlers[0].begin(handlers, manager)
         vars(manager)[_RUN] = run
-        return run.open(is_alone=True, is_told=True)
+        return run.open_first(is_alone=True)
 
 
 _is_expected = False

@@ -86,14 +86,15 @@ class Kinds(dict[tuple[Any, ...], "Kind | None"]):
         self._table = registry.built
         self._count = Kinds.changes
 
-    @property
-    def hold(self) -> bool:
-        """Whether the prices are still the same, and there is room for more kinds."""
-        return (
+    def current(self) -> Kinds:
+        """Return kinds under the prices of now: these, unless there are too many."""
+        if (
             self._table is registry.built
             and self._count == Kinds.changes
             and len(self) < _MOST_KINDS
-        )
+        ):
+            return self
+        return Kinds()
 
 
 _MOST_KINDS: Final = 1_000

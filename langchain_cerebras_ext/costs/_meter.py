@@ -471,7 +471,7 @@ class CallMeter:
         trackers = self._trackers
         # The youngest keeps them: it has no other trackers than those it was used with.
         owner = trackers[0] if len(trackers) == 1 else max(trackers, key=_BORN)
-        kinds = owner.kinds
+        kinds = owner.kinds = owner.kinds.current()
         key = (
             trackers,
             self._model,

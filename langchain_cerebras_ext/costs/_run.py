@@ -43,6 +43,10 @@ class Run(CallMeter):
         """
         if self._is_taken or self.is_metered:
             return self._again(is_alone=is_alone) if is_told else None
+        return self.open_first(is_alone=is_alone)
+
+    def open_first(self, *, is_alone: bool) -> Run:
+        """Return what meters the first call: the run itself."""
         self._is_taken = True
         told = self.trackers
         self._trackers = told[0].lineage if len(told) == 1 else lineages(told)
@@ -62,7 +66,7 @@ class Run(CallMeter):
             self.metadata,
             self.trackers,
         )
-        return more.open(is_alone=is_alone, is_told=False)
+        return more.open_first(is_alone=is_alone)
 
     @property
     def call(self) -> CallbackCall:

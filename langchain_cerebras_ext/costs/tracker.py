@@ -180,7 +180,7 @@ class CostTracker(BaseCallbackHandler):
         # Taken in without the lock, and out of it with the lock.
         self._fresh: deque[UsageRecord | Brief] = deque()
         self.born = next(_births)
-        self._kinds = Kinds()
+        self.kinds = Kinds()  # of calls of which this is the youngest tracker
         self._kept: deque[UsageRecord | Brief] = deque(maxlen=max_records)
         self._unread = 0
         self._by: dict[tuple[Any, ...], Totals] = {}
@@ -384,14 +384,6 @@ class CostTracker(BaseCallbackHandler):
                 kind.served, kind.provider, of.user, of.tags, of.node, of.arm
             )
             add_calls(totals, kind, counts)
-
-    @property
-    def kinds(self) -> Kinds:
-        """The kinds of calls of which this is the youngest tracker."""
-        kinds = self._kinds
-        if not kinds.hold:
-            kinds = self._kinds = Kinds()
-        return kinds
 
     def _totals(self, *key: Any) -> Totals:
         """Return the one sum of a combination: what is asked of it comes later."""
