@@ -9,6 +9,7 @@ the model takes the announcement when it sends the run's request.
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
@@ -319,16 +320,38 @@ def is_spared(manager: Any) -> bool:
     return manager is not None and type(manager.handlers) is LateHandlers
 
 
-def open_meter(manager: Any) -> Meter | None:
+def _spared_manager(frame: FrameType | None, model: object) -> Any:
+    """Return the manager of a run of a model that nobody was told of, if there is one.
+
+    Who has replaced a method of the model may not hand it on, so LangChain is looked
+    for among the callers. If it called in another task or thread, the call is recorded
+    when LangChain tells of its end, and budgets are not asked.
+    """
+    while frame is not None:
+        if frame.f_globals.get("__name__") == _LANGCHAIN:
+            found = frame.f_locals
+            if found.get("self") is model:
+                managers = (found.get("run_manager"), *found.get("run_managers", ()))
+                for manager in filter(is_spared, managers):
+                    return manager
+        frame = frame.f_back
+    return None
+
+
+def open_meter(manager: Any, model: object = None) -> Meter | None:
     """Return what meters the call that is about to be sent, if anybody does.
 
     Args:
         manager: The run's manager; where it is not known, the run is taken that was
             announced last in this context, unless it was taken before.
+        model: Whose run may not have been announced.
     """
-    if is_spared(manager):
-        late: LateHandlers = manager.handlers
-        return late.open(manager)
+    known: Any = manager
+    if known is None and model is not None and _is_expected:
+        known = _spared_manager(sys._getframe(1), model)  # noqa: SLF001
+    if is_spared(known):
+        late: LateHandlers = known.handlers
+        return late.open(known)
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):
@@ -391,7 +414,7 @@ def hush(meter: Meter | None, manager: Any) -> None:
         meter: The call's meter; it has begun.
         manager: The run's manager.
     """
-    if meter is not None and meter.is_alone:
+    if meter is not None and meter.is_alone and manager is not None:
         manager.handlers = []
 
 

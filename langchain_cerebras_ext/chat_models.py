@@ -7,7 +7,6 @@ import sys
 # `with_fallbacks` reads the hints of public methods, so their names are real imports.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, closing
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self, cast
 
 from langchain_core.globals import get_llm_cache
@@ -195,6 +194,16 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
     _params: ClassVar[Mapping[str, Param]] = CHAT_PARAMS
     _path: ClassVar[str] = "/chat/completions"
     _operation: ClassVar[str] = "chat"
+    _is_plain: ClassVar[bool] = True
+    """Whether all calls come by our own methods, which know whose run they make."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Look whether a subclass sends calls in a way of its own."""
+        super().__init_subclass__(**kwargs)
+        cls._is_plain = all(
+            getattr(cls, name, None) is getattr(ChatCerebras, name, None)
+            for name in _SENDERS
+        )
 
     @field_validator("rate_limiter")
     @classmethod
@@ -286,15 +295,13 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         """Whether the meter of a run is opened as soon as the run has begun.
 
         Not where LangChain may wait for a limiter or look into a cache before: a call
-        that is left there would be open to nobody. Nor where a method that sends is
-        not our own, as in a subclass or a test: it may not say whose run it makes.
+        that is left there would be open to nobody.
         """
         limiter, cache = self.rate_limiter, self.cache
         return (
-            (limiter is None or getattr(limiter, "is_asked_later", False) is True)
+            self._is_plain
+            and (limiter is None or getattr(limiter, "is_asked_later", False) is True)
             and (cache is False or (cache is None and get_llm_cache() is None))
-            and _senders(type(self)) == _OUR_SENDERS
-            and self.__dict__.keys().isdisjoint(_SENDERS)
         )
 
     def _get_ls_params(
@@ -376,7 +383,7 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
             headers=headers,
             heard=run_manager.on_retry if run_manager else None,
             input_tokens=lambda: self._estimate(messages, payload),
-            meter=open_meter(run_manager),
+            meter=open_meter(run_manager, self),
         )
         self._warn_of_length(call, messages, payload)
         return call
@@ -838,27 +845,21 @@ _SURELY = 1.35
 """Estimates of texts lie up to so much too high."""
 
 
-_SENDERS = tuple(
-    name
-    for name in (
-        "_generate",
-        "_agenerate",
-        "_generate_with_cache",
-        "_agenerate_with_cache",
-        "_stream",
-        "_astream",
-        "_stream_chat_model_events",
-        "_astream_chat_model_events",
-        "_iter_v2_events",  # of newer versions of LangChain
-        "_aiter_v2_events",
-        "_parts",
-        "_aparts",
-        "_request",
-    )
-    if hasattr(ChatCerebras, name)
+_SENDERS = (
+    "_generate",
+    "_agenerate",
+    "_generate_with_cache",
+    "_agenerate_with_cache",
+    "_stream",
+    "_astream",
+    "_stream_chat_model_events",
+    "_astream_chat_model_events",
+    "_iter_v2_events",  # of newer versions of LangChain
+    "_aiter_v2_events",
+    "_parts",
+    "_aparts",
+    "_request",
 )
-_senders = attrgetter(*_SENDERS)
-_OUR_SENDERS = _senders(ChatCerebras)
 
 
 def _is_text(messages: list[BaseMessage]) -> bool:

@@ -296,7 +296,9 @@ def test_a_call_that_slips_by_its_meter_is_priced_all_the_same(
     sim: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As it would with a LangChain that starts its runs in another way."""
-    monkeypatch.setattr("langchain_cerebras_ext.chat_models.open_meter", lambda _: None)
+    monkeypatch.setattr(
+        "langchain_cerebras_ext.chat_models.open_meter", lambda *_: None
+    )
     with track_costs() as costs:
         chat(sim).invoke("hi")
         list(chat(sim).stream("hi"))
