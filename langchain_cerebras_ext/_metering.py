@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from contextvars import ContextVar
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeGuard
 from weakref import ref
 
 from langchain_cerebras_ext._metadata import PROVIDER
@@ -315,7 +315,11 @@ _OF_MANY = {"generate", "agenerate"}
 _STARTS = {*_OF_MANY, "stream", "astream", "ensure_started"}
 
 
-def is_spared(manager: Any) -> bool:
+class _Spared(Protocol):
+    handlers: LateHandlers
+
+
+def is_spared(manager: Any) -> TypeGuard[_Spared]:
     """Whether the handlers of a run are those that hear of its beginning late."""
     return manager is not None and type(manager.handlers) is LateHandlers
 
@@ -346,12 +350,10 @@ def open_meter(manager: Any, model: object = None) -> Meter | None:
             announced last in this context, unless it was taken before.
         model: Whose run may not have been announced.
     """
-    known: Any = manager
-    if known is None and model is not None and _is_expected:
-        known = _spared_manager(sys._getframe(1), model)  # noqa: SLF001
-    if is_spared(known):
-        late: LateHandlers = known.handlers
-        return late.open(known)
+    if manager is None and model is not None and _is_expected:
+        manager = _spared_manager(sys._getframe(1), model)  # noqa: SLF001
+    if is_spared(manager):
+        return manager.handlers.open(manager)
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):

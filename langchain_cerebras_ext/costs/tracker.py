@@ -370,6 +370,7 @@ class CostTracker(BaseCallbackHandler):
         batch = [fresh.popleft() for _ in range(len(fresh))]
         self._kept.extend(batch)
         kind = context = None
+        same: list[TokenCounts] = []
         for told in batch:
             if isinstance(told, UsageRecord):
                 self._totals(*_KEY(told)).add(told)
