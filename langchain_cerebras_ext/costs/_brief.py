@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.records import Flag, Outcome
     from langchain_cerebras_ext.costs.report import Totals
 
-__all__ = ["Brief", "Kind", "Kinds", "add_calls", "can_wait", "day_price"]
+__all__ = ["IMAGES", "Brief", "Kind", "Kinds", "add_calls", "day_price"]
 
 _publishing: Final = threading.Lock()
 
@@ -87,14 +87,16 @@ class Kinds(dict[tuple[Any, ...], "Kind | None"]):
         self._count = Kinds.changes
 
     def current(self) -> Kinds:
-        """Return kinds under the prices of now: these, unless there are too many."""
-        if (
-            self._table is registry.built
-            and self._count == Kinds.changes
-            and len(self) < _MOST_KINDS
-        ):
+        """Return kinds under the prices of now: these, or none yet."""
+        if self._table is registry.built and self._count == Kinds.changes:
             return self
         return Kinds()
+
+    def add(self, key: tuple[Any, ...], kind: Kind | None) -> None:
+        """Take in a kind that was met."""
+        if len(self) >= _MOST_KINDS:
+            self.clear()
+        self[key] = kind
 
 
 _MOST_KINDS: Final = 1_000
@@ -213,20 +215,9 @@ def _seconds(value: object) -> float | None:
     return seconds if isfinite(seconds) else None
 
 
-def can_wait(counts: TokenCounts) -> bool:
-    """Whether tokens cost together with others what they cost by themselves.
-
-    Not so images that may be cached as well, nor what is no count of a whole answer.
-    """
-    if counts[_WRITTEN] or counts[_IMAGES]:
-        return False
-    return bool(counts[_PROMPT] or counts[_ANSWER])
-
-
-# Their places in `RecordCounts`.
-_PROMPT: Final = 0
-_WRITTEN: Final = 2
-_IMAGES: Final = 3
+# Places in `RecordCounts`.
+IMAGES: Final = 3
+"""Of tokens that may be cached as well: their cost depends on others of the call."""
 _ANSWER: Final = 4
 
 

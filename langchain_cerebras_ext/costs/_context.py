@@ -9,14 +9,17 @@ from langchain_cerebras_ext._metering import ROUTER_CALL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Context", "Scope", "merge_context", "own_tags", "says_whose"]
+__all__ = ["CONTEXT_KEYS", "Context", "Scope", "merge_context", "own_tags"]
 
 _USER_KEYS = ("user_id", "user")
 _SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 _ARM_KEYS = ("experiment_arm",)
 _CALL_KEYS = (ROUTER_CALL,)
 _NODE_KEY = "langgraph_node"
-_ALL_KEYS = frozenset({*_USER_KEYS, *_SESSION_KEYS, *_ARM_KEYS, *_CALL_KEYS, _NODE_KEY})
+CONTEXT_KEYS = frozenset(
+    {*_USER_KEYS, *_SESSION_KEYS, *_ARM_KEYS, *_CALL_KEYS, _NODE_KEY}
+)
+"""Names in a run's metadata that say whose it is, as few do."""
 
 # Tags that LangChain and LangGraph put on runs for themselves.
 _INNER_TAGS = ("seq:step:", "map:key:", "graph:step:", "condition:", "langsmith:")
@@ -73,11 +76,6 @@ def own_tags(tags: Iterable[str]) -> tuple[str, ...]:
     )
 
 
-def says_whose(tags: Sequence[str] | None, metadata: Mapping[str, Any] | None) -> bool:
-    """Whether a run says anything itself of whose it is, as few do."""
-    return bool(tags) or not _ALL_KEYS.isdisjoint(metadata or ())
-
-
 def merge_context(
     tags: Sequence[str] | None,
     metadata: Mapping[str, Any] | None,
@@ -92,7 +90,7 @@ def merge_context(
         scopes: Of the trackers, the innermost first.
     """
     telling = [scope for scope in scopes if scope != _SILENT]
-    if not telling and not says_whose(tags, metadata):
+    if not (telling or tags) and CONTEXT_KEYS.isdisjoint(metadata or ()):
         return _UNKNOWN  # as of most calls
     all_tags = list(tags or ())
     found = metadata or {}

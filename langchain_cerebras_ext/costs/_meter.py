@@ -18,8 +18,8 @@ from langchain_cerebras_ext._metadata import PROVIDER, uncounted_sides
 from langchain_cerebras_ext._metering import ROUTER_CALL, router_call
 from langchain_cerebras_ext._status import request_id_of
 from langchain_cerebras_ext.costs import _langsmith
-from langchain_cerebras_ext.costs._brief import Brief, Kind, can_wait, day_price
-from langchain_cerebras_ext.costs._context import merge_context, says_whose
+from langchain_cerebras_ext.costs._brief import IMAGES, Brief, Kind, day_price
+from langchain_cerebras_ext.costs._context import CONTEXT_KEYS, merge_context
 from langchain_cerebras_ext.costs._usage import (
     RecordCounts,
     bounded,
@@ -369,15 +369,16 @@ class CallMeter:
             return False  # after other tries: its record must say so
         try:
             counts = read_whole(facts.usage)
-            if counts is None or not can_wait(counts):
+            if counts is None or counts[IMAGES]:
                 return False
             tier = facts.service_tier_used or facts.service_tier
             kind = self._kind_of(facts.model, call.operation, stream, tier)
             if kind is None:
                 return False
+            is_own = self.tags or not CONTEXT_KEYS.isdisjoint(self.metadata)
             brief = Brief(
                 kind,
-                self._who() if says_whose(self.tags, self.metadata) else kind.context,
+                self._who() if is_own else kind.context,
                 counts,
                 self._began,
                 self.run_id,
@@ -484,7 +485,8 @@ class CallMeter:
         kind: Kind | None = kinds.get(key, _NOT_YET)
         if kind is _NOT_YET:
             shared = (model_served, operation, stream, service_tier)
-            kind = kinds[key] = self._shared_kind(shared)
+            kind = self._shared_kind(shared)
+            kinds.add(key, kind)
         return kind
 
     def _shared_kind(self, shared: Shared) -> Kind | None:

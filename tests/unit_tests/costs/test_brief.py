@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext.catalog import register_model, unregister_model
 from langchain_cerebras_ext.costs import _meter
-from langchain_cerebras_ext.costs._brief import Brief, can_wait, day_price
+from langchain_cerebras_ext.costs._brief import Brief, day_price
 from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
 from langchain_cerebras_ext.costs.pricing import (
     PriceRow,
@@ -220,7 +220,7 @@ def test_records_read_later_are_those_that_are_made_at_once(
     later, at_once = CostTracker(prices=book), CostTracker(prices=book)
     calls_of(a_model(), calls, later)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(_meter, "can_wait", lambda _: False)
+        patched.setattr(_meter.CallMeter, "_kind_of", lambda *_: None)
         calls_of(a_model(), calls, at_once)
         assert not briefs_of(at_once)
     assert [shared(one) for one in later.records] == [
@@ -340,10 +340,27 @@ def test_only_one_price_for_all_of_a_day_adds_up() -> None:
     assert row is not None
     assert adds_up(row)
     assert day_price(list_prices(), "nobody-knows-it", day) is None
-    assert can_wait((1, None, None, None, 0, None, None, None))
-    assert not can_wait((0, None, None, None, 0, None, None, None))
-    assert not can_wait((9, None, 1, None, 1, None, None, None)), "written to a cache"
-    assert not can_wait((9, None, None, 1, 1, None, None, None)), "an image"
+
+
+@pytest.mark.parametrize(
+    ("usage", "is_brief"),
+    [
+        (told(1, 0, 0, 0), True),
+        (told(0, 0, 0, 0), False),
+        (told(0, 0, 3, 0), False),
+        ({**told(9, 0, 1, 0), "image_tokens": 0}, True),
+        ({**told(9, 0, 1, 0), "image_tokens": 1}, False),
+        ({**told(9, 0, 1, 0), "prompt_tokens_details": {"image_tokens": 1}}, False),
+    ],
+)
+def test_images_and_what_nobody_counted_are_recorded_at_once(
+    usage: dict[str, Any], is_brief: bool
+) -> None:
+    tracker = CostTracker()
+    a_model(usage).invoke("hi", config={"callbacks": [tracker]})
+    assert briefs_of(tracker) == is_brief
+    [record] = tracker.records
+    assert record.image_tokens or not usage.get("image_tokens")
 
 
 # ------------------------------------------------------------------- the same records
