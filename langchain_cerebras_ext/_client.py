@@ -719,11 +719,12 @@ class Stream:
     def _closed(self, error: BaseException | None) -> _Verdict | None:
         """Tell all who watch how the stream has ended; return it for the limiter."""
         run, facts = self._run, self.reader.facts
-        if run.watch:
+        watch = run.watch
+        if watch is not None:
             self.elapsed_s = time.monotonic() - run.started
             if run.limiter_wait_s:
-                run.watch.waited(run.limiter_wait_s)
-            run.watch.streamed(self, error)
+                watch.waited(run.limiter_wait_s)
+            watch.streamed(self, error)
         if error is None or facts.usage:
             return run.settled(facts.usage, self.headers)
         return run.tried(error)

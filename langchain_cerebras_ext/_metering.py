@@ -352,8 +352,8 @@ def open_meter(manager: Any, model: object = None) -> Meter | None:
     """
     if manager is None and model is not None and _is_expected:
         manager = _spared_manager(sys._getframe(1), model)  # noqa: SLF001
-    if is_spared(manager):
-        return manager.handlers.open(manager)
+    if manager is not None and type(manager.handlers) is LateHandlers:
+        return manager.handlers.open(manager)  # as `is_spared`, without the call
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):
