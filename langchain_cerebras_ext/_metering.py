@@ -4,7 +4,8 @@ The client knows no prices. A `Meter` is an observer of one call that is also as
 before each request leaves, and may refuse it. LangChain tells a model's run to the
 handlers, but not to all of the model's methods: `stream` hands over no run manager. So
 a handler that meters announces each run here as it starts, in the same context, and
-the model takes the announcement when it sends the run's request.
+the model takes the announcement when it sends the run's request. Where nobody else
+listens there is none, and the model itself tells the handlers: see `_late`.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from __future__ import annotations
 import sys
 from contextvars import ContextVar
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
 from weakref import ref
 
-from langchain_cerebras_ext._metadata import PROVIDER
+from langchain_cerebras_ext._late import (
+    LateHandlers,
+    are_meters_expected,
+    only_meter,
+    spared_manager,
+)
 from langchain_cerebras_ext._observe import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Mapping
     from types import FrameType
     from uuid import UUID
 
@@ -30,25 +36,18 @@ if TYPE_CHECKING:
 __all__ = [
     "ROUTER_CALL",
     "CallOutcome",
-    "LateHandlers",
     "Meter",
     "MeteredRun",
     "RouterCall",
     "add_try",
     "announce",
     "announced",
-    "are_meters_expected",
     "calling_manager",
     "calling_managers",
-    "expect_meters",
     "hush",
     "is_alone",
-    "is_spared",
-    "only_meter",
     "open_meter",
     "router_call",
-    "spare_start",
-    "starting_manager",
 ]
 
 
@@ -217,131 +216,6 @@ def announced() -> MeteredRun | None:
     return None if held is None else held()
 
 
-class LateHandlers(list[Any]):
-    """The handlers of a run of ours who were not told of its beginning.
-
-    All of them meter calls and do nothing else, and the model tells them itself when it
-    opens its meter. So whoever walks through the list for the first time, which is
-    LangChain about to tell of the beginning, meets nobody. If LangChain has more to
-    tell and no meter was opened, as of an error before the request was made, it meets
-    a handler that tells of both.
-
-    Attributes:
-        metadata: Of the run; LangChain tells them at its beginning alone.
-        is_begun: Whether LangChain has walked through it.
-        is_open: Whether all have heard of the run, of its meter or of its end.
-    """
-
-    __slots__ = ("is_begun", "is_open", "metadata")
-
-    # Made for each call, and quicker without an `__init__`.
-    metadata: Mapping[str, Any]
-    is_begun: bool
-    is_open: bool
-
-    def __iter__(self) -> Iterator[Any]:
-        """Yield nobody the first time, and then the handler that tells all."""
-        if not self.is_begun:
-            self.is_begun = True
-            return iter(())
-        if self.is_open:  # a copy of the manager was, or a second end is told
-            return super().__iter__()
-        return iter((self[0].latecomer(self),))
-
-    def open(self, manager: Any) -> Meter:
-        """Begin the run where its call is made; its handlers are as ever from then."""
-        self.is_open = True
-        handlers = manager.handlers = self[:]
-        run: MeteredRun = handlers[0].begin(handlers, manager)
-        vars(manager)[_RUN] = run
-        return run.open_first(is_alone=True)
-
-
-_is_expected = False
-
-
-def expect_meters() -> None:
-    """Note that calls may be metered from now on: other programs are spared a look."""
-    global _is_expected  # noqa: PLW0603 - it only ever becomes true
-    _is_expected = True
-
-
-def are_meters_expected() -> bool:
-    """Whether anybody may meter calls."""
-    return _is_expected
-
-
-def starting_manager(frame: FrameType) -> Any:
-    """Return the manager of a run whose handlers only meter it, as it begins.
-
-    Args:
-        frame: That of LangChain's method that is about to tell them.
-
-    Returns:
-        What `spare_start` takes; `None` where others listen too, and where the caller
-        is another one, or of another version: all are then told as ever.
-    """
-    name = frame.f_code.co_name
-    if name not in _STARTS or frame.f_globals.get("__name__") != _LANGCHAIN:
-        return None
-    found = frame.f_locals
-    manager: Any = found.get("callback_manager")
-    handlers = getattr(manager, "handlers", None)
-    if not handlers or not only_meter(handlers):
-        return None
-    if name in _OF_MANY and len(found.get("messages") or ()) != 1:
-        return None  # several runs have one list of handlers
-    if manager.metadata.get("ls_provider") != PROVIDER:
-        return None  # it is metered as that one's
-    return manager
-
-
-def spare_start(manager: Any) -> None:
-    """Let LangChain not tell of a run's beginning those who only meter it.
-
-    That takes it 10 us in an event loop, as much as most of the meter.
-
-    Args:
-        manager: The one that is about to tell them.
-    """
-    late = manager.handlers = LateHandlers(manager.handlers)
-    late.metadata = manager.metadata
-    late.is_begun = late.is_open = False
-
-
-_LANGCHAIN = "langchain_core.language_models.chat_models"
-_OF_MANY = {"generate", "agenerate"}
-# The last one is of `stream_events(version="v3")`.
-_STARTS = {*_OF_MANY, "stream", "astream", "ensure_started"}
-
-
-class _Spared(Protocol):
-    handlers: LateHandlers
-
-
-def is_spared(manager: Any) -> TypeGuard[_Spared]:
-    """Whether the handlers of a run are those that hear of its beginning late."""
-    return manager is not None and type(manager.handlers) is LateHandlers
-
-
-def _spared_manager(frame: FrameType | None, model: object) -> Any:
-    """Return the manager of a run of a model that nobody was told of, if there is one.
-
-    Who has replaced a method of the model may not hand it on, so LangChain is looked
-    for among the callers. If it called in another task or thread, the call is recorded
-    when LangChain tells of its end, and budgets are not asked.
-    """
-    while frame is not None:
-        if frame.f_globals.get("__name__") == _LANGCHAIN:
-            found = frame.f_locals
-            if found.get("self") is model:
-                managers = (found.get("run_manager"), *found.get("run_managers", ()))
-                for manager in filter(is_spared, managers):
-                    return manager
-        frame = frame.f_back
-    return None
-
-
 def open_meter(manager: Any, model: object = None) -> Meter | None:
     """Return what meters the call that is about to be sent, if anybody does.
 
@@ -350,10 +224,11 @@ def open_meter(manager: Any, model: object = None) -> Meter | None:
             announced last in this context, unless it was taken before.
         model: Whose run may not have been announced.
     """
-    if manager is None and model is not None and _is_expected:
-        manager = _spared_manager(sys._getframe(1), model)  # noqa: SLF001
+    if manager is None and model is not None and are_meters_expected():
+        manager = spared_manager(sys._getframe(1), model)  # noqa: SLF001
     if manager is not None and type(manager.handlers) is LateHandlers:
-        return manager.handlers.open(manager)  # as `is_spared`, without the call
+        begun = vars(manager)[_RUN] = manager.handlers.begin(manager)
+        return begun.open_first(is_alone=True)
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):
@@ -396,14 +271,6 @@ def is_alone(manager: Any) -> bool:
     if handlers is None:
         return False
     return type(handlers) is LateHandlers or only_meter(handlers)
-
-
-def only_meter(handlers: Iterable[Any]) -> bool:
-    """Whether all handlers meter calls, and do nothing else."""
-    for one in handlers:  # noqa: SIM110 - `all` of a generator takes twice as long
-        if getattr(one, "is_meter_only", False) is not True:
-            return False
-    return True
 
 
 def hush(meter: Meter | None, manager: Any) -> None:

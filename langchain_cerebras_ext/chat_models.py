@@ -24,6 +24,12 @@ from langchain_cerebras_ext._config import is_public_service, strip_provider
 from langchain_cerebras_ext._connection import CerebrasConnection, token_aware
 from langchain_cerebras_ext._core_errors import join_langchain
 from langchain_cerebras_ext._events import EventWriter
+from langchain_cerebras_ext._late import (
+    are_meters_expected,
+    is_spared,
+    spare_start,
+    starting_manager,
+)
 from langchain_cerebras_ext._messages_in import to_wire_messages
 from langchain_cerebras_ext._messages_out import (
     build_chunk,
@@ -40,14 +46,10 @@ from langchain_cerebras_ext._metadata import (
     tries,
 )
 from langchain_cerebras_ext._metering import (
-    are_meters_expected,
     calling_manager,
     hush,
     is_alone,
-    is_spared,
     open_meter,
-    spare_start,
-    starting_manager,
 )
 from langchain_cerebras_ext._params import CHAT_PARAMS
 from langchain_cerebras_ext._request import (

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.tracers.context import register_configure_hook
 
-from langchain_cerebras_ext._metering import announce, announced, expect_meters
+from langchain_cerebras_ext._late import expect_meters
+from langchain_cerebras_ext._metering import announce, announced
 from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Kinds, add_calls
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
     from langchain_core.outputs import LLMResult
 
-    from langchain_cerebras_ext._metering import LateHandlers, RouterCall
+    from langchain_cerebras_ext._late import LateHandlers
+    from langchain_cerebras_ext._metering import RouterCall
     from langchain_cerebras_ext.costs._brief import Brief, Kind
     from langchain_cerebras_ext.costs._context import Context
     from langchain_cerebras_ext.costs._usage import TokenCounts

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.utils.uuid import uuid7
 
-from langchain_cerebras_ext._metering import only_meter
+from langchain_cerebras_ext._late import only_meter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

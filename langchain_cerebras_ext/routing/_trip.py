@@ -16,12 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import msgspec
 from langchain_core.runnables.config import ensure_config
 
-from langchain_cerebras_ext._metering import (
-    ROUTER_CALL,
-    RouterCall,
-    only_meter,
-    router_call,
-)
+from langchain_cerebras_ext._late import only_meter
+from langchain_cerebras_ext._metering import ROUTER_CALL, RouterCall, router_call
 from langchain_cerebras_ext.errors import CerebrasError, StreamInterruptedError
 from langchain_cerebras_ext.retry import Patience
 from langchain_cerebras_ext.routing._chunks import (

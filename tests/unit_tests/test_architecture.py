@@ -44,6 +44,7 @@ LAYERS = [
     "_token_estimate",
     "_tokens",
     "_observe",
+    "_late",
     "_metering",
     "_client",
     "_sdk",

@@ -32,7 +32,8 @@ from langchain_core.runnables import RunnableConfig
 from pydantic import SecretStr
 
 from langchain_cerebras_ext import ChatCerebras
-from langchain_cerebras_ext._metering import open_meter, spare_start, starting_manager
+from langchain_cerebras_ext._late import spare_start, starting_manager
+from langchain_cerebras_ext._metering import open_meter
 from langchain_cerebras_ext.costs.budget import Budget
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
 from langchain_cerebras_ext.errors import BudgetExceeded, CerebrasInvalidRequestError

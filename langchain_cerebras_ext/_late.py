@@ -1,0 +1,165 @@
+"""Runs of our models of whose beginning LangChain tells nobody, since the model does.
+
+LangChain tells each handler of each run, which in an event loop takes it 10 us, as much
+as most of what a meter does. A handler that only meters has no use for it before the
+model sends its request, and the model knows then whose run it makes. So where all
+handlers of a run are such, the model hides them from LangChain right before they would
+be told, and tells them when it opens the meter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+
+from langchain_cerebras_ext._metadata import PROVIDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from types import FrameType
+
+    from langchain_cerebras_ext._metering import MeteredRun
+
+__all__ = [
+    "LateHandlers",
+    "are_meters_expected",
+    "expect_meters",
+    "is_spared",
+    "only_meter",
+    "spare_start",
+    "spared_manager",
+    "starting_manager",
+]
+
+_LANGCHAIN = "langchain_core.language_models.chat_models"
+_OF_MANY = {"generate", "agenerate"}
+# The last one is of `stream_events(version="v3")`.
+_STARTS = {*_OF_MANY, "stream", "astream", "ensure_started"}
+
+
+def only_meter(handlers: Iterable[Any]) -> bool:
+    """Whether all handlers meter calls, and do nothing else."""
+    for one in handlers:  # noqa: SIM110 - `all` of a generator takes twice as long
+        if getattr(one, "is_meter_only", False) is not True:
+            return False
+    return True
+
+
+class LateHandlers(list[Any]):
+    """The handlers of a run of ours who were not told of its beginning.
+
+    All of them meter calls and do nothing else, and the model tells them itself when it
+    opens its meter. So whoever walks through the list for the first time, which is
+    LangChain about to tell of the beginning, meets nobody. If LangChain has more to
+    tell and no meter was opened, as of an error before the request was made, it meets
+    a handler that tells of both.
+
+    Attributes:
+        metadata: Of the run; LangChain tells them at its beginning alone.
+        is_begun: Whether LangChain has walked through it.
+        is_open: Whether all have heard of the run, of its meter or of its end.
+    """
+
+    __slots__ = ("is_begun", "is_open", "metadata")
+
+    # Made for each call, and quicker without an `__init__`.
+    metadata: Mapping[str, Any]
+    is_begun: bool
+    is_open: bool
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield nobody the first time, and then the handler that tells all."""
+        if not self.is_begun:
+            self.is_begun = True
+            return iter(())
+        if self.is_open:  # a copy of the manager was, or a second end is told
+            return super().__iter__()
+        return iter((self[0].latecomer(self),))
+
+    def begin(self, manager: Any) -> MeteredRun:
+        """Begin the run where its call is made; its handlers are as ever from then."""
+        self.is_open = True
+        handlers = manager.handlers = self[:]
+        run: MeteredRun = handlers[0].begin(handlers, manager)
+        return run
+
+
+_is_expected = False
+
+
+def expect_meters() -> None:
+    """Note that calls may be metered from now on: other programs are spared a look."""
+    global _is_expected  # noqa: PLW0603 - it only ever becomes true
+    _is_expected = True
+
+
+def are_meters_expected() -> bool:
+    """Whether anybody may meter calls."""
+    return _is_expected
+
+
+def starting_manager(frame: FrameType) -> Any:
+    """Return the manager of a run whose handlers only meter it, as it begins.
+
+    Args:
+        frame: That of LangChain's method that is about to tell them.
+
+    Returns:
+        What `spare_start` takes; `None` where others listen too, and where the caller
+        is another one, or of another version: all are then told as ever.
+    """
+    name = frame.f_code.co_name
+    if name not in _STARTS or frame.f_globals.get("__name__") != _LANGCHAIN:
+        return None
+    found = frame.f_locals
+    manager: Any = found.get("callback_manager")
+    handlers = getattr(manager, "handlers", None)
+    if not handlers or not only_meter(handlers):
+        return None
+    if name in _OF_MANY and len(found.get("messages") or ()) != 1:
+        return None  # several runs have one list of handlers
+    if manager.metadata.get("ls_provider") != PROVIDER:
+        return None  # it is metered as that one's
+    return manager
+
+
+def spare_start(manager: Any) -> None:
+    """Let LangChain not tell of a run's beginning those who only meter it.
+
+    That takes it 10 us in an event loop, as much as most of the meter.
+
+    Args:
+        manager: The one that is about to tell them.
+    """
+    late = manager.handlers = LateHandlers(manager.handlers)
+    late.metadata = manager.metadata
+    late.is_begun = late.is_open = False
+
+
+class _Spared(Protocol):
+    handlers: LateHandlers
+
+
+def is_spared(manager: Any) -> TypeGuard[_Spared]:
+    """Whether the handlers of a run are those that hear of its beginning late."""
+    return manager is not None and type(manager.handlers) is LateHandlers
+
+
+def spared_manager(frame: FrameType | None, model: object) -> Any:
+    """Return the manager of a run of a model that nobody was told of, if there is one.
+
+    Who has replaced a method of the model may not hand it on, so LangChain is looked
+    for among the callers. If it called in another task or thread, the call is recorded
+    when LangChain tells of its end, and budgets are not asked.
+    """
+    while frame is not None:
+        if frame.f_globals.get("__name__") == _LANGCHAIN:
+            found = frame.f_locals
+            if found.get("self") is model:
+                managers = (
+                    found.get("run_manager"),
+                    *(found.get("run_managers") or ()),
+                )
+                for manager in filter(is_spared, managers):
+                    return manager
+        frame = frame.f_back
+    return None
