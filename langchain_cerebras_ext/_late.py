@@ -36,10 +36,16 @@ _OF_MANY = {"generate", "agenerate"}
 _STARTS = {*_OF_MANY, "stream", "astream", "ensure_started"}
 
 
-def only_meter(handlers: Iterable[Any]) -> bool:
-    """Whether all handlers meter calls, and do nothing else."""
+def only_meter(handlers: Iterable[Any], said: str = "is_meter_only") -> bool:
+    """Whether all handlers meter calls, and do nothing else.
+
+    Args:
+        handlers: Of a run.
+        said: The attribute that says it, or `hears_late` where it must hold besides
+            that they may be told of a beginning by `LateHandlers`.
+    """
     for one in handlers:  # noqa: SIM110 - `all` of a generator takes twice as long
-        if getattr(one, "is_meter_only", False) is not True:
+        if getattr(one, said, False) is not True:
             return False
     return True
 
@@ -113,7 +119,7 @@ def starting_manager(frame: FrameType) -> Any:
     found = frame.f_locals
     manager: Any = found.get("callback_manager")
     handlers = getattr(manager, "handlers", None)
-    if not handlers or not only_meter(handlers):
+    if not handlers or not only_meter(handlers, "hears_late"):
         return None
     if name in _OF_MANY and len(found.get("messages") or ()) != 1:
         return None  # several runs have one list of handlers

@@ -171,8 +171,8 @@ class MeteredRun(Protocol):
     """A run that somebody wants to meter.
 
     A handler that knows some has `metered_run(run_id)`, which returns one or `None`.
-    One that has `is_meter_only` also has `begin` and `latecomer`, as `LateHandlers`
-    calls them.
+    One that has `hears_late` also has `begin` and `latecomer`, as `LateHandlers` calls
+    them.
     """
 
     @property

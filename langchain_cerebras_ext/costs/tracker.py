@@ -133,11 +133,13 @@ class CostTracker(BaseCallbackHandler):
     run_inline = True
     raise_error = True
     is_meter_only = True
+    hears_late = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Take a subclass for one that listens to more, unless it says otherwise."""
         super().__init_subclass__(**kwargs)
         cls.is_meter_only = bool(cls.__dict__.get("is_meter_only"))
+        cls.hears_late = False  # its own methods for a run's beginning are called
 
     def __init__(
         self,

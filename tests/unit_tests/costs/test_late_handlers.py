@@ -153,6 +153,62 @@ def test_a_caller_that_is_not_langchain_is_let_be() -> None:
     assert generate(manager, [[]]) is manager
 
 
+class Listens(CostTracker):
+    """A tracker that does more at a run's beginning, and says that it only meters."""
+
+    is_meter_only = True
+    begun = 0
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        self.begun += 1
+        super().on_chat_model_start(*args, **kwargs)
+
+
+class Says(BaseCallbackHandler):
+    """Somebody's handler that says so too, and is no tracker."""
+
+    is_meter_only = True
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("more", [[], [Says()]], ids=["alone", "beside another"])
+def test_a_tracker_of_somebodys_own_is_told_of_the_beginning(
+    path: str, more: list[Any], sim: Simulator
+) -> None:
+    tracker = Listens()
+    call(path, chat(sim), config={"callbacks": [tracker, *more]})
+    assert tracker.begun == 1
+    assert_is_the_bill(tracker, sim)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["stream", "astream"])
+def test_a_wrapped_stream_that_is_left_is_on_the_bill(
+    is_async: bool, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, path = ("_astream", "astream") if is_async else ("_stream", "stream")
+    wrapped = drops_the_manager(getattr(ChatCerebras, name), path)
+    monkeypatch.setattr(ChatCerebras, name, wrapped)
+
+    async def leave() -> None:
+        parts: Any = chat(sim).astream("hi")
+        await anext(parts)
+        await parts.aclose()
+
+    with track_costs() as costs:
+        if is_async:
+            asyncio.run(leave())
+        else:
+            parts: Any = chat(sim).stream("hi")
+            next(parts)
+            parts.close()
+    [record] = costs.records
+    assert record.outcome == "aborted"
+    assert record.cost_usd
+    assert record.output_tokens
+    assert costs.open_calls == 0
+    assert sim.wait_idle()
+
+
 class OwnStream(ChatCerebras):
     """A model whose `stream` is not LangChain's."""
 
@@ -400,10 +456,8 @@ def test_a_budget_stops_a_call_that_nobody_was_told_of(
 
 
 @pytest.mark.parametrize("steps", range(12))
-def test_a_call_that_is_cancelled_at_once_is_not_open_for_ever(
-    steps: int, sim: Simulator
-) -> None:
-    async def run(costs: CostTracker) -> None:
+def test_a_call_that_is_cancelled_at_once_is_not_open_for_ever(steps: int) -> None:
+    async def run(costs: CostTracker, sim: Simulator) -> None:
         task = asyncio.create_task(chat(sim).ainvoke("hi"))
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -414,8 +468,9 @@ def test_a_call_that_is_cancelled_at_once_is_not_open_for_ever(
         assert {record.outcome for record in costs.records} <= {"aborted", "ok"}
         assert len(costs.records) <= 1
 
-    with track_costs() as costs:
-        asyncio.run(run(costs))
+    # Of its own: what was cancelled may reach it when the test is over.
+    with Simulator() as sim, track_costs() as costs:
+        asyncio.run(run(costs, sim))
 
 
 class Slow(InMemoryCache):
