@@ -19,7 +19,7 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
 __all__ = ["RedisServer"]
 
@@ -111,13 +111,14 @@ class RedisServer:
         """
         import redis
 
-        try:
-            client = await self._client()
-            reply = await client.script(keys=keys, args=arguments)
-        except (redis.RedisError, OSError) as error:
-            raise self._failed(error) from error
-        self._works()
-        return reply
+        with _cancellable():
+            try:
+                client = await self._client()
+                reply = await client.script(keys=keys, args=arguments)
+            except (redis.RedisError, OSError) as error:
+                raise self._failed(error) from error
+            self._works()
+            return reply
 
     def in_background(
         self, work: Callable[..., Awaitable[None]], *arguments: Any
@@ -236,6 +237,25 @@ class _LoopClient:
             await asyncio.wait(tuple(self._tasks))
         with contextlib.suppress(Exception):
             await self.client.aclose()
+
+
+@contextlib.contextmanager
+def _cancellable() -> Generator[None]:
+    """Have a task end that was cancelled meanwhile, whatever it was waiting for.
+
+    redis-py sends within `asyncio.wait_for`, which up to Python 3.11 forgets a
+    cancellation that comes just as the sending is done.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        yield
+    except Exception as error:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError from error
+        raise
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 async def _close_at_the_end(

@@ -339,6 +339,22 @@ async def test_who_is_cancelled_leaves_the_line_at_once(make):
     await limiter.aclose()
 
 
+@pytest.mark.parametrize("steps", range(12))
+async def test_no_cancellation_is_lost_at_whatever_step_it_comes(make, steps):
+    """Python 3.11's `wait_for`, in which redis-py sends, loses one that comes late."""
+    limiter = make(requests_per_minute=1)
+    (await limiter.areserve(MODEL, input_tokens=1)).unknown()
+    task = asyncio.create_task(limiter.areserve(MODEL, input_tokens=1))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=30)
+    assert done, "it waits for its turn, a minute from now, as if nothing had happened"
+    assert task.cancelled()
+    assert (await limiter.astate(MODEL)).waiting == 0
+    await limiter.aclose()
+
+
 def test_a_wait_that_is_known_to_be_too_long_is_refused_at_once(make):
     limiter = make(requests_per_minute=1, max_wait=5)
     limiter.reserve(MODEL, input_tokens=1).unknown()
