@@ -12,11 +12,15 @@ import os
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from secret_watch import SecretWatch, watching
 
 from langchain_cerebras_ext import _deprecations, errors
+
+if TYPE_CHECKING:
+    from langchain_cerebras_ext.simulator import Simulator
 
 with contextlib.suppress(ImportError):  # the wheel is tested without it
     import hypothesis  # before anything is frozen: it looks for referrers
@@ -186,3 +190,18 @@ def pytest_runtest_makereport(
             report.outcome = "failed"
             report.longrepr = "a key is in what the test printed"
     return report
+
+
+@pytest.fixture(scope="module")
+def _running() -> Iterator["Simulator"]:
+    from langchain_cerebras_ext.simulator import Simulator
+
+    with Simulator(models="all") as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def sim(_running: "Simulator") -> "Simulator":
+    """Return a module's simulator, which has seen and billed nothing yet."""
+    _running.reset()
+    return _running

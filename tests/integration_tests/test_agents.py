@@ -47,23 +47,10 @@ from langchain_cerebras_ext.errors import (
     RateLimitError,
 )
 from langchain_cerebras_ext.retry import RetryPolicy
-from langchain_cerebras_ext.simulator import Simulator
 
 MODEL = "gpt-oss-120b"
 NATIVE = "zai-glm-4.7"
 """A model that takes tools together with a schema, and several calls at once."""
-
-
-@pytest.fixture(scope="module")
-def _running():
-    with Simulator(models="all") as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running):
-    _running.reset()
-    return _running
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from cost_bill import assert_is_the_bill, chat, cost_by_hand
@@ -21,18 +20,6 @@ from langchain_cerebras_ext.errors import BudgetExceeded
 from langchain_cerebras_ext.simulator import Simulator
 
 ASKED = {"messages": [("user", "What is the weather in Oslo?")]}
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator(models="all") as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
 
 
 def weather(city: str) -> str:

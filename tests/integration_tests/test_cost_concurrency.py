@@ -27,18 +27,6 @@ THREADS = 64
 TASKS = 1_000
 
 
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
-
-
 @pytest.mark.timeout(240)
 def test_64_threads_and_1000_tasks_come_to_the_bill_to_the_token(
     sim: Simulator,

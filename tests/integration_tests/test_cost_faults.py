@@ -48,18 +48,6 @@ REFUSED = [400, 401, 402, 403, 404, 413, 422, 429]
 NOT_BILLED = [500, 503, 504]
 
 
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
-
-
 def _fitting() -> Iterator[tuple[str, str, int]]:
     """Yield each fault on each of four paths; every other of them is tried again."""
     number = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -36,18 +36,6 @@ PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ"
     "AAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-
-
-@pytest.fixture(scope="module")
-def _running() -> Iterator[Simulator]:
-    with Simulator(models="all") as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running: Simulator) -> Simulator:
-    _running.reset()
-    return _running
 
 
 class Person(BaseModel):

@@ -48,18 +48,6 @@ MODEL = "gpt-oss-120b"
 SENTENCE = "The blue whale is the largest animal that is known to have lived."
 
 
-@pytest.fixture(scope="module")
-def _running():
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running):
-    _running.reset()
-    return _running
-
-
 @pytest.fixture
 def make(sim):
     def build(**kwargs):

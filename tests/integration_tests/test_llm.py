@@ -28,23 +28,10 @@ from langchain_cerebras_ext.errors import (
     StreamInterruptedError,
     UnsupportedFeatureError,
 )
-from langchain_cerebras_ext.simulator import Simulator
 
 MODEL = "gpt-oss-120b"
 COUNT = "Count from 1 to 4"
 COUNTED = "1, 2, 3, 4"
-
-
-@pytest.fixture(scope="module")
-def _running():
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running):
-    _running.reset()
-    return _running
 
 
 @pytest.fixture

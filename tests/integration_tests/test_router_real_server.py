@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict
 
 from langchain_cerebras_ext import ChatCerebras, track_costs
 from langchain_cerebras_ext.routing.router import ChatRouter
-from langchain_cerebras_ext.simulator import Simulator
 
 pytestmark = BETA
 
@@ -31,18 +30,6 @@ def address(tmp_path_factory):
     write_model(path)
     with running_server(path) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def _running():
-    with Simulator() as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def sim(_running):
-    _running.reset()
-    return _running
 
 
 @pytest.fixture
