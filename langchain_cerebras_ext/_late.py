@@ -60,14 +60,16 @@ class LateHandlers(list[Any]):
     a handler that tells of both.
 
     Attributes:
+        meters: Those who were not told; others may come to the list.
         metadata: Of the run; LangChain tells them at its beginning alone.
         is_begun: Whether LangChain has walked through it.
         is_open: Whether all have heard of the run, of its meter or of its end.
     """
 
-    __slots__ = ("is_begun", "is_open", "metadata")
+    __slots__ = ("is_begun", "is_open", "metadata", "meters")
 
     # Made for each call, and quicker without an `__init__`.
+    meters: list[Any]
     metadata: Mapping[str, Any]
     is_begun: bool
     is_open: bool
@@ -79,14 +81,20 @@ class LateHandlers(list[Any]):
             return iter(())
         if self.is_open:  # a copy of the manager was, or a second end is told
             return super().__iter__()
-        return iter((self[0].latecomer(self),))
+        return iter((self.meters[0].latecomer(self),))
 
-    def begin(self, manager: Any) -> MeteredRun:
-        """Begin the run where its call is made; its handlers are as ever from then."""
+    def begin(self, manager: Any) -> tuple[MeteredRun, bool]:
+        """Begin the run where its call is made; its handlers are as ever from then.
+
+        Returns:
+            The run, and whether nobody else listens to it.
+        """
         self.is_open = True
-        handlers = manager.handlers = self[:]
-        run: MeteredRun = handlers[0].begin(handlers, manager)
-        return run
+        meters = handlers = manager.handlers = self[:]
+        if is_shared := handlers != self.meters:  # by whoever saw the manager before us
+            meters = [one for one in handlers if only_meter((one,), "hears_late")]
+        run = self.meters[0].begin(meters or self.meters, manager)
+        return run, not is_shared
 
 
 _is_expected = False
@@ -121,11 +129,18 @@ def starting_manager(frame: FrameType) -> Any:
     handlers = getattr(manager, "handlers", None)
     if not handlers or not only_meter(handlers, "hears_late"):
         return None
-    if name in _OF_MANY and len(found.get("messages") or ()) != 1:
+    if name in _OF_MANY and not _is_one(found.get("messages")):
         return None  # several runs have one list of handlers
     if manager.metadata.get("ls_provider") != PROVIDER:
         return None  # it is metered as that one's
     return manager
+
+
+def _is_one(prompts: Any) -> bool:
+    try:
+        return len(prompts) == 1
+    except TypeError:  # LangChain says what is wrong with them
+        return False
 
 
 def spare_start(manager: Any) -> None:
@@ -136,7 +151,9 @@ def spare_start(manager: Any) -> None:
     Args:
         manager: The one that is about to tell them.
     """
-    late = manager.handlers = LateHandlers(manager.handlers)
+    meters = manager.handlers
+    late = manager.handlers = LateHandlers(meters)
+    late.meters = meters
     late.metadata = manager.metadata
     late.is_begun = late.is_open = False
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from contextvars import ContextVar
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, cast
 from weakref import ref
 
 from langchain_cerebras_ext._late import (
@@ -227,8 +227,9 @@ def open_meter(manager: Any, model: object = None) -> Meter | None:
     if manager is None and model is not None and are_meters_expected():
         manager = spared_manager(sys._getframe(1), model)  # noqa: SLF001
     if manager is not None and type(manager.handlers) is LateHandlers:
-        begun = vars(manager)[_RUN] = manager.handlers.begin(manager)
-        return begun.open_first(is_alone=True)
+        begun, alone = manager.handlers.begin(manager)
+        vars(manager)[_RUN] = begun
+        return begun.open_first(is_alone=alone)
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):
@@ -252,6 +253,9 @@ def _run_of(manager: Any) -> MeteredRun | None:
     if known is not None:
         return known
     for handler in manager.handlers:
+        wake = getattr(handler, "wake", None)
+        if wake is not None:  # it stands for those who were told of no beginning
+            return cast("MeteredRun", wake(manager))
         find = getattr(handler, "metered_run", None)
         run: MeteredRun | None = None if find is None else find(manager.run_id)
         if run is not None:

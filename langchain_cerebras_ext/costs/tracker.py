@@ -734,6 +734,14 @@ class _Latecomer(BaseCallbackHandler):
         )
         return self._first.begin(trackers[:], told)
 
+    def wake(self, manager: Any) -> Run:
+        """Begin a run of whose handlers somebody has made a list of his own."""
+        at = manager.handlers.index(self)
+        before, after = manager.handlers[:at], manager.handlers[at + 1 :]
+        run, _ = self._trackers.begin(manager)
+        manager.handlers = [*before, *manager.handlers, *after]
+        return cast("Run", run)
+
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         run = self._begin(run_id, kwargs)
         run.finish(lambda call, held: call.ended(held, response))

@@ -30,6 +30,7 @@ from langchain_core.outputs import (
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 from langchain_core.runnables import RunnableConfig
 from pydantic import SecretStr
+from stages import wait_for
 
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext._late import spare_start, starting_manager
@@ -319,6 +320,95 @@ def test_a_method_that_somebody_has_wrapped_is_metered_all_the_same(
     budget = Budget(Decimal("0.0000001"))
     with track_costs(budget=budget), pytest.raises(BudgetExceeded):
         call(path, model)
+
+
+class Ends(BaseCallbackHandler):
+    """A handler that counts the ends of runs."""
+
+    ends = 0
+
+    def on_llm_end(self, *_: Any, **__: Any) -> None:
+        self.ends += 1
+
+
+def _append(manager: Any, handler: Ends) -> None:
+    manager.handlers.append(handler)
+
+
+def _put_first(manager: Any, handler: Ends) -> None:
+    manager.handlers.insert(0, handler)
+
+
+def _make_anew(manager: Any, handler: Ends) -> None:
+    manager.handlers = [*manager.handlers, handler]
+
+
+def _replace_all(manager: Any, handler: Ends) -> None:
+    manager.handlers[:] = [handler]
+
+
+async def _call_to_the_end(
+    path: str, model: ChatCerebras, config: RunnableConfig, other: Ends
+) -> None:
+    """Call a model, and wait until LangChain has told of it: `av3` does that later."""
+    await acall(path, model, config=config)
+    await asyncio.to_thread(wait_for, lambda: other.ends)
+
+
+@pytest.mark.parametrize("add", [_append, _put_first, _make_anew, _replace_all])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("invoke", "_generate"),
+        ("ainvoke", "_agenerate"),
+        ("v3", "_iter_v2_events"),
+        ("av3", "_aiter_v2_events"),
+    ],
+)
+def test_handlers_that_an_instrumentation_adds_to_a_run_are_told_of_its_end(
+    path: str,
+    name: str,
+    add: Callable[[Any, Ends], None],
+    sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original, other = getattr(ChatCerebras, name), Ends()
+
+    def adds(*args: Any, run_manager: Any, **kwargs: Any) -> Any:
+        add(run_manager, other)
+        return original(*args, run_manager=run_manager, **kwargs)
+
+    monkeypatch.setattr(ChatCerebras, name, adds)
+    one, two = CostTracker(), CostTracker()
+    model, config = chat(sim, callbacks=[one]), RunnableConfig(callbacks=[two])
+    if path.startswith("a"):
+        asyncio.run(_call_to_the_end(path, model, config, other))
+    else:
+        call(path, model, config=config)
+    assert other.ends == 1
+    assert one.records == two.records
+    assert one.records[0].request_id is not None, "the model has metered it"
+    assert_is_the_bill(one, sim)
+    budget = Budget(Decimal("0.0000001"))
+    with track_costs(budget=budget), pytest.raises(BudgetExceeded):
+        call(path, chat(sim))
+
+
+class Odd(list[list[BaseMessage]]):
+    """Prompts that are neither true nor false, as an array of NumPy's."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_prompts_may_be_any_sequence(size: int, sim: Simulator) -> None:
+    prompts = Odd([HumanMessage("hi")] for _ in range(size))
+    with track_costs() as costs:
+        chat(sim).generate(prompts)
+        asyncio.run(chat(sim).agenerate(prompts))
+    assert len(costs.records) == 2 * size
+    assert_is_the_bill(costs, sim)
 
 
 def test_a_model_that_leaves_async_calls_to_langchain_has_one_record(
