@@ -9,13 +9,18 @@ be told, and tells them when it opens the meter.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
+from uuid import uuid4
+from weakref import ref
 
 from langchain_cerebras_ext._metadata import PROVIDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from types import FrameType
+    from uuid import UUID
 
     from langchain_cerebras_ext._metering import MeteredRun
 
@@ -61,16 +66,16 @@ class LateHandlers(list[Any]):
 
     Attributes:
         meters: Those who were not told; others may come to the list.
-        metadata: Of the run; LangChain tells them at its beginning alone.
+        facts: The run's parent's id, tags and metadata.
         is_begun: Whether LangChain has walked through it.
         is_open: Whether all have heard of the run, of its meter or of its end.
     """
 
-    __slots__ = ("is_begun", "is_open", "metadata", "meters")
+    __slots__ = ("__weakref__", "facts", "is_begun", "is_open", "meters")
 
     # Made for each call, and quicker without an `__init__`.
     meters: list[Any]
-    metadata: Mapping[str, Any]
+    facts: tuple[UUID | None, list[str], dict[str, Any]]
     is_begun: bool
     is_open: bool
 
@@ -154,8 +159,15 @@ def spare_start(manager: Any) -> None:
     meters = manager.handlers
     late = manager.handlers = LateHandlers(meters)
     late.meters = meters
-    late.metadata = manager.metadata
+    late.facts = (manager.parent_run_id, manager.tags, manager.metadata)
     late.is_begun = late.is_open = False
+    _latest.set(ref(late))
+
+
+# The handlers that were spared last in this context; the run's manager keeps them.
+_latest: ContextVar[ref[LateHandlers] | None] = ContextVar(
+    "langchain_cerebras_ext_spared", default=None
+)
 
 
 class _Spared(Protocol):
@@ -170,19 +182,31 @@ def is_spared(manager: Any) -> TypeGuard[_Spared]:
 def spared_manager(frame: FrameType | None, model: object) -> Any:
     """Return the manager of a run of a model that nobody was told of, if there is one.
 
-    Who has replaced a method of the model may not hand it on, so LangChain is looked
-    for among the callers. If it called in another task or thread, the call is recorded
-    when LangChain tells of its end, and budgets are not asked.
+    Who has replaced a method of the model may not hand it on, or may go on with a copy
+    of the model, so LangChain is looked for among the callers. If it called in another
+    task or thread, and this context is a copy of its own, what is returned stands for
+    the manager: with another id of the run.
     """
+    held = _latest.get()
+    late = None if held is None else held()
+    if late is not None and late.is_open:
+        late = None
     while frame is not None:
         if frame.f_globals.get("__name__") == _LANGCHAIN:
             found = frame.f_locals
-            if found.get("self") is model:
-                managers = (
-                    found.get("run_manager"),
-                    *(found.get("run_managers") or ()),
-                )
-                for manager in filter(is_spared, managers):
+            is_its = found.get("self") is model
+            managers = (found.get("run_manager"), *(found.get("run_managers") or ()))
+            for manager in filter(is_spared, managers):
+                if is_its or manager.handlers is late:
                     return manager
         frame = frame.f_back
-    return None
+    if late is None:
+        return None
+    parent_run_id, tags, metadata = late.facts
+    return SimpleNamespace(
+        handlers=late,
+        run_id=uuid4(),
+        parent_run_id=parent_run_id,
+        tags=tags,
+        metadata=metadata,
+    )

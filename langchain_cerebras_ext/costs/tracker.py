@@ -726,13 +726,10 @@ class _Latecomer(BaseCallbackHandler):
         self._first = first
         self._trackers = trackers
 
-    def _begin(self, run_id: UUID, more: Mapping[str, Any]) -> Run:
-        trackers = self._trackers
-        trackers.is_open = True
-        told = RunFacts(
-            run_id, more.get("parent_run_id"), more.get("tags"), trackers.metadata
-        )
-        return self._first.begin(trackers[:], told)
+    def _begin(self, run_id: UUID) -> Run:
+        late = self._trackers
+        late.is_open = True
+        return self._first.begin(late.meters[:], RunFacts(run_id, *late.facts))
 
     def wake(self, manager: Any) -> Run:
         """Begin a run of whose handlers somebody has made a list of his own."""
@@ -743,13 +740,14 @@ class _Latecomer(BaseCallbackHandler):
         return cast("Run", run)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        run = self._begin(run_id, kwargs)
+        del kwargs
+        run = self._begin(run_id)
         run.finish(lambda call, held: call.ended(held, response))
 
     def on_llm_error(
         self, error: BaseException, *, run_id: UUID, **kwargs: Any
     ) -> None:
-        run, response = self._begin(run_id, kwargs), kwargs.get("response")
+        run, response = self._begin(run_id), kwargs.get("response")
         run.finish(lambda call, held: call.failed(held, error, response))
 
 

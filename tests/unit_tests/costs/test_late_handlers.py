@@ -322,6 +322,83 @@ def test_a_method_that_somebody_has_wrapped_is_metered_all_the_same(
         call(path, model)
 
 
+def goes_on_with_a_copy(original: Any, path: str) -> Any:
+    """Return what calls a method of a copy of the model, and knows no manager."""
+    plain = drops_the_manager(original, path)
+
+    def copied(self: ChatCerebras, *args: Any, **kwargs: Any) -> Any:
+        return plain(self.model_copy(update={"temperature": 0.5}), *args, **kwargs)
+
+    return copied
+
+
+def goes_on_in_a_task(original: Any, path: str) -> Any:
+    """Return what calls a method in a task of its own, and knows no manager."""
+    plain = drops_the_manager(original, path)
+
+    async def apart(*args: Any, **kwargs: Any) -> Any:
+        return await asyncio.create_task(plain(*args, **kwargs))
+
+    return apart
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "wrap"),
+    [
+        ("invoke", "_generate", goes_on_with_a_copy),
+        ("ainvoke", "_agenerate", goes_on_with_a_copy),
+        ("stream", "_stream", goes_on_with_a_copy),
+        ("astream", "_astream", goes_on_with_a_copy),
+        ("ainvoke", "_agenerate", goes_on_in_a_task),
+        ("ainvoke", "_agenerate_with_cache", goes_on_in_a_task),
+    ],
+)
+def test_a_method_that_goes_on_elsewhere_is_metered_and_asks_budgets(
+    path: str,
+    name: str,
+    wrap: Callable[[Any, str], Any],
+    sim: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ChatCerebras, name, wrap(getattr(ChatCerebras, name), path))
+    budget = Budget(Decimal(5))
+    with track_costs(budget=budget, tags=["one"]) as costs:
+        call(path, chat(sim))
+    assert_is_the_bill(costs, sim)
+    assert costs.records[0].request_id is not None, "the model has metered it"
+    assert costs.records[0].tags == ("one",)
+    assert budget.status()[0].spent == costs.get_total_cost()
+    budget = Budget(Decimal("0.0000001"))
+    with track_costs(budget=budget), pytest.raises(BudgetExceeded):
+        call(path, chat(sim))
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("stream", "_stream"), ("astream", "_astream")]
+)
+def test_a_stream_of_a_copy_that_is_left_is_on_the_bill(
+    path: str, name: str, sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = goes_on_with_a_copy(getattr(ChatCerebras, name), path)
+    monkeypatch.setattr(ChatCerebras, name, copied)
+
+    async def leave() -> None:
+        stream: Any = chat(sim).astream("hi")
+        await anext(stream)
+        await stream.aclose()
+
+    with track_costs() as costs:
+        if path == "astream":
+            asyncio.run(leave())
+        else:
+            parts: Any = chat(sim).stream("hi")
+            next(parts)
+            parts.close()
+    [record] = costs.records
+    assert record.outcome == "aborted"
+    assert record.cost_usd
+
+
 class Ends(BaseCallbackHandler):
     """A handler that counts the ends of runs."""
 
