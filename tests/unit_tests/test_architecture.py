@@ -6,6 +6,7 @@ import ast
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -99,56 +100,56 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+class Imports(NamedTuple):
+    """What a module imports, by a walk through its text.
+
+    Attributes:
+        all: Modules of this package, lazily imported ones too, but not for types only.
+        at_once: Those of them that come as the module is imported.
+        libraries: The first part of every other name, for types too.
+    """
+
+    all: set[str]
+    at_once: set[str]
+    libraries: set[str]
 
 
 @cache
-def imports(path: Path, *, at_run_time: bool = True) -> frozenset[str]:
-    """What a module imports of this package, lazily too, but not for types only."""
-    found: set[str] = set()
+def imports(path: Path) -> Imports:
+    found = Imports(set(), set(), set())
 
-    def visit(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
-            for child in node.orelse:
-                visit(child)
-            return
-        if not at_run_time and isinstance(
-            node, (ast.FunctionDef, ast.AsyncFunctionDef)
-        ):
-            return
+    def add(module: str, *, for_types: bool, lazily: bool) -> None:
+        found.libraries.add(part(module))
+        if part(module) == NAME and not for_types:
+            inner = module.removeprefix(NAME).lstrip(".") or "__init__"
+            found.all.add(inner)
+            if not lazily:
+                found.at_once.add(inner)
+
+    def visit(node: ast.AST, **how: bool) -> None:
         if isinstance(node, ast.Import):
-            found.update(
-                alias.name.removeprefix(f"{NAME}.")
-                for alias in node.names
-                if alias.name.startswith(f"{NAME}.")
-            )
-        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                add(alias.name, **how)
+        elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path.name}: relative import"
             module = node.module or ""
-            if module == NAME or module.startswith(f"{NAME}."):
-                inner = module.removeprefix(NAME).lstrip(".")
-                for alias in node.names:
-                    whole = f"{inner}.{alias.name}".lstrip(".")
-                    found.add(whole if whole in MODULES else inner or "__init__")
-        for child in ast.iter_child_nodes(node):
-            visit(child)
+            for alias in node.names:
+                whole = f"{module}.{alias.name}"
+                is_module = whole.removeprefix(f"{NAME}.") in MODULES
+                add(whole if is_module else module, **how)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            for child in node.body:
+                visit(child, **{**how, "for_types": True})
+            for child in node.orelse:
+                visit(child, **how)
+        elif not isinstance(node, ast.expr):  # which holds no statement
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                how = {**how, "lazily": True}
+            for child in ast.iter_child_nodes(node):
+                visit(child, **how)
 
-    visit(parsed(path))
-    return frozenset(found)
-
-
-@cache
-def libraries(path: Path) -> frozenset[str]:
-    """The first part of all that a module imports, for types too."""
-    found = set()
-    for node in ast.walk(parsed(path)):
-        if isinstance(node, ast.Import):
-            found.update(part(alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            found.add(part(node.module or ""))
-    return frozenset(found)
+    visit(ast.parse(path.read_bytes()), for_types=False, lazily=False)
+    return found
 
 
 def part(name: str) -> str:
@@ -162,14 +163,14 @@ def test_every_module_has_its_place():
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_point_to_the_layers_above_in_the_list(name):
     place = LAYERS.index(part(name))
-    for other in imports(MODULES[name]):
+    for other in imports(MODULES[name]).all:
         if part(other) != part(name):
             assert LAYERS.index(part(other)) < place, f"{name} imports {other}"
 
 
 def test_no_module_imports_itself_through_others():
     top = {
-        name: {other for other in imports(path, at_run_time=False) if other != name}
+        name: {other for other in imports(path).at_once if other != name}
         for name, path in MODULES.items()
     }
     tuple(TopologicalSorter(top).static_order())  # raises CycleError
@@ -177,12 +178,12 @@ def test_no_module_imports_itself_through_others():
 
 @pytest.mark.parametrize("name", [name for name in MODULES if part(name) not in SHELLS])
 def test_the_core_knows_no_shell(name):
-    assert {part(other) for other in imports(MODULES[name])} & SHELLS == set()
+    assert {part(other) for other in imports(MODULES[name]).all} & SHELLS == set()
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if part(name) in LEAVES])
 def test_leaves_import_nothing_else_of_the_package(name):
-    assert imports(MODULES[name]) == set()
+    assert imports(MODULES[name]).all == set()
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if part(n) == "simulator"])
@@ -190,7 +191,7 @@ def test_the_simulator_shares_facts_but_no_parsing_with_the_client(name):
     shared = {"_version", "catalog", "errors", "simulator", "wire"}
     if name == "simulator.pytest_plugin":  # a fixture of it makes models
         shared.add("routing")
-    others = imports(MODULES[name])
+    others = imports(MODULES[name]).all
     assert {part(other) for other in others} <= shared
     assert {other for other in others if part(other) == "wire"} <= {
         "wire",
@@ -200,7 +201,7 @@ def test_the_simulator_shares_facts_but_no_parsing_with_the_client(name):
 
 @pytest.mark.parametrize("name", [n for n in MODULES if part(n) == "simulator"])
 def test_the_simulator_knows_no_other_shell(name):
-    assert {part(other) for other in imports(MODULES[name])} & (
+    assert {part(other) for other in imports(MODULES[name]).all} & (
         SHELLS - {"simulator"}
     ) == (set())
 
@@ -233,5 +234,9 @@ ONLY_IN = {
 
 @pytest.mark.parametrize("library", ONLY_IN)
 def test_each_library_lives_in_one_place(library):
-    users = {part(name) for name, path in MODULES.items() if library in libraries(path)}
+    users = {
+        part(name)
+        for name, path in MODULES.items()
+        if library in imports(path).libraries
+    }
     assert users <= ONLY_IN[library]
