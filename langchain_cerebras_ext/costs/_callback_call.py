@@ -211,9 +211,16 @@ class CallbackCall:
 
     def abandoned(self, trackers: Sequence[CostTracker]) -> None:
         """Record a call whose end was never told."""
-        tokens = Tokens.estimated(self._input_tokens(), 0)
         if self._run.is_ours:
-            tokens = Tokens.none()
+            self.unsent(trackers)
+        else:
+            self._leave(trackers, Tokens.estimated(self._input_tokens(), 0))
+
+    def unsent(self, trackers: Sequence[CostTracker]) -> None:
+        """Record a call that was given up before it was sent."""
+        self._leave(trackers, Tokens.none())
+
+    def _leave(self, trackers: Sequence[CostTracker], tokens: Tokens) -> None:
         outcome, error_type = end_of_left(self._run.router_call, None)
         self._write(trackers, outcome, tokens, error_type=error_type, duration_s=None)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_cerebras_ext.costs._callback_call import CallbackCall
 from langchain_cerebras_ext.costs._meter import CallMeter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from weakref import ref
 
     from langchain_cerebras_ext.costs.tracker import CostTracker
 
@@ -33,6 +34,8 @@ class Run(CallMeter):
 
     _call: CallbackCall | None = None
     _is_taken = False
+    manager: ref[Any] | None = None
+    """Kept so that it tells when LangChain's manager of the run is gone."""
 
     def open(self, *, is_alone: bool, is_told: bool) -> CallMeter | None:
         """Return what meters the run's call, or one more of its calls.
@@ -94,6 +97,13 @@ class Run(CallMeter):
         except Exception as error:  # noqa: BLE001 - odd answers are recorded as well
             _log.exception("a run cannot be recorded as it was told")
             call.unread(trackers, error)
+
+    def leave(self, *, may_be_sent: bool) -> None:
+        """Record the run, of whose end nobody tells; nothing if that was done."""
+        if may_be_sent:
+            self.finish(lambda call, trackers: call.abandoned(trackers))
+        else:
+            self.finish(lambda call, trackers: call.unsent(trackers))
 
     def ids(self) -> tuple[str, str | None, str]:
         """Return the ids as a record has them: the run's, its parent's, its trace's."""

@@ -42,6 +42,7 @@ from langchain_cerebras_ext.costs._budgets._options import (
     read_terms,
     read_thresholds,
 )
+from langchain_cerebras_ext.costs._unended import settle_left
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     CerebrasCostWarning,
@@ -292,6 +293,7 @@ class Budget:
             BudgetExceeded: The call must not be sent.
             LedgerError: The shared store cannot be used, so nobody knows.
         """
+        settle_left()
         ask = self._ask(scope, amount)
         while ask is not None:
             try:
@@ -305,6 +307,7 @@ class Budget:
 
     async def areserve(self, scope: CallScope, amount: Decimal | None) -> Hold | None:
         """Do what `reserve` does, without blocking the event loop."""
+        settle_left()
         ask = self._ask(scope, amount)
         while ask is not None:
             try:
@@ -324,10 +327,12 @@ class Budget:
         Raises:
             LedgerError: The shared store cannot be used.
         """
+        settle_left()
         return self._book.status()
 
     async def astatus(self) -> list[BudgetStatus]:
         """Do what `status` does, without blocking the event loop."""
+        settle_left()
         return await self._book.astatus()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import sys
 import threading
 from collections import defaultdict, deque
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+from langchain_core.outputs import LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from langchain_cerebras_ext._late import expect_meters
@@ -31,6 +33,12 @@ from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Kinds, add_calls
 from langchain_cerebras_ext.costs._context import Scope
 from langchain_cerebras_ext.costs._run import Run
+from langchain_cerebras_ext.costs._unended import (
+    begun_beside,
+    expect_end,
+    prompts_beside,
+    settle_left,
+)
 from langchain_cerebras_ext.costs.records import UsageRecord, record_of
 from langchain_cerebras_ext.costs.report import Totals
 from langchain_cerebras_ext.errors import (
@@ -50,10 +58,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from datetime import date, datetime
     from decimal import Decimal
+    from types import FrameType
     from uuid import UUID
 
     from langchain_core.messages import BaseMessage
-    from langchain_core.outputs import LLMResult
 
     from langchain_cerebras_ext._late import LateHandlers
     from langchain_cerebras_ext._metering import RouterCall
@@ -243,6 +251,7 @@ class CostTracker(BaseCallbackHandler):
     @property
     def records(self) -> tuple[UsageRecord, ...]:
         """The newest records, oldest first; at most `max_records`."""
+        settle_left()
         with self._lock:
             self._fold()
             unread = list(islice(reversed(self._kept), self._unread))
@@ -257,6 +266,7 @@ class CostTracker(BaseCallbackHandler):
     @property
     def totals(self) -> Totals:
         """What all calls used and cost, with what is uncertain of it."""
+        settle_left()
         found = Totals()
         with self._lock:
             self._fold()
@@ -284,6 +294,7 @@ class CostTracker(BaseCallbackHandler):
     @property
     def last_record(self) -> UsageRecord | None:
         """The record that was written last."""
+        settle_left()
         last = self._last
         return None if last is None else record_of(last)
 
@@ -304,7 +315,8 @@ class CostTracker(BaseCallbackHandler):
 
     @property
     def open_calls(self) -> int:
-        """Calls under way, and those whose end LangChain never told."""
+        """Calls under way, and those whose end LangChain has not told yet."""
+        settle_left()
         return len(self._open)
 
     def by(self, dimension: Dimension) -> dict[str | None, Totals]:
@@ -317,6 +329,7 @@ class CostTracker(BaseCallbackHandler):
             msg = f"by({dimension!r}) is unknown; take one of {', '.join(_BY)}."
             raise CerebrasConfigurationError(msg)
         place = _BY.index(dimension)
+        settle_left()
         found: dict[str | None, Totals] = {}
         with self._lock:
             self._fold()
@@ -413,13 +426,15 @@ class CostTracker(BaseCallbackHandler):
         Returns:
             Whether all is written; also without a ledger.
         """
+        settle_left()
         return self.ledger is None or self.ledger.flush(timeout_s)
 
     def settle_open_calls(self) -> int:
         """Record the calls whose end was never told, as aborted and estimated.
 
         LangChain says nothing when an `ainvoke` of another provider's model is
-        cancelled. Call this when nothing is under way any more.
+        cancelled. It is recorded once nobody keeps the run: the exception, by its
+        traceback, may for long. Call this when nothing is under way any more.
 
         Returns:
             How many there were.
@@ -566,11 +581,18 @@ class CostTracker(BaseCallbackHandler):
         run.finish(lambda call, trackers: call.abandoned(trackers))
 
     def _start(
-        self, run: Run, messages: Sequence[BaseMessage] | str, more: Mapping[str, Any]
+        self,
+        run: Run,
+        messages: Sequence[BaseMessage] | str,
+        more: Mapping[str, Any],
+        frame: FrameType,
     ) -> None:
         """Begin to record a call of another provider's model, from what is told."""
         if self.langsmith:
             _langsmith.hook()
+        settle_left()
+        if run.manager is None:
+            run.manager = expect_end(run, frame)
         run.call.started(messages, more)
         try:
             run.call.reserve(self.lineage)
@@ -579,7 +601,14 @@ class CostTracker(BaseCallbackHandler):
             # call is stopped before it was sent.
             stopped = error
             run.finish(lambda call, held: call.refused(held, stopped))
+            self._leave_unsent(begun_beside(frame))
             raise
+
+    def _leave_unsent(self, run_ids: Iterable[UUID]) -> None:
+        """Record runs that have begun, and whose calls will never be sent."""
+        for run_id in run_ids:
+            if run := self._open.get(run_id.int):
+                run.leave(may_be_sent=False)
 
     def on_chat_model_start(
         self,
@@ -601,7 +630,9 @@ class CostTracker(BaseCallbackHandler):
         del serialized
         run = self._enter(run_id, parent_run_id, tags, metadata)
         if not run.is_ours:  # ours is metered where it is sent
-            self._start(run, messages[0], kwargs)
+            self._start(run, messages[0], kwargs, sys._getframe(1))  # noqa: SLF001
+        elif kwargs.get("batch_size", 1) > 1 and run.manager is None:
+            run.manager = expect_end(run, sys._getframe(1))  # noqa: SLF001
 
     def on_llm_start(
         self,
@@ -622,7 +653,7 @@ class CostTracker(BaseCallbackHandler):
         del serialized
         run = self._enter(run_id, parent_run_id, tags, metadata)
         if not run.is_ours:
-            self._start(run, prompts[0], kwargs)
+            self._start(run, prompts[0], kwargs, sys._getframe(1))  # noqa: SLF001
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a run that has its answer, unless that was done where it was sent."""
@@ -637,6 +668,13 @@ class CostTracker(BaseCallbackHandler):
         response = kwargs.get("response")
         if run := self._open.get(run_id.int):
             run.finish(lambda call, held: call.failed(held, error, response))
+        beside = prompts_beside(run_id, sys._getframe(1))  # noqa: SLF001
+        for answered_id, result in beside.answered:
+            answer = LLMResult(
+                generations=[[*result.generations]], llm_output=result.llm_output
+            )
+            self.on_llm_end(answer, run_id=answered_id)
+        self._leave_unsent(beside.unsent)
 
     def _above(self, run_id: UUID, parent_run_id: UUID | None) -> None:
         above = parent_run_id
