@@ -16,6 +16,8 @@ _SESSION_KEYS = ("session_id", "thread_id", "conversation_id")
 _ARM_KEYS = ("experiment_arm",)
 _CALL_KEYS = (ROUTER_CALL,)
 _NODE_KEY = "langgraph_node"
+_PLACE_KEY = "langgraph_checkpoint_ns"
+_AGENT_KEY = "lc_agent_name"
 CONTEXT_KEYS = frozenset(
     {*_USER_KEYS, *_SESSION_KEYS, *_ARM_KEYS, *_CALL_KEYS, _NODE_KEY}
 )
@@ -96,7 +98,7 @@ def merge_context(
     found = metadata or {}
     user = _first(found, _USER_KEYS)
     session = _first(found, _SESSION_KEYS)
-    node = found.get(_NODE_KEY)
+    node = _node(found) if _NODE_KEY in found else None
     arm = _first(found, _ARM_KEYS)
     call = _first(found, _CALL_KEYS)
     for scope in telling:
@@ -108,10 +110,28 @@ def merge_context(
         own_tags(all_tags) if all_tags else (),
         user,
         session,
-        _text(node),
+        node,
         arm,
         call,
     )
+
+
+def _node(found: Mapping[str, Any]) -> str | None:
+    """Return the node of a graph, with those above it: agents all have a `model`.
+
+    LangGraph names the place as `researcher:<id>|model:<id>`, and an agent that was
+    given a name says so.
+    """
+    node = found[_NODE_KEY]
+    if node is None:
+        return None
+    place = str(found.get(_PLACE_KEY) or "").split("|")
+    path = [name for part in place if (name := part.partition(":")[0])]
+    path = [name for name in path[:-1] if not name.isdigit()]  # of several calls
+    agent = found.get(_AGENT_KEY)
+    if agent and agent not in path:
+        path.append(str(agent))
+    return "/".join([*path, str(node)])
 
 
 def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> str | None:

@@ -244,7 +244,8 @@ class PriceBook:
             percent: What is taken off, from 0 to 100; this or `fraction`.
             fraction: What is taken off, from 0 to 1.
             model: Of this model only, also as `provider::model`.
-            provider: Of this provider only, by LangChain's name.
+            provider: Of this provider's list prices only, by LangChain's name; a price
+                of your own is what you pay.
             valid_from: First day (UTC).
             valid_until: First day after it.
             note: Why.

@@ -76,7 +76,8 @@ class UsageRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
         tags: LangChain's tags of the run, and those of `track_costs`.
         user: Who it was for.
         session: The conversation or job that it belongs to.
-        node: LangGraph's node.
+        node: LangGraph's node, with the nodes and the agent that it is within, such as
+            `researcher/model`.
         arm: The arm of an experiment.
         outcome: How it ended.
         error_type: Name of the error's class.

@@ -357,7 +357,11 @@ class CostTracker(BaseCallbackHandler):
 
     @property
     def by_node(self) -> dict[str | None, Totals]:
-        """Totals for each node of a LangGraph; other calls are under `None`."""
+        """Totals for each node of a LangGraph; other calls are under `None`.
+
+        A node within another one, or within an agent that has a name, is told as
+        `researcher/model`.
+        """
         return self.by("node")
 
     def reprice(self, *, on: date | None = None, model: str | None = None) -> Totals:

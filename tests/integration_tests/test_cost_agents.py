@@ -10,6 +10,7 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import ModelRetryMiddleware
 from langchain_core.caches import InMemoryCache
 from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from pydantic import BaseModel
 
@@ -102,6 +103,43 @@ def graph_of(model: ChatCerebras) -> object:
     graph.add_edge(["left", "right"], "join")
     graph.add_edge("join", END)
     return graph.compile()
+
+
+def test_agents_that_are_nodes_or_tools_of_others_are_told_apart(
+    sim: Simulator,
+) -> None:
+    """Each has a node `model`, which alone says nothing."""
+    model = chat(sim)
+    expert = create_agent(model, [], name="expert")
+
+    @tool
+    def ask(question: str) -> str:
+        """Ask the expert."""
+        return str(expert.invoke({"messages": question})["messages"][-1].text)
+
+    def twice(state: MessagesState) -> dict[str, object]:
+        for _ in range(2):
+            create_agent(model, []).invoke({"messages": "again"})
+        return {"messages": state["messages"]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("writer", create_agent(model, []))
+    graph.add_node("boss", create_agent(model, [ask], name="boss"))
+    graph.add_node("twice", twice)
+    graph.add_edge(START, "writer")
+    graph.add_edge("writer", "boss")
+    graph.add_edge("boss", "twice")
+    sim.reply("Once upon a time.")
+    sim.reply_with_tool("ask", {"question": "how?"})
+    with track_costs() as costs:
+        graph.compile().invoke(ASKED)
+    assert_is_the_bill(costs, sim)
+    assert {node: totals.calls for node, totals in costs.by_node.items()} == {
+        "writer/model": 1,
+        "boss/model": 2,
+        "boss/tools/expert/model": 1,
+        "twice/model": 2,
+    }
 
 
 async def test_nodes_of_a_graph_are_told_apart(sim: Simulator) -> None:
