@@ -166,14 +166,11 @@ class CostTracker(BaseCallbackHandler):
         parent: CostTracker | None = None,
     ) -> None:
         super().__init__()
-        if isinstance(tags, str):
-            msg = f"tags={tags!r} is one text; pass a list of tags."
-            raise CerebrasConfigurationError(msg)
-        if max_records < 0:
-            msg = f"max_records={max_records} must be 0 or more."
+        if not isinstance(max_records, int) or max_records < 0:
+            msg = f"max_records={max_records!r} must be a whole number, 0 or more."
             raise CerebrasConfigurationError(msg)
         self.prices = prices
-        self.scope = Scope(tuple(tags), user, session, arm)
+        self.scope = Scope(_tags(tags), user, session, arm)
         self.ledger = _ledger_of(ledger)
         self.budgets: tuple[Budget, ...] = _several(budgets)
         self.sinks = _functions(sinks)
@@ -816,10 +813,17 @@ def _ledger_of(ledger: Any) -> Ledger | None:
     return Ledger(ledger)
 
 
+def _tags(tags: Any) -> tuple[Any, ...]:
+    if isinstance(tags, str):
+        msg = f"tags={tags!r} is one text; pass a list of tags."
+        raise CerebrasConfigurationError(msg)
+    return () if tags is None else _each(tags, "tags")
+
+
 def _several(budgets: Any) -> tuple[Budget, ...]:
     if budgets is None:
         return ()
-    found = _each(budgets, "budgets", "reserve")
+    found = (budgets,) if hasattr(budgets, "reserve") else _each(budgets, "budgets")
     for budget in found:
         if not hasattr(budget, "reserve"):
             msg = f"budgets holds a {type(budget).__name__}; pass Budget(limit=...)."
@@ -828,7 +832,7 @@ def _several(budgets: Any) -> tuple[Budget, ...]:
 
 
 def _functions(sinks: Any) -> tuple[Callable[[UsageRecord], object], ...]:
-    found = _each(sinks, "sinks", "__call__")
+    found = (sinks,) if callable(sinks) else _each(sinks, "sinks")
     for sink in found:
         if not callable(sink):
             msg = f"sinks holds a {type(sink).__name__}; pass functions of a record."
@@ -836,10 +840,7 @@ def _functions(sinks: Any) -> tuple[Callable[[UsageRecord], object], ...]:
     return found
 
 
-def _each(given: Any, name: str, mark: str) -> tuple[Any, ...]:
-    """Return one or several, as a tuple; one is what has the attribute `mark`."""
-    if hasattr(given, mark):
-        return (given,)
+def _each(given: Any, name: str) -> tuple[Any, ...]:
     try:
         return tuple(given)
     except TypeError as error:
@@ -1050,7 +1051,7 @@ def track_costs(
     return CostScope(
         {
             # They are read for each block: what can be read once is kept.
-            "tags": tags if isinstance(tags, str) else tuple(tags),
+            "tags": _tags(tags),
             "user": user,
             "session": session,
             "arm": arm,

@@ -72,6 +72,8 @@ def test_generators_are_refused_with_what_to_do() -> None:
     [
         ("prices", "prices.toml", r"prices is a str; pass a PriceBook"),
         ("prices", {}, r"prices is a dict"),
+        ("tags", "night", r"tags='night' is one text"),
+        ("tags", 5, r"tags=5 is a int; pass one or a list"),
         ("sinks", [5], r"sinks holds a int; pass functions"),
         ("sinks", 5, r"sinks=5 is a int"),
         ("budgets", 5, r"budgets=5 is a int"),
@@ -90,6 +92,17 @@ def test_arguments_of_a_wrong_kind_are_refused_at_once(
         track_costs(**{scope: value}),
     ):
         pass
+
+
+@pytest.mark.parametrize("most", ["7", None, 7.5])
+def test_a_number_of_records_that_is_none_is_refused(most: Any) -> None:
+    with pytest.raises(CerebrasConfigurationError, match="must be a whole number"):
+        CostTracker(max_records=most)
+
+
+def test_none_stands_for_no_tags() -> None:
+    with track_costs(tags=None, budget=None) as costs:  # type: ignore[arg-type]
+        assert costs.scope.tags == CostTracker(tags=None).scope.tags == ()  # type: ignore[arg-type]
 
 
 def test_one_sink_needs_no_list(sim: Simulator) -> None:
