@@ -79,7 +79,7 @@ from langchain_cerebras_ext._core_errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date
+    from datetime import date, datetime
     from decimal import Decimal
 
     from langchain_core.messages import AIMessage
@@ -672,6 +672,11 @@ class BudgetExceeded(CerebrasError):  # noqa: N818 - the name by which budgets a
 
     Attributes:
         budget: The budget's name.
+        per: What it keeps accounts for, as `user`.
+        key: Whose account has too little; `None` where there is one for all, for calls
+            without a user or the like, and where no account was asked.
+        window_end: When the next window begins (UTC), if there is one and the call
+            would fit into it.
         limit: Its limit.
         spent: What was spent in its window.
         reserved: What calls under way may still cost.
@@ -679,6 +684,9 @@ class BudgetExceeded(CerebrasError):  # noqa: N818 - the name by which budgets a
     """
 
     budget: str = ""
+    per: str = ""
+    key: str | None = None
+    window_end: datetime | None = None
     limit: Decimal | None = None
     spent: Decimal | None = None
     reserved: Decimal | None = None

@@ -8,6 +8,7 @@ from langchain_cerebras_ext.costs._budgets._money import show, to_count, to_usd
 from langchain_cerebras_ext.errors import BudgetExceeded
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from decimal import Decimal
 
     from langchain_cerebras_ext.costs._budgets._account import BudgetStatus, Terms
@@ -38,6 +39,9 @@ def exceeded(terms: Terms, short: BudgetStatus) -> BudgetExceeded:
     return BudgetExceeded(
         msg,
         budget=terms.name,
+        per=short.per,
+        key=short.key,
+        window_end=_better_from(short),
         limit=short.limit,
         spent=short.spent,
         reserved=short.reserved,
@@ -53,7 +57,9 @@ def unpriced_call(terms: Terms, model: str) -> BudgetExceeded:
         "PriceBook (prices=... of the tracker), or let such calls pass and count them "
         "with Budget(unpriced='allow')."
     )
-    return BudgetExceeded(msg, budget=terms.name, limit=to_usd(terms.limit))
+    return BudgetExceeded(
+        msg, budget=terms.name, per=terms.per, limit=to_usd(terms.limit)
+    )
 
 
 def _usd(amount: Decimal) -> str:
@@ -89,8 +95,15 @@ def _spelt(window: str) -> str:
     return f"window of {length} s" if length.isdecimal() else window
 
 
+def _better_from(status: BudgetStatus) -> datetime | None:
+    """Return when the call may pass: never, if it costs more than is ever allowed."""
+    if status.estimate is not None and status.estimate > status.limit:
+        return None
+    return status.window_end
+
+
 def _advice(status: BudgetStatus) -> str:
-    wait = "Wait until then, raise" if status.window_end else "Raise"
+    wait = "Wait until then, raise" if _better_from(status) else "Raise"
     free = (
         " (calls under way give back what they do not use)" if status.reserved else ""
     )

@@ -7,7 +7,7 @@ import gc
 import inspect
 import logging
 import pickle
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, localcontext
 
 import pytest
@@ -337,8 +337,20 @@ def test_the_error_names_everything_and_what_to_do(clock):
         "call cost less: max_completion_tokens is reserved in full (calls under way "
         "give back what they do not use)."
     )
+    assert (error.per, error.key) == ("user", "ada")
+    assert error.window_end == datetime(2026, 11, 26, tzinfo=UTC)
     again = pickle.loads(pickle.dumps(error))
     assert (again.spent, again.message) == (error.spent, error.message)
+    assert (again.key, again.window_end) == (error.key, error.window_end)
+
+
+def test_who_would_wait_in_vain_is_not_told_to_wait(clock):
+    """An answer of 429 with `Retry-After` may be made of `window_end`."""
+    budget = Budget("1.00", clock=clock)
+    with pytest.raises(BudgetExceeded) as caught:
+        budget.reserve(ADA, USD("1.01"))
+    assert "Raise the limit, or let the call cost less" in caught.value.message
+    assert caught.value.window_end is None
 
 
 @pytest.mark.parametrize(
@@ -356,8 +368,9 @@ def test_the_error_names_everything_and_what_to_do(clock):
 )
 def test_the_error_says_which_window_it_is(window, said, clock):
     budget = Budget("1.00", window=window, clock=clock)
+    budget.reserve(ADA, USD("0.5"))
     with pytest.raises(BudgetExceeded) as caught:
-        budget.reserve(ADA, USD(2))
+        budget.reserve(ADA, USD(1))
     assert said in caught.value.message
     assert ("Wait until then" in caught.value.message) == ("until" in said)
 
