@@ -95,11 +95,12 @@ class LateHandlers(list[Any]):
             The run, and whether nobody else listens to it.
         """
         self.is_open = True
-        meters = handlers = manager.handlers = self[:]
-        if is_shared := handlers != self.meters:  # by whoever saw the manager before us
-            meters = [one for one in handlers if only_meter((one,), "hears_late")]
-        run = self.meters[0].begin(meters or self.meters, manager)
-        return run, not is_shared
+        handlers = manager.handlers = self[:]
+        if handlers == self.meters:
+            return handlers[0].begin(handlers, manager), True
+        # Somebody who saw the manager before us has added his own, or removed some.
+        meters = [one for one in handlers if only_meter((one,), "hears_late")]
+        return self.meters[0].begin(meters or self.meters, manager), False
 
 
 _is_expected = False
