@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import re
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, unquote_plus
 
 from langchain_cerebras_ext.catalog._place import cache_dir
 from langchain_cerebras_ext.errors import (
@@ -29,6 +30,9 @@ _HELP: Final = (
     "Take a file's path, 'sqlite:///costs.db' or "
     "'postgresql+psycopg://user:password@host/database'."
 )
+# Where SQLAlchemy looks for the password: a `/`, `?` or `#` in it need not be quoted.
+_USER: Final = re.compile(r"[^:/]*:(?P<word>[^@]*)@")
+_LIKE_A_SERVER: Final = re.compile(r"\bpostgres\w*(\+\w+)?:|[^/\\:@]:[^/\\@]+@[^/\\]")
 
 
 class Place(NamedTuple):
@@ -83,6 +87,13 @@ def find_place(url: str | os.PathLike[str]) -> Place:
     if not isinstance(url, str):
         return _sqlite(os.fspath(url))
     if "://" not in url:
+        # Not shown: what was meant may well have a password in it.
+        if _LIKE_A_SERVER.search(url):
+            msg = (
+                "The ledger's URL looks like a server's, but has no '://'. "
+                f"{_HELP} For a file of such a name pass a `Path`."
+            )
+            raise CerebrasConfigurationError(msg)
         return _sqlite(url)
     scheme, _, rest = url.partition("://")
     driver = _DRIVERS.get(scheme.lower())
@@ -103,17 +114,43 @@ def _sqlite(name: str) -> Place:
 
 
 def _server(url: str) -> Place:
-    parts = urlsplit(url)
-    quoted = parts.netloc.rpartition("@")[0].partition(":")[2]
+    _check_server(url)
+    address = url.partition("://")[2]
+    found = _USER.match(address)
+    quoted = found["word"] if found else ""
+    rest = address[found.end() :] if found else address
     # libpq takes a password among the options, too.
-    hidden = [value for name, value in parse_qsl(parts.query) if "pass" in name.lower()]
-    secrets = [text for text in (quoted, unquote(quoted), *hidden) if text]
-    shown = url
-    if quoted:
-        shown = shown.replace(f":{quoted}@", ":***@", 1)
-    for text in hidden:
-        shown = shown.replace(text, "***")
-    return Place(url, shown, None, tuple(dict.fromkeys(secrets)))
+    options = (one.partition("=") for one in rest.partition("?")[2].split("&"))
+    hidden = [
+        value for name, _, value in options if "pass" in unquote_plus(name).lower()
+    ]
+    secrets = [quoted, unquote(quoted)]
+    shown = url.replace(f":{quoted}@", ":***@", 1) if quoted else url
+    for value in filter(None, hidden):
+        shown = shown.replace(f"={value}", "=***")
+        secrets += [value, unquote_plus(value)]
+    return Place(url, shown, None, tuple(dict.fromkeys(filter(None, secrets))))
+
+
+def _check_server(url: str) -> None:
+    """See that SQLAlchemy can read an address, which is not shown.
+
+    Raises:
+        CerebrasConfigurationError: It cannot, or would take it for another host's.
+    """
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        host = make_url(url).host or ""
+    except (ArgumentError, ValueError):
+        wrong = "cannot be read; look at its host and port."
+    else:
+        if "@" not in host:
+            return
+        wrong = "has an '@' too many; in a password write it %40."
+    msg = f"The ledger's URL {wrong} {_HELP}"
+    raise CerebrasConfigurationError(msg)
 
 
 def require(module: str, extra: str) -> None:

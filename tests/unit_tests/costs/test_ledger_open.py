@@ -55,6 +55,47 @@ def test_the_password_is_not_shown():
     assert place.mask(f"no {PASSWORD}, {QUOTED}, secret") == "no ***, ***, ***"
 
 
+@pytest.mark.parametrize("word", ["s3/cr3t", "s3#cr3t", "s3?cr3t=1&a", "s3 %cr3t", ":"])
+def test_a_password_that_is_not_quoted_is_not_shown(word):
+    place = find_place(f"postgresql://me:{word}@host:1/costs?application_name=x")
+    shown = "postgresql+psycopg://me:***@host:1/costs?application_name=x"
+    assert place.shown == shown
+    assert word in place.secrets
+
+
+def test_a_quoted_password_among_the_options_is_not_shown():
+    place = find_place(
+        "postgresql://host/costs?user=me&password=s3%2Fcr3t+x&sslmode=no"
+    )
+    shown = "postgresql+psycopg://host/costs?user=me&password=***&sslmode=no"
+    assert place.shown == shown
+    assert place.mask("s3%2Fcr3t+x s3/cr3t x") == "*** ***"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cret@host:port/costs",
+        "postgresql://me:s3cret@[::1/costs",
+        "postgresql://me:some@s3cret@host/costs",
+        "postgresql:me:s3cret@host/costs",
+        "postgres//me:s3cret@host/costs",
+        "me:s3cret@host/costs",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_and_not_shown(url):
+    with pytest.raises(CerebrasConfigurationError, match="The ledger's URL") as caught:
+        Ledger(url)
+    assert "s3cret" not in str(caught.value)
+    assert "postgresql+psycopg://user" in str(caught.value)
+
+
+def test_a_path_may_have_any_name():
+    path = Path("postgres:at@10:00.db").absolute()
+    assert find_place(path).path == path
+    assert find_place(f"sqlite:///{path}").path == path
+
+
 @pytest.mark.parametrize("url", ["mysql://host/costs", "http://x", "oracle+x://y"])
 def test_other_databases_are_refused_with_those_that_are_not(url):
     with pytest.raises(CerebrasConfigurationError, match=r"postgresql\+psycopg"):
