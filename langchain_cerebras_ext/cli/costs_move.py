@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from langchain_cerebras_ext.costs.ledger import Ledger
+    from langchain_cerebras_ext.costs.report import Totals
 
 __all__ = [
     "ExportOptions",
@@ -215,28 +216,27 @@ def run_prune(options: PruneOptions, *, now: datetime | None = None) -> int:
 
     Raises:
         CommandError: An option is wrong, there is no ledger, or nobody can be asked.
+        CerebrasConfigurationError: The time is still to come.
         LedgerError: The database cannot be written.
     """
     before = _whole(read_moment("--before", options.before, now), options.keep_totals)
     console = error_console()
+    keeps = options.keep_totals
     with open_ledger(options.ledger) as ledger:
-        old = ledger.totals(Filter(until=before))
+        ledger.prune(before, keep_totals=keeps, dry_run=True)  # refuses what cannot be
+        # Rows that went before do not go again; their totals may.
+        gone = ledger.pruned_before if keeps else None
+        old = ledger.totals(Filter(since=gone, until=before))
         count = old.calls + old.retries
-        when = f"from before {shown_time(before)} UTC in {ledger.url}"
-        stays = (
-            "Their totals by the hour stay."
-            if options.keep_totals
-            else "Reports will not count them any more."
-        )
         if not options.as_json:
-            say(console, f"{_records(count)} {when}: {format_total(old)}. {stays}")
-            print_doubts(console, old)
+            when = f"from before {shown_time(before)} UTC in {ledger.url}"
+            _say_old(when, old, count, keeps=keeps)
         if not options.dry_run and count and not _may(options):
             say(console, "Nothing was removed.")
             return FAILED
         removed = 0
         if not options.dry_run:
-            removed = ledger.prune(before, keep_totals=options.keep_totals)
+            removed = ledger.prune(before, keep_totals=keeps)
         if options.as_json:
             print_json(
                 {
@@ -246,9 +246,26 @@ def run_prune(options: PruneOptions, *, now: datetime | None = None) -> int:
                     "total_before": totals_as_json(old),
                 }
             )
-        else:
+        elif options.dry_run:
+            say(console, "Nothing was removed: it was a dry run.")
+        elif count:
             say(console, f"Removed {_records(removed)}.")
     return 0
+
+
+def _say_old(when: str, old: Totals, count: int, *, keeps: bool) -> None:
+    """Say what is to be removed, and what of it stays."""
+    console = error_console()
+    if not count:
+        say(console, f"There are no records {when}.")
+        return
+    stays = (
+        "Their totals by the hour stay."
+        if keeps
+        else "Reports will not count them any more."
+    )
+    say(console, f"{_records(count)} {when}: {format_total(old)}. {stays}")
+    print_doubts(console, old)
 
 
 def _whole(before: datetime, keep_totals: bool) -> datetime:

@@ -15,6 +15,7 @@ import msgspec
 from langchain_cerebras_ext._warnings import warn_user
 from langchain_cerebras_ext.costs._ledger.gate import at_fork
 from langchain_cerebras_ext.costs._ledger.place import find_place
+from langchain_cerebras_ext.costs.records import utc_now
 from langchain_cerebras_ext.costs.report import Filter, Group, Totals
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
@@ -577,7 +578,7 @@ class Ledger:
         if not isinstance(other, Ledger):
             with Ledger(other, create=False) as opened:
                 return self.merge(opened)
-        pruned = other._ask(other._store.pruned)  # noqa: SLF001 - one of us
+        pruned = other.pruned_before
         if pruned is not None:
             warn_user(
                 f"{other.url} was pruned: what it counts before {pruned.isoformat()} "
@@ -586,7 +587,18 @@ class Ledger:
             )
         return self._take_in(other.records())
 
-    def prune(self, before: datetime, *, keep_totals: bool = True) -> int:
+    @property
+    def pruned_before(self) -> datetime | None:
+        """The time before which the rows are gone; `None` if all are there.
+
+        Raises:
+            LedgerError: The database cannot be read.
+        """
+        return self._ask(self._store.pruned)
+
+    def prune(
+        self, before: datetime, *, keep_totals: bool = True, dry_run: bool = False
+    ) -> int:
         """Remove the rows of records before a time; their hourly totals stay.
 
         Totals remain the same to the hour and by every dimension but `session`, which
@@ -597,18 +609,33 @@ class Ledger:
         Args:
             before: Until when, rounded down to a whole hour.
             keep_totals: Whether totals stay; if not, they go for whole days.
+            dry_run: Whether to remove nothing, and only count.
 
         Returns:
-            How many rows went.
+            How many rows went, or would go.
 
         Raises:
-            CerebrasConfigurationError: The time has no zone.
+            CerebrasConfigurationError: The time has no zone, or is still to come.
             LedgerError: The database cannot be written.
         """
         if before.tzinfo is None:
             msg = f"before={before.isoformat()} has no time zone; add one, as UTC."
             raise CerebrasConfigurationError(msg)
-        return self._ask(partial(self._store.prune, before, keep_totals=keep_totals))
+        cut = self._store.cut(before, keep_totals=keep_totals)
+        # Else no call would be recorded any more until then.
+        if cut > utc_now() and not self._has_records_from(cut):
+            msg = (
+                f"before={before.isoformat()} is still to come; no record from before "
+                "it would be taken in any more. Give a time that has passed."
+            )
+            raise CerebrasConfigurationError(msg)
+        if dry_run:
+            return self._ask(partial(self._store.count_before, cut))
+        return self._ask(partial(self._store.prune, cut, keep_totals=keep_totals))
+
+    def _has_records_from(self, time: datetime) -> bool:
+        """Whether there are records of a time, as when a clock was ahead."""
+        return next(self.records(Filter(since=time), limit=1), None) is not None
 
 
 def _end(writer: Writer, store: Store) -> None:

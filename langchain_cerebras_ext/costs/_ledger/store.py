@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from langchain_cerebras_ext.costs._ledger import schema
@@ -245,13 +245,23 @@ class Store:
         with self.engine.begin() as connection:
             self._lock_tables(connection)
 
-    def prune(self, before: datetime, *, keep_totals: bool) -> int:
-        """Remove the rows before a time, and the totals, too, if they are not kept."""
+    def cut(self, before: datetime, *, keep_totals: bool) -> datetime:
+        """Return a time as it can be pruned to: at the hour, or at the day."""
         step = HOUR if keep_totals else DAY
-        cut = to_micros(before) // step * step
+        return from_micros(to_micros(before) // step * step)
+
+    def count_before(self, time: datetime) -> int:
+        """Return how many rows there are before a time."""
+        started = schema.records.c.started_us
+        query = select(func.count()).where(started < to_micros(time))
+        with self.reading() as connection:
+            return connection.execute(query).scalar_one()
+
+    def prune(self, before: datetime, *, keep_totals: bool) -> int:
+        """Remove the rows before a `cut`, and the totals, too, if they are not kept."""
         self._check_file()
         with self.engine.begin() as connection:
-            cut = max(cut, self._lock_tables(connection))
+            cut = max(to_micros(before), self._lock_tables(connection))
             table = schema.records
             gone = connection.execute(table.delete().where(table.c.started_us < cut))
             connection.execute(schema.ledger.update().values(pruned_us=cut))

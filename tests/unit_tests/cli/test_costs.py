@@ -600,12 +600,30 @@ def test_prune_can_forget_totals_as_well(run: Run) -> None:
 
 
 def test_a_dry_run_of_prune_removes_nothing(run: Run, url: str) -> None:
-    found = run("prune", "--before", "2026-12-01", "--dry-run", "--json")
+    found = run("prune", "--before", "2026-11-02", "--dry-run", "--json")
     told = one_object(found)
     assert told["removed"] == 0
-    assert told["before"] == "2026-12-01T00:00:00Z"
-    assert told["total_before"]["cost_usd"] == SPENT
+    assert told["before"] == "2026-11-02T00:00:00Z"
+    assert told["total_before"]["cost_usd"] == "0.5"
+    found = run("prune", "--before", "2026-11-02", "--dry-run")
+    assert "Nothing was removed: it was a dry run." in found.stderr
     assert count(url) == 5
+
+
+@pytest.mark.parametrize("more", [["--yes"], ["--dry-run"]], ids=lambda more: more[0])
+def test_a_time_to_come_is_not_pruned_to(run: Run, url: str, more: list[str]) -> None:
+    found = run("prune", "--before", "9000-01-01", *more, code=2)
+    assert "is still to come" in found.stderr
+    assert count(url) == 5
+
+
+def test_what_was_pruned_before_is_not_counted_again(run: Run) -> None:
+    run("prune", "--before", "2026-11-02", "--yes")
+    found = run("prune", "--before", "2026-11-02")
+    assert "There are no records from before 2026-11-02 00:00:00" in found.stderr
+    assert "Removed" not in found.stderr
+    found = run("prune", "--before", "2026-11-02", "--dry-run", "--no-keep-totals")
+    assert "1 record from before" in found.stderr, "its totals are there still"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ from ledger_samples import make_record
 
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.report import Filter, group_records
-from langchain_cerebras_ext.errors import CerebrasCostWarning
+from langchain_cerebras_ext.errors import (
+    CerebrasConfigurationError,
+    CerebrasCostWarning,
+)
 
 NOON = datetime(2026, 11, 15, 12, tzinfo=UTC)
 
@@ -67,6 +70,35 @@ def test_a_record_of_a_time_that_was_pruned_is_kept_aside_and_said(path):
         assert ledger.status().rejected == 1
     [aside] = path.parent.glob("*.rejected")
     assert "'back'" in aside.read_text()
+
+
+def test_a_time_to_come_is_not_pruned_to(path, monkeypatch):
+    """Else no record would be taken in any more until then."""
+    module = "langchain_cerebras_ext.costs.ledger"
+    monkeypatch.setattr(f"{module}.utc_now", lambda: NOON + timedelta(minutes=30))
+    with Ledger(path) as ledger:
+        ledger.add(at(NOON - timedelta(hours=2), "old"))
+        for dry_run in (True, False):
+            with pytest.raises(CerebrasConfigurationError, match="still to come"):
+                ledger.prune(NOON + timedelta(hours=1), dry_run=dry_run)
+        # Within this hour it is the hour's beginning, which has come.
+        assert ledger.prune(NOON + timedelta(minutes=59), dry_run=True) == 1
+        assert ledger.pruned_before is None
+        assert ledger.prune(NOON + timedelta(minutes=59)) == 1
+        assert ledger.pruned_before == NOON
+        ledger.add(at(NOON + timedelta(minutes=31), "new"))
+        assert ledger.flush()
+        assert ledger.status().rejected == 0
+
+
+def test_records_of_a_clock_that_was_ahead_can_be_pruned(path, monkeypatch):
+    module = "langchain_cerebras_ext.costs.ledger"
+    monkeypatch.setattr(f"{module}.utc_now", lambda: NOON)
+    with Ledger(path) as ledger:
+        ledger.add(at(NOON + timedelta(days=9), "ahead"))
+        ledger.add(at(NOON + timedelta(days=5), "less ahead"))
+        assert ledger.prune(NOON + timedelta(days=9)) == 1
+        assert [record.record_id for record in ledger.records()] == ["ahead"]
 
 
 @pytest.mark.parametrize("moved_s", [-86_400.0, 86_400.0 * 365], ids=["back", "forth"])

@@ -112,12 +112,14 @@ def test_one_answer_is_enough():
     assert add_try("failed", "retried") == "failed"
 
 
-def test_what_a_router_counts_stays_when_rows_are_pruned(tmp_path):
+def test_what_a_router_counts_stays_when_rows_are_pruned(tmp_path, monkeypatch):
+    later = START.replace(year=START.year + 1)
+    monkeypatch.setattr("langchain_cerebras_ext.costs.ledger.utc_now", lambda: later)
     records = records_of([["failed", "ok"], ["failed", "failed"], ["ok"]])
     with Ledger(tmp_path / "costs.db") as ledger:
         ledger.import_records(records)
         before = ledger.report(("arm",))
-        assert ledger.prune(START.replace(year=2027)) == 5
+        assert ledger.prune(later) == 5
         assert ledger.report(("arm",)) == before
         totals = before[0].totals
         assert (totals.whole_calls, totals.whole_failed, totals.failed) == (3, 1, 3)
