@@ -120,9 +120,10 @@ class Ledger:
     of it is written when the database is back, or by the next process that opens it.
     Records are known by `record_id`: the same one twice is written once.
 
-    A process that is killed loses at most what waited for the next batch. With
-    `batch_size=1` or `flush_interval_s=0` nothing: then `add` returns when the record
-    is committed and on the disk, and takes as long as that.
+    A process that is killed loses at most what waited for the next batch, and what had
+    come meanwhile where records come faster than the database takes them. With
+    `batch_size=0` (or 1) or `flush_interval_s=0` nothing: then `add` returns when the
+    record is committed and on the disk, and takes as long as that.
 
     A database may be shared by any number of threads and processes; a SQLite file must
     be on a local disk. A forked child begins with an empty queue; pickled is the URL,
@@ -140,7 +141,7 @@ class Ledger:
         url: `sqlite:///costs.db` (below the working directory, or
             `sqlite:////absolute/costs.db`), a file's path, `sqlite://` for one in
             memory, or `postgresql+psycopg://user:password@host/database`.
-        batch_size: As soon as so many records wait they are written.
+        batch_size: As soon as so many records wait they are written; 0 is strict.
         flush_interval_s: So many seconds a record waits at most.
         max_buffered: So many records are kept in memory at most.
         spool: How the names of spool files begin; by default `costs.db.spool` beside
@@ -154,6 +155,7 @@ class Ledger:
     Raises:
         CerebrasConfigurationError: An argument is wrong.
         MissingExtraError: SQLAlchemy or the database's driver is not installed.
+        LedgerNotFoundError: There is none, and `create` is false.
         LedgerError: What is there is not a ledger, or of a newer version, or nothing
             can be there. A server that cannot be reached, or a file that is locked, is
             no error but an outage as above.
@@ -170,7 +172,7 @@ class Ledger:
         create: bool = True,
         busy_timeout_s: float = 5.0,
     ) -> None:
-        _check("batch_size", batch_size, 1)
+        _check("batch_size", batch_size, 0)
         _check("flush_interval_s", flush_interval_s, 0)
         _check("max_buffered", max_buffered, 0)
         _check("busy_timeout_s", busy_timeout_s, 0)

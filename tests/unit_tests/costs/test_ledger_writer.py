@@ -296,7 +296,7 @@ def test_a_ledger_in_memory_serves_all_threads(make):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"batch_size": 0}, {"flush_interval_s": -1}, {"max_buffered": -1}],
+    [{"batch_size": -1}, {"flush_interval_s": -1}, {"max_buffered": -1}],
     ids=str,
 )
 def test_a_wrong_option_is_refused_with_its_name(path, wrong):
@@ -345,8 +345,17 @@ def test_every_outage_is_said_anew(make, locked):
     assert ids(ledger) == ["a", "b"]
 
 
-def test_an_outage_in_strict_mode_puts_each_record_on_the_disk(make, path, locked):
-    ledger = make(batch_size=1)
+@pytest.mark.parametrize(
+    "strict",
+    [{"batch_size": 0}, {"batch_size": 1}, {"flush_interval_s": 0}],
+    ids=["no batch", "batches of one", "no wait"],
+)
+def test_an_outage_in_strict_mode_puts_each_record_on_the_disk(
+    make, path, locked, strict
+):
+    ledger = make(**strict)
+    ledger.add(make_record(record_id="0"))
+    assert ledger.status().written == 1
     locked()
     with pytest.warns(CerebrasCostWarning):  # noqa: PT031
         for name in "abc":
@@ -356,7 +365,7 @@ def test_an_outage_in_strict_mode_puts_each_record_on_the_disk(make, path, locke
     assert [json.loads(line)["record_id"] for line in lines] == ["a", "b", "c"]
     locked.release()
     assert ledger.flush()
-    assert ids(ledger) == ["a", "b", "c"]
+    assert ids(ledger) == ["0", "a", "b", "c"]
 
 
 def test_the_thread_finds_by_itself_that_the_database_is_back(make, path, locked):
