@@ -41,10 +41,11 @@ Kind: TypeAlias = Literal["reasoning", "text", "tool_call", "tool_result", "valu
 _BYTES_PER_TOKEN = 4
 _SHORTEST_SPAN_S = 0.02
 
-# Escape sequences could move the cursor, change colours or the clipboard.
+# Escape sequences could move the cursor, change colours or the clipboard; what turns
+# the direction of writing around makes a line read otherwise than it is.
 _CONTROLS = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])?"
-    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f]"
+    r"|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 )
 
 

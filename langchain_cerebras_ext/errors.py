@@ -35,6 +35,7 @@
     ├── UnknownPriceError               no price is known of this model on that day
     ├── InvalidUsageError               token counts that contradict themselves
     ├── LedgerError                     a database of costs cannot be used as asked
+    │   └── LedgerNotFoundError         there is no ledger in it
     ├── NoLegError                      no leg of a router can take the request
     ├── AllLegsFailedError              every leg of a router has failed
     └── StructuredOutputError           an answer that is not the asked structure
@@ -109,6 +110,7 @@ __all__ = [
     "InternalServerError",
     "InvalidUsageError",
     "LedgerError",
+    "LedgerNotFoundError",
     "MissingExtraError",
     "ModelRetiredError",
     "NoLegError",
@@ -703,6 +705,10 @@ class InvalidUsageError(CerebrasError, ValueError):
 
 class LedgerError(CerebrasError):
     """A database of costs cannot be opened, read or written as asked."""
+
+
+class LedgerNotFoundError(LedgerError):
+    """There is no ledger at a place, and none was to be made."""
 
 
 class NoLegError(CerebrasError):

@@ -25,7 +25,7 @@ from langchain_cerebras_ext.cli.failures import CommandError
 from langchain_cerebras_ext.cli.screen import error_console, output_console, say
 from langchain_cerebras_ext.costs._display import in_order
 from langchain_cerebras_ext.costs.report import Filter
-from langchain_cerebras_ext.errors import CerebrasCostWarning
+from langchain_cerebras_ext.errors import CerebrasCostWarning, LedgerNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,16 +71,23 @@ def open_ledger(given: str | None, *, create: bool = False) -> Ledger:
         msg = f"The ledger {url!r} is in memory: other processes keep nothing there."
         raise CommandError(msg)
     if not create and place.path is not None and not _is_there(place.path):
-        msg = (
-            f"There is no ledger at {place.shown}. Name one with --ledger or {VARIABLE}"
-            f", or begin to record: `with track_costs(ledger={url!r}):`, or "
-            f"`CostTracker(ledger={url!r})` among a model's callbacks."
-        )
-        raise CommandError(msg)
+        raise _absent(place.shown, url)
     with warnings.catch_warnings():
         # That calls would go on without it is no news here: the first question fails.
         warnings.simplefilter("ignore", CerebrasCostWarning)
-        return Ledger(url, create=create)
+        try:
+            return Ledger(url, create=create)
+        except LedgerNotFoundError:
+            raise _absent(place.shown, place.shown) from None
+
+
+def _absent(shown: str, url: str) -> CommandError:
+    """Return what to do where there is no ledger; the URL is of no secret."""
+    return CommandError(
+        f"There is no ledger at {shown}. Name one with --ledger or {VARIABLE}"
+        f", or begin to record: `with track_costs(ledger={url!r}):`, or "
+        f"`CostTracker(ledger={url!r})` among a model's callbacks."
+    )
 
 
 def _is_there(path: Path) -> bool:

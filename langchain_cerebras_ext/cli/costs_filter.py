@@ -86,8 +86,12 @@ def read_filter(asked: Asked, now: datetime | None = None) -> Filter:
     Raises:
         CommandError: A time or value is wrong, or the times are the wrong way round.
     """
-    since = read_moment("--since", asked.since, now) if asked.since else None
-    until = read_moment("--until", asked.until, now) if asked.until else None
+    since = (
+        read_moment("--since", asked.since, now) if asked.since is not None else None
+    )
+    until = (
+        read_moment("--until", asked.until, now) if asked.until is not None else None
+    )
     if since and until and since >= until:
         msg = (
             f"--since {asked.since} is not before --until {asked.until}: nothing lies "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -131,10 +131,13 @@ def run_import(options: ImportOptions) -> int:
         CerebrasConfigurationError: A file is of no format that is known.
         LedgerError: A file or the database cannot be used.
     """
+    from langchain_cerebras_ext.costs._ledger.files import find_format
+
     for file in options.files:
         if not file.is_file():
             msg = f"{file} is no file. Give files that `costs export` wrote."
             raise CommandError(msg)
+        find_format(file, options.format)
     with open_ledger(options.ledger, create=True) as ledger:
         for file in options.files:
             with _warnings_in_words():
@@ -158,15 +161,17 @@ def run_merge(options: MergeOptions) -> int:
         CommandError: There is no ledger at one of the places.
         LedgerError: A database cannot be used.
     """
-    with open_ledger(options.ledger, create=True) as ledger:
-        for url in options.others:
-            with open_ledger(url) as other:
-                if other.url == ledger.url:
-                    msg = f"{other.url} is the ledger itself; give another one."
-                    raise CommandError(msg)
-                with _warnings_in_words():
-                    count = ledger.merge(other)
-                _say_new(other.url, count, ledger.url)
+    with ExitStack() as opened:
+        # They first: where one is missing no ledger is made.
+        others = [opened.enter_context(open_ledger(url)) for url in options.others]
+        ledger = opened.enter_context(open_ledger(options.ledger, create=True))
+        for other in others:
+            if other.url == ledger.url:
+                msg = f"{other.url} is the ledger itself; give another one."
+                raise CommandError(msg)
+            with _warnings_in_words():
+                count = ledger.merge(other)
+            _say_new(other.url, count, ledger.url)
     return 0
 
 

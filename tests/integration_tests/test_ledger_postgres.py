@@ -20,7 +20,11 @@ from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.report import DIMENSIONS, Filter, group_records
-from langchain_cerebras_ext.errors import CerebrasCostWarning, LedgerError
+from langchain_cerebras_ext.errors import (
+    CerebrasCostWarning,
+    LedgerError,
+    LedgerNotFoundError,
+)
 
 WORKER = Path(__file__).parents[1] / "ledger_worker.py"
 numbers = itertools.count()
@@ -325,3 +329,17 @@ def test_a_killed_writer_leaves_nothing_half_written(make, url, tmp_path):
     assert set(sure) <= {one.record_id for one in records}
     for by in ((), ("hour",), ("tag",)):
         assert ledger.report(by) == group_records(records, by)
+
+
+def test_a_database_without_a_ledger_says_how_to_begin(url):
+    pytest.importorskip("typer", reason="the extra `cli` is not installed")
+    from typer.testing import CliRunner
+
+    from langchain_cerebras_ext.cli.main import app
+
+    with pytest.raises(LedgerNotFoundError, match="There is no ledger"):
+        Ledger(url, create=False)
+    found = CliRunner().invoke(app, ["costs", "report", "--ledger", url])
+    assert found.exit_code == 2
+    assert "or begin to record: `with track_costs(ledger=" in found.output
+    assert PASSWORD not in found.output

@@ -39,7 +39,7 @@ from langchain_cerebras_ext.costs._ledger.tables import (
     find_numbers,
     find_texts,
 )
-from langchain_cerebras_ext.errors import LedgerError
+from langchain_cerebras_ext.errors import LedgerError, LedgerNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,18 +98,20 @@ class Store:
         """Create or migrate the tables where needed.
 
         Raises:
-            LedgerError: The database is not a ledger, or there is none.
+            LedgerError: The database is not a ledger.
+            LedgerNotFoundError: There is none.
         """
         path = self.place.path
         if path is not None and not create and not path.exists():
-            msg = f"There is no ledger at {self.place.shown}. Check the URL."
-            raise LedgerError(msg)
+            raise self._absent()
         self._creating = create or self.place.is_in_memory
         self._renew_readers()
         try:
             # Most often all is well, and nobody need wait for those that write.
             with self._read() as connection:
                 version = read_version(connection, self.place)
+            if version is None and not create:
+                raise self._absent()
             if version != schema.VERSION:
                 if version is not None and self.is_read_only():
                     raise self._too_old(version)
@@ -118,6 +120,10 @@ class Store:
         finally:
             self._creating = self.place.is_in_memory
         self._file = self._identity()
+
+    def _absent(self) -> LedgerNotFoundError:
+        msg = f"There is no ledger at {self.place.shown}. Check the URL."
+        return LedgerNotFoundError(msg)
 
     def _too_old(self, version: int) -> LedgerError:
         msg = (

@@ -62,6 +62,7 @@ def test_the_meter_counts_from_the_first_piece() -> None:
         pytest.param("\x1b]52;c;aGk=\x07x", "x", id="clipboard"),
         pytest.param("\x1b]8;;http://x\x1b\\x", "x", id="hidden link"),
         pytest.param("a\rb\x08c\x07\x9b2Jd", "abc2Jd", id="controls"),
+        pytest.param("a\u202egpj.exe\u2066b\u2069", "agpj.exeb", id="direction"),
         pytest.param("naïve 漢字 🐟", "naïve 漢字 🐟", id="other scripts"),
     ],
 )

@@ -213,6 +213,8 @@ def test_a_filter_has_what_was_asked_for() -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        pytest.param(Asked(""), "--since is ''", id="an empty time"),
+        pytest.param(Asked(until=""), "--until is ''", id="an empty end"),
         pytest.param(Asked("1d", "2d"), "is not before --until 2d", id="order"),
         pytest.param(
             Asked(values={"outcome": ("fail",)}), "Did you mean 'failed'", id="outcome"
@@ -419,6 +421,18 @@ def test_without_a_ledger_it_says_how_to_begin_and_makes_none(
     assert f"track_costs(ledger='sqlite:///{absent}')" in told
     assert "CEREBRAS_COSTS_LEDGER" in told
     assert not absent.exists()
+
+
+@pytest.mark.parametrize("command", ["import", "merge"])
+def test_no_ledger_is_made_for_what_cannot_be_taken_in(
+    run: Run, tmp_path: Path, command: str
+) -> None:
+    made = tmp_path / "made.db"
+    source = tmp_path / "calls.txt"
+    if command == "import":
+        source.touch()
+    run(command, str(source), code=2, ledger=str(made))
+    assert not made.exists()
 
 
 @pytest.mark.parametrize(

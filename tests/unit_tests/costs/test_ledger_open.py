@@ -20,6 +20,7 @@ from langchain_cerebras_ext.costs.report import Filter, group_records
 from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     LedgerError,
+    LedgerNotFoundError,
     MissingExtraError,
 )
 
@@ -189,11 +190,11 @@ def test_a_ledger_that_is_upgraded_under_a_running_program_is_left_alone(tmp_pat
 
 
 def test_no_ledger_is_made_where_none_was_wanted(tmp_path):
-    with pytest.raises(LedgerError, match="There is no ledger"):
+    with pytest.raises(LedgerNotFoundError, match="There is no ledger"):
         Ledger(tmp_path / "costs.db", create=False)
     assert list(tmp_path.iterdir()) == []
     database(tmp_path / "empty.db")
-    with pytest.raises(LedgerError, match="There is no ledger"):
+    with pytest.raises(LedgerNotFoundError, match="There is no ledger"):
         Ledger(tmp_path / "empty.db", create=False)
 
 

@@ -74,6 +74,7 @@ TREE: dict[str, tuple[str, set[type], set[type], bool]] = {
     "UnknownPriceError": ("CerebrasError", set(), {ValueError}, False),
     "InvalidUsageError": ("CerebrasError", set(), {ValueError}, False),
     "LedgerError": ("CerebrasError", set(), set(), False),
+    "LedgerNotFoundError": ("LedgerError", set(), set(), False),
     "NoLegError": ("CerebrasError", set(), set(), False),
     "AllLegsFailedError": ("CerebrasError", set(), set(), False),
     "StructuredOutputError": ("CerebrasError", {core.OutputParserException}, {ValueError}, False),
