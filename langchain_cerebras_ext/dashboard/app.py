@@ -8,13 +8,19 @@ import os
 from collections.abc import Callable, Mapping  # noqa: TC003 - read by dataclass
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from langchain_cerebras_ext.dashboard.comparisons import COLUMNS as COMPARED
 from langchain_cerebras_ext.dashboard.csv_text import make_csv
-from langchain_cerebras_ext.dashboard.data import ARM_TIMINGS, TIMINGS, Reader
+from langchain_cerebras_ext.dashboard.data import (
+    ARM_TIMINGS,
+    DOUBTS,
+    TIMINGS,
+    Reader,
+)
 from langchain_cerebras_ext.dashboard.extras import require_dashboard_extra
 from langchain_cerebras_ext.dashboard.guard import LOGIN_PATH, Gate, Guard
 from langchain_cerebras_ext.dashboard.memo import Memo
@@ -85,7 +91,10 @@ def _parts(fields: tuple[str, ...]) -> tuple[str, ...]:
 
 TABLES: Final[Mapping[str, Table]] = {
     "overview": Table(Reader.overview),
-    "series": Table(Reader.series, ("by",), ("time", "calls", "tokens", "cost")),
+    "series": Table(
+        Reader.series, ("by",), ("time", "calls", "tokens", "cost", *DOUBTS)
+    ),
+    "history": Table(Reader.history, (), ("time", *_TOTALS)),
     "groups": Table(Reader.groups, ("by", "sort", "limit"), ("key", *_TOTALS)),
     "values": Table(Reader.values, ("by", "find", "limit")),
     "latency": Table(
@@ -108,7 +117,9 @@ TABLES: Final[Mapping[str, Table]] = {
         ),
     ),
     "comparisons": Table(Reader.comparisons, ("limit",), COMPARED, limit=5),
-    "whatif": Table(Reader.whatif, ("on",), ("model", "cost", "note", "source")),
+    "whatif": Table(
+        Reader.whatif, ("on",), ("model", "cost", "difference", "note", "source")
+    ),
     "budgets": Table(
         lambda reader, _: reader.budgets(),
         (),
@@ -287,14 +298,12 @@ class _Service:
         found = table.answer(self._reader, view)
         if not as_csv:
             return _encode(found)
-        rows = _series_rows(found) if "times" in found else found["rows"]
+        rows = _rows(found)
         columns = (
             ("time", found["by"], *table.columns[1:])
             if "times" in found
             else (table.columns)
         )
-        if found.get("others") and "times" not in found:
-            rows = [*rows, {"key": "(others)", **found["others"]}]
         return make_csv(
             columns, ([_pick(row, name) for name in columns] for row in rows)
         ).encode()
@@ -369,6 +378,35 @@ async def _not_allowed(request: Request, error: Exception) -> Response:  # noqa:
 # ------------------------------------------------------------------------------- CSV
 
 
+def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return an answer's rows, with those that the page adds to them."""
+    if "times" in found:
+        return _series_rows(found)
+    if "actual" in found:
+        return _whatif_rows(found)
+    rows: list[dict[str, Any]] = found["rows"]
+    if found.get("others"):
+        rows = [*rows, {"key": "(others)", **found["others"]}]
+    return rows
+
+
+def _whatif_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
+    actual = found["actual"]
+    billed = Decimal(actual["cost"])
+    return [
+        {**actual, "model": "(as billed)", "difference": None, "source": None},
+        *(
+            {
+                **row,
+                "difference": None
+                if row["cost"] is None
+                else Decimal(row["cost"]) - billed,
+            }
+            for row in found["rows"]
+        ),
+    ]
+
+
 def _series_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     layers = [(layer["key"], layer) for layer in found["rows"]]
     if found["others"]:
@@ -377,7 +415,7 @@ def _series_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
         {
             "time": time,
             found["by"]: key,
-            **{name: layer[name][at] for name in ("calls", "tokens", "cost")},
+            **{name: layer[name][at] for name in ("calls", "tokens", "cost", *DOUBTS)},
         }
         for at, time in enumerate(found["times"])
         for key, layer in layers
@@ -386,12 +424,20 @@ def _series_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _pick(row: dict[str, Any], name: str) -> Any:
     """Return a cell; `duration_s.p50` is one in a row's part."""
+    if name == "cost" and _is_unknown(row):
+        return None
     outer, _, inner = name.partition(".")
     value = row[outer]
     value = value[inner] if inner else value
     if isinstance(value, (list, tuple)):
         return " ".join(map(str, value))
     return value
+
+
+def _is_unknown(row: dict[str, Any]) -> bool:
+    """Whether nothing is known of a sum, which is not the same as 0."""
+    unpriced, silent, guessed = (row.get(name, 0) for name in DOUBTS)
+    return (unpriced > 0 or silent > guessed) and not Decimal(row["cost"])
 
 
 def _file_name(name: str, options: Options) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def make_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """Return text that is no formula; numbers are left alone."""
+    """Return text that is no formula; numbers are left alone, without exponents."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if isinstance(value, str) and (
         value.startswith(_FORMULA) or value.lstrip().startswith(_FORMULA)
     ):

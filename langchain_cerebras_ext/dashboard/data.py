@@ -202,6 +202,21 @@ class Reader:
             "all": _all_json([whole.get(name, Totals()) for name in names]),
         }
 
+    def history(self, view: View) -> dict[str, Any]:
+        """Totals in each hour, day or month, with all that charts show of them."""
+        bucket = view.bucket(*self._edges())
+        groups = self._slice(view, bucket).report((bucket,))
+        whole = {group.keys[0]: group.totals for group in groups}
+        return {
+            "rows": [
+                {
+                    "time": _bucket_time(name, bucket),
+                    **totals_json(whole.get(name, Totals())),
+                }
+                for name in _bucket_names(view, bucket, whole)
+            ]
+        }
+
     def _split(
         self, view: View, bucket: str, keys: list[str | None]
     ) -> dict[tuple[str | None, str | None], Totals]:
@@ -457,12 +472,18 @@ def _group_json(group: Group) -> dict[str, Any]:
     return {"key": group.keys[0], **totals_json(group.totals)}
 
 
+DOUBTS: Final = ("unpriced_calls", "calls_without_usage", "estimated_calls")
+"""What tells a sum of money from a lower bound, a guess, and from nothing known."""
+
+
 def _layer(several: Sequence[Totals | None]) -> dict[str, list[Any]]:
     """Return what one layer of the chart needs, bucket by bucket."""
+    totals = [one or Totals() for one in several]
     return {
-        "cost": ["0" if one is None else money(one.cost) for one in several],
-        "calls": [0 if one is None else one.calls for one in several],
-        "tokens": [0 if one is None else one.total_tokens for one in several],
+        "cost": [money(one.cost) for one in totals],
+        "calls": [one.calls for one in totals],
+        "tokens": [one.total_tokens for one in totals],
+        **{name: [getattr(one, name) for one in totals] for name in DOUBTS},
     }
 
 
@@ -597,10 +618,10 @@ def _arm_json(
         "failed": totals.whole_failed,
         "aborted": totals.whole_aborted,
         "tries": totals.calls,
-        "mean": None if mean.mean is None else money(mean.mean),
+        "mean": None if mean.mean is None else money(round(mean.mean, 12)),
         "mean_of": mean.calls,
-        "low": None if between is None else money(between[0]),
-        "high": None if between is None else money(between[1]),
+        "low": None if between is None else money(round(between[0], 12)),
+        "high": None if between is None else money(round(between[1], 12)),
         "failed_low": None if failed is None else f"{100 * failed[0]:.1f}",
         "failed_high": None if failed is None else f"{100 * failed[1]:.1f}",
         **timed,

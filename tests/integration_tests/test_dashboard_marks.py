@@ -7,6 +7,7 @@ import pytest
 from browser import open_browser, resize
 from dashboard_view import Page, Served
 
+from langchain_cerebras_ext.costs.budget import Budget, CallScope
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.pricing import Cost
 from langchain_cerebras_ext.costs.records import UsageRecord
@@ -130,3 +131,60 @@ def test_a_ledger_that_cannot_be_read_is_not_called_live(page):
     page.settle()
     assert page.text("#status").startswith("Live, as of ")
     assert page.text("#tile-spend .value") == "≥ $0.0400"
+
+
+def test_bars_are_marked_as_totals_are(page):
+    """A model without a price has no bar, and no zero either."""
+    resize(page.browser, 1280, 900)
+    page.open("?range=24h")
+    shown = page.js(
+        "const cells = (row) => [...row.cells].map((cell) => cell.textContent);"
+        "const [head, ...rows] = [...document.querySelectorAll('#spend tr')].map(cells);"
+        "const row = rows.find((row) => row[1] !== '$0.00');"
+        "return Object.fromEntries(head.map((name, at) => [name, row[at]]))"
+    )
+    shown.pop("Time (UTC)")
+    assert shown == {
+        "Total": "≥ $0.0400",
+        "exact": "$0.0100",
+        "guessed": "~ $0.0200",
+        "partly": "≥ $0.0100",
+        "unheard": "unknown",
+    }
+
+
+def test_amounts_and_names_are_short_enough_to_read(page, tmp_path):
+    now = datetime.now(UTC)
+    ledger = Ledger(tmp_path / "costs.db")
+    for hours, usd in ((1, "0.999863"), (30, "0.0001")):
+        at = now - timedelta(hours=hours)
+        cost = Cost(input=Decimal(usd))
+        failed = {"outcome": "failed", "error_type": "BudgetExceeded"}
+        ledger.add(UsageRecord(model="m", started_at=at, cost=cost, **failed))
+    budget = Budget(Decimal(9), per="all", name="team " + "x" * 80, ledger=ledger)
+    budget.reserve(CallScope("m"), Decimal("0.001")).settle(Decimal("0.001"))
+    assert [one.spent for one in budget.status()]  # has been written now
+    with Served(ledger) as running:
+        board = Page(page.browser, running.url)
+        resize(board.browser, 390, 844, mobile=True)
+        board.open("?range=24h")
+        assert board.text("#tile-spend .value") == "$1.00"
+        assert "10.0 k times that of the 24 hours before" in board.text("#tile-spend")
+        board.scroll_to("records")
+        board.until("document.querySelector('#records td small')")
+        # On one line: a text that is broken has a box for each of its lines.
+        assert (
+            board.js(
+                "const range = document.createRange();"
+                "range.selectNodeContents(document.querySelector('#records td small'));"
+                "return range.getClientRects().length"
+            )
+            == 1
+        )
+        board.scroll_to("budgets")
+        board.until("document.querySelector('#budgets .budget')")
+        assert board.text("#budgets .budget").strip() == "< 0.1 %"
+        assert board.js(
+            "return document.querySelector('#budgets .budget')"
+            ".getBoundingClientRect().right < innerWidth"
+        )

@@ -15,16 +15,20 @@ const toUnits = (text) => {
 
 const grouped = (digits) => digits.replace(/\B(?=(\d{3})+(?!\d))/g, ",");
 
-/** Units rounded half up to some digits after the point. */
-const fixed = (units, places) => {
-  const minus = units < 0n;
+/** Units, whatever their sign, rounded half up to some digits after the point. */
+const digits = (units, places) => {
   const step = 10n ** BigInt(SCALE - places);
-  const rounded = ((minus ? -units : units) + step / 2n) / step;
+  const rounded = ((units < 0n ? -units : units) + step / 2n) / step;
   const text = rounded.toString().padStart(places + 1, "0");
   const cut = text.length - places;
-  const whole = grouped(text.slice(0, cut));
-  const sign = minus && rounded !== 0n ? "−" : "";
-  return sign + (places ? `${whole}.${text.slice(cut)}` : whole);
+  return places ? `${text.slice(0, cut)}.${text.slice(cut)}` : text;
+};
+
+/** The same as people read it. */
+const fixed = (units, places) => {
+  const [whole, part] = digits(units, places).split(".");
+  const shown = part ? `${grouped(whole)}.${part}` : grouped(whole);
+  return units < 0n && /[1-9]/.test(shown) ? `−${shown}` : shown;
 };
 
 /** How many digits show about three that count, and never fewer than cents. */
@@ -37,7 +41,8 @@ const placesFor = (units) => {
 
 const usd = (text) => {
   const units = toUnits(text);
-  const shown = fixed(units, placesFor(units));
+  // Rounded, 0.99996 is 1, which has fewer digits.
+  const shown = fixed(units, placesFor(toUnits(digits(units, placesFor(units)))));
   return shown.startsWith("−") ? `−$${shown.slice(1)}` : `$${shown}`;
 };
 

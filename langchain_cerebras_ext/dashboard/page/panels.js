@@ -17,7 +17,11 @@ const compared = (now, before, period) => {
   if (old === 0n) return null;
   const change = Number((1000n * (toUnits(now.cost) - old)) / old) / 10;
   const words =
-    change === 0 ? "the same as" : `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} % on`;
+    change === 0
+      ? "the same as"
+      : change >= 1000
+        ? `${short(Math.round(change / 100) + 1)} times that of`
+        : `${change > 0 ? "+" : "−"}${Math.abs(change).toFixed(1)} % on`;
   return `${words} the ${period} before (${spend(before)})`;
 };
 
@@ -85,29 +89,38 @@ const drawSummary = () => {
   ];
 };
 
+/** What tells a sum of one time from a lower bound, a guess, and nothing known. */
+const totalsAt = (layer, at) =>
+  Object.fromEntries(
+    ["cost", "unpriced_calls", "calls_without_usage", "estimated_calls"].map((name) => [
+      name,
+      layer[name][at],
+    ]),
+  );
+
 /** The measures of a bar: how values are drawn, told and added up. */
 const measures = {
-  cost: { number: Number, tell: (value) => usd(value), axis: axisUsd },
-  calls: { number: (value) => value, tell: count, axis: short },
-  tokens: { number: (value) => value, tell: count, axis: short },
+  cost: { number: Number, tell: (layer, at) => spend(totalsAt(layer, at)), axis: axisUsd },
+  calls: { number: (value) => value, tell: (layer, at) => count(layer.calls[at]), axis: short },
+  tokens: { number: (value) => value, tell: (layer, at) => count(layer.tokens[at]), axis: short },
 };
 
 const layersOf = (series, measure) => {
   const { number, tell } = measures[measure];
-  const layer = (name, fill, values) => ({
+  const layer = (name, fill, row) => ({
     name,
     color: fill,
-    values: values.map(number),
-    tell: (at) => tell(values[at]),
+    values: row[measure].map(number),
+    tell: (at) => tell(row, at),
   });
   const found = series.rows.map((row) =>
     layer(
       nameOf(series.by, row.key),
       row.key === null ? UNKNOWN_COLOR : color(`${series.by} ${row.key}`),
-      row[measure],
+      row,
     ),
   );
-  if (series.others) found.push(layer("all others", OTHERS, series.others[measure]));
+  if (series.others) found.push(layer("all others", OTHERS, series.others));
   return found;
 };
 
@@ -118,6 +131,7 @@ const chartTable = (chart, caption) =>
     "details",
     { class: "as-table", "data-key": `table-${caption}` },
     el("summary", {}, "As a table"),
+    chart.csv && csvLink(chart.csv, {}, caption.toLowerCase()),
     table({
       caption,
       rows: chart.times.map((_, at) => at),
@@ -169,7 +183,7 @@ const drawSpend = () => {
     bucket: series.bucket,
     layers,
     whole: several ? "All calls" : "Total",
-    tell: (at) => measures[measure].tell(series.all[measure][at]),
+    tell: (at) => measures[measure].tell(series.all, at),
     axis: measures[measure].axis,
   };
   const missing = series.all.unpriced_calls.reduce((sum, one) => sum + one, 0);
@@ -233,6 +247,7 @@ const drawTokens = () => {
   });
   const chart = {
     label: "Tokens over time by kind",
+    csv: "history",
     times: series.times,
     bucket: series.bucket,
     layers,
@@ -345,6 +360,7 @@ const drawFailures = () => {
   }));
   const chart = {
     label: "Share of calls that failed or were aborted, over time",
+    csv: "history",
     times: series.times,
     bucket: series.bucket,
     layers,
@@ -479,6 +495,9 @@ const drawWhatIf = () => {
   ];
 };
 
+const usedOf = (row) =>
+  toUnits(row.spent) > 0n && row.percent < 0.1 ? "< 0.1 %" : `${row.percent} %`;
+
 const drawBudgets = () => {
   const { rows } = data.budgets;
   if (!rows.length) return empty("No budget is kept in this ledger.");
@@ -508,14 +527,14 @@ const drawBudgets = () => {
             { class: `budget ${row.state}` },
             el(
               "span",
-              { class: "meter", role: "img", "aria-label": `${row.percent} % of the limit spent` },
+              { class: "meter", role: "img", "aria-label": `${usedOf(row)} of the limit spent` },
               el("span", { vars: { "--part": Math.min(1, row.percent / 100) } }),
               el("span", {
                 class: "held",
                 vars: { "--part": Math.min(1, row.reserved_percent / 100) },
               }),
             ),
-            `${row.percent} %`,
+            usedOf(row),
           ),
       },
       {

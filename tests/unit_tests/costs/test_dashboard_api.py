@@ -405,6 +405,7 @@ async def test_newest_calls_come_in_pages(make):
         ("a=1", "a=1"),
         (-1, "-1"),
         (Decimal("-0.5"), "-0.5"),
+        (Decimal("1E-9"), "0.000000001"),
         (None, ""),
     ],
 )
@@ -418,7 +419,8 @@ async def test_a_table_is_the_same_as_csv(make):
     board = make(record(user=name), record(user="b", cost=None, flags=("unpriced",)))
     rows = await board.csv("groups?by=user&format=csv")
     told = [(row["key"], row["cost"], row["unpriced_calls"]) for row in rows]
-    assert told == [(f"'{name}", "0.100000000001", "0"), ("b", "0", "1")]
+    # What is not known is empty, and never 0.
+    assert told == [(f"'{name}", "0.100000000001", "0"), ("b", "", "1")]
     answer = await board.get("groups?by=user&format=csv")
     assert answer.headers["content-disposition"] == (
         'attachment; filename="costs-groups-by-user.csv"'
@@ -441,6 +443,49 @@ async def test_others_are_a_row_of_the_csv(make):
     assert rows[-1]["key"] == "(others)"
     series = await board.csv("series?range=24h&format=csv")
     assert sum(int(row["calls"]) for row in series) == 4
+
+
+async def test_a_cost_that_is_not_known_is_no_zero_over_time(make):
+    unpriced = {"cost": None, "flags": ("unpriced",)}
+    board = make(record(), record(model="x", **unpriced), record(model="x", **unpriced))
+    found = await board.json("series?range=24h&by=model")
+    layer = next(row for row in found["rows"] if row["key"] == "x")
+    assert [n for n in layer["unpriced_calls"] if n] == [2]
+    rows = await board.csv("series?range=24h&by=model&format=csv")
+    told = [(row["model"], row["cost"], row["unpriced_calls"]) for row in rows]
+    assert ("x", "", "2") in told
+    assert ("gpt-oss-120b", "0.100000000001", "0") in told
+    assert ("x", "0", "0") in told, "an hour without calls has cost nothing"
+
+
+async def test_what_charts_show_over_time_is_csv_too(make):
+    board = make(
+        record(reasoning_tokens=70),
+        record(outcome="failed"),
+        record(outcome="aborted", cost=None, flags=("unpriced",)),
+    )
+    rows = await board.csv("history?range=24h&format=csv")
+    assert rows[0]["time"].endswith(":00:00Z")
+    assert len(rows) == len((await board.json("series?range=24h"))["times"])
+    names = ("calls", "failed", "aborted", "reasoning_tokens", "unpriced_calls")
+    assert [sum(int(row[name]) for row in rows) for name in names] == [3, 1, 1, 170, 1]
+    assert sum(Decimal(row["cost"] or 0) for row in rows) == Decimal("0.200000000002")
+    one = await board.csv("history?range=24h&outcome=aborted&format=csv")
+    assert [row["cost"] for row in one if row["calls"] == "1"] == [""]
+
+
+async def test_what_if_as_csv_has_what_was_billed_and_the_differences(make):
+    board = make(record())
+    rows = await board.csv("whatif?on=no-such-model&format=csv")
+    assert rows[0]["model"] == "(as billed)"
+    billed = Decimal(rows[0]["cost"])
+    assert billed == Decimal("0.100000000001")
+    for row in rows[1:]:
+        if row["model"] == "no-such-model":
+            assert (row["cost"], row["difference"]) == ("", "")
+        else:
+            assert Decimal(row["difference"]) == Decimal(row["cost"]) - billed
+            assert Decimal(row["difference"]) < 0, "and is no text that is escaped"
 
 
 # --------------------------------------------------------------------------- errors
