@@ -343,10 +343,41 @@ def read_file(path: Path, form: str, *, packed: bool) -> Iterator[UsageRecord]:
         raise LedgerError(msg) from error
 
 
+class _KnownCost(msgspec.Struct):
+    total: Decimal | None = None
+
+
 class _Known(msgspec.Struct):
-    """What a record in a file must have, though one that is made here need not."""
+    """What a record in a file must have, though one that is made here need not.
+
+    And the sums that others write beside the parts, or without them.
+    """
 
     record_id: str
+    cost_usd: Decimal | None = None
+    cost: _KnownCost | None = None
+
+
+_LEAST: Final = Decimal("1e-9")
+
+
+def _check_sums(record: UsageRecord, known: _Known) -> None:
+    """See that what a file calls the cost is what its parts add up to.
+
+    Raises:
+        ValueError: It is not; a sum alone would be taken for 0.
+    """
+    parts = record.cost_usd
+    inner = None if known.cost is None else known.cost.total
+    for told in (known.cost_usd, inner):
+        if told is not None and (parts is None or abs(told - parts) > _LEAST):
+            shown = "not there" if parts is None else f"{parts} together"
+            msg = (
+                f"its cost is {told} USD, and the parts of it (cost_input, cost_output "
+                f"and so on) are {shown}; if only the sum is known, write it as "
+                "cost_request, too"
+            )
+            raise ValueError(msg)
 
 
 def _read_jsonl(file: IO[bytes]) -> Generator[UsageRecord]:
@@ -356,7 +387,7 @@ def _read_jsonl(file: IO[bytes]) -> Generator[UsageRecord]:
         if line.strip():
             record = decoder.decode(line)
             # Else it would get a new id, and be counted again, with each reading.
-            check.decode(line)
+            _check_sums(record, check.decode(line))
             yield record
 
 
@@ -368,9 +399,18 @@ def _read_csv(file: IO[bytes]) -> Generator[UsageRecord]:
         if names is None:
             return
         if not {"record_id", "started_at", "model"} <= set(names):
-            msg = "the first line names no record_id, started_at and model"
+            msg = (
+                "the first line names no record_id, started_at and model, with commas "
+                "between them"
+            )
             raise ValueError(msg)
-        for row in rows:
+        if len(set(names)) < len(names):
+            msg = "the first line names a column twice"
+            raise ValueError(msg)
+        for row in filter(None, rows):  # editors leave empty lines at the end
+            if len(row) != len(names):
+                msg = f"it has {len(row)} cells, and the first line {len(names)}"
+                raise ValueError(msg)
             cells = zip(names, row, strict=True)
             yield _unflatten(
                 {name: _value(name, one) for name, one in cells if name in COLUMNS}
@@ -401,7 +441,7 @@ _READERS: Final[dict[str, Callable[[Any], Generator[UsageRecord]]]] = {
 def _unflatten(flat: dict[str, Any]) -> UsageRecord:
     """Return the record of a row, whose values may be texts; checks all of them."""
     cost: dict[str, Any] | None = None
-    if flat.pop("cost_usd", None) is not None:
+    if flat.get("cost_usd") is not None:
         cost = {
             kind: flat[name]
             for name, kind in zip(_AMOUNTS, KINDS, strict=True)
@@ -414,8 +454,10 @@ def _unflatten(flat: dict[str, Any]) -> UsageRecord:
         for name, value in flat.items()
         if name not in _AMOUNTS and name != "price" and value is not None
     }
-    msgspec.convert(fields, _Known)
+    known = msgspec.convert(fields, _Known, strict=False)
     made = msgspec.convert(fields, UsageRecord, strict=False)
     if cost is None:
         return made
-    return made.replace(cost=msgspec.convert(cost, Cost, strict=False))
+    whole = made.replace(cost=msgspec.convert(cost, Cost, strict=False))
+    _check_sums(whole, known)
+    return whole

@@ -264,6 +264,77 @@ def test_a_file_that_is_wrong_is_refused_with_the_place(tmp_path, name, data, sa
     assert str(path) in str(caught.value)
 
 
+def write_table(path, columns, *rows):
+    """Write a CSV file as others do, with few columns of their own."""
+    names = f"record_id,started_at,model,{columns}"
+    lines = [f"r{n},2026-11-01T00:00:00Z,m,{row}" for n, row in enumerate(rows)]
+    path.write_text("\n".join([names, *lines]))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        ("cost_usd", "1.50"),
+        ("cost_usd,cost_output", "1.50,"),
+        ("cost_usd,cost_input,cost_output", "1.50,0.25,0.25"),
+        ("cost_usd,cost_input", "0.000001,0"),
+    ],
+)
+def test_a_sum_that_is_not_what_its_parts_add_up_to_is_no_free_call(
+    tmp_path, columns, row
+):
+    path = write_table(tmp_path / "calls.csv", columns, row)
+    with Ledger(tmp_path / "costs.db") as ledger:
+        with pytest.raises(LedgerError, match=r"record 1 .* cost_request"):
+            ledger.import_records(path)
+        assert ledger.totals().calls == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    ['"cost":{"total":"1.5"}', '"cost_usd":"1.5"', '"cost_usd":1.5,"cost":{"input":1}'],
+)
+def test_a_sum_in_json_is_no_free_call_either(tmp_path, more):
+    path = tmp_path / "calls.jsonl"
+    path.write_text(
+        f'{{"record_id":"r","started_at":"2026-11-01T00:00:00Z","model":"m",{more}}}\n'
+    )
+    with (
+        Ledger(tmp_path / "costs.db") as ledger,
+        pytest.raises(LedgerError, match=r"its cost is 1\.5 USD"),
+    ):
+        ledger.import_records(path)
+
+
+def test_a_sum_alone_can_be_taken_in_and_empty_lines_are_left_out(tmp_path):
+    path = write_table(
+        tmp_path / "calls.csv", "cost_usd,cost_request", "1.50,1.5", "0,0", ","
+    )
+    path.write_text(f"{path.read_text()}\n\n\n")
+    with Ledger(tmp_path / "costs.db") as ledger:
+        assert ledger.import_records(path) == 3
+        assert [record.cost_usd for record in ledger.records()] == [1.5, 0, None]
+        assert ledger.totals().unpriced_calls == 1
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "said"),
+    [
+        ("user", "a,b", "has 5 cells, and the first line 4"),
+        ("user,tags", "a", "has 4 cells, and the first line 5"),
+        ("user,user", "a,b", "names a column twice"),
+    ],
+)
+def test_a_table_whose_cells_are_nobodys_is_refused(tmp_path, columns, row, said):
+    path = write_table(tmp_path / "calls.csv", columns, row)
+    with (
+        Ledger(tmp_path / "costs.db") as ledger,
+        pytest.raises(LedgerError, match=said),
+    ):
+        ledger.import_records(path)
+
+
 def test_a_file_that_is_not_there_is_said(tmp_path):
     with in_memory() as ledger, pytest.raises(LedgerError, match="No such file"):
         ledger.import_records(tmp_path / "none.csv")
