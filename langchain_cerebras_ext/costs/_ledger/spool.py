@@ -7,6 +7,7 @@ of a file, its writer or anybody after it, may take the records over and delete 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import threading
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext.costs.records import UsageRecord
 
 __all__ = ["Replayed", "Spool"]
+
+_log = logging.getLogger("langchain_cerebras_ext.ledger")
 
 _BATCH: Final = 1_000
 _PRIVATE: Final = 0o600
@@ -63,6 +66,7 @@ class Spool:
         self._lock = threading.RLock()
         self._file: int | None = None
         self._path: Path | None = None
+        self._others: set[Path] = set()
         self.counting = threading.RLock()
         self.count = 0
 
@@ -177,7 +181,9 @@ class Spool:
                     os.ftruncate(file, 0)
                 if path == self._path:
                     self.release()
-                path.unlink(missing_ok=True)
+                # Another user's in a folder of all: empty it may stay.
+                with contextlib.suppress(PermissionError):
+                    path.unlink(missing_ok=True)
         return Replayed(records, damaged, kept)
 
     def _paths(self) -> list[Path]:
@@ -195,7 +201,7 @@ class Spool:
 
     @contextlib.contextmanager
     def _held(self, path: Path) -> Generator[int | None]:
-        """Open a file and hold its lock; `None` if another process has it."""
+        """Open a file and hold its lock; `None` if another process or user has it."""
         if path == self._path:
             yield self._file
             return
@@ -204,11 +210,26 @@ class Spool:
         except FileNotFoundError:
             yield None
             return
+        except PermissionError:
+            # It is no reason to write no more to a database that can be written.
+            self._leave(path)
+            yield None
+            return
         try:
             # Its name may be gone by now: another has taken it over before.
             yield file if _try_lock(file) and _is_same(file, path) else None
         finally:
             os.close(file)
+
+    def _leave(self, path: Path) -> None:
+        """Say, once, that a file waits for another user."""
+        if path not in self._others:
+            self._others.add(path)
+            _log.warning(
+                "%s may not be read here: its records wait until the user whose file "
+                "it is opens the ledger.",
+                path,
+            )
 
 
 def _line(record: UsageRecord) -> bytes:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import logging
+import os
 import pickle
 import sqlite3
 import threading
@@ -12,6 +14,7 @@ import time
 import warnings
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from ledger_samples import make_record
@@ -478,6 +481,49 @@ def test_the_next_start_takes_over_what_another_process_has_spooled(make, path, 
     assert ids(ledger) == ["a", "b"]
     assert not spool.exists()
     assert ledger.status().replayed == 2
+
+
+def test_another_users_spool_file_does_not_keep_others_from_writing(
+    make, path, locked, monkeypatch, caplog
+):
+    """As after one run with `sudo`: root's file may not be opened by anybody else."""
+    [spool] = spooled(path, locked, make, ["theirs"])
+    real = os.open
+
+    def refuse(file, *more, **options):
+        if file == spool:
+            raise PermissionError(errno.EACCES, "Permission denied", str(file))
+        return real(file, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        ledger = make()
+        for name in ("ours", "ours again"):
+            ledger.add(make_record(record_id=name))
+            assert ledger.flush()
+        assert ids(ledger) == ["ours", "ours again"]
+        ledger.close()
+    assert spool.exists()
+    assert caplog.text.count(f"{spool} may not be read here") == 1
+    again = make()
+    assert again.flush()
+    assert "theirs" in ids(again)
+
+
+def test_a_spool_file_that_may_not_be_removed_is_emptied(
+    make, path, locked, monkeypatch
+):
+    [spool] = spooled(path, locked, make, ["a"])
+
+    def refuse(self, **_):
+        raise PermissionError(errno.EPERM, "Operation not permitted", str(self))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    ledger = make()
+    ledger.add(make_record(record_id="b"))
+    assert ledger.flush()
+    assert ids(ledger) == ["a", "b"]
+    assert spool.read_bytes() == b""
 
 
 def test_a_spool_file_is_left_alone_while_its_writer_lives(make, path, locked):
