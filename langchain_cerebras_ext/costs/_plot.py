@@ -44,6 +44,7 @@ __all__ = ["plot_costs"]
 
 _LINES: Final = 5
 _BARS: Final = 12
+_ROOM: Final = 5
 _POINTS: Final = 500
 _LONGEST: Final = 36
 _SIZE: Final = (10.0, 4.2)
@@ -171,6 +172,9 @@ def _draw_parts(axes: Axes, dimension: Dimension, groups: Sequence[Group]) -> No
     more = len(groups) - len(shown)
     title = f"Cost by {dimension.replace('_', ' ')}"
     axes.set_title(f"{title} ({more:,} more)" if more else title, loc="left")
+    if not shown:
+        axes.set_axis_off()
+        return
     costs = [float(one.totals.cost) for one in shown]
     bars = axes.barh(range(len(shown)), costs)
     for at, bar in enumerate(reversed(bars.patches)):
@@ -183,6 +187,8 @@ def _draw_parts(axes: Axes, dimension: Dimension, groups: Sequence[Group]) -> No
         bars, [f" {format_total(one.totals)}" for one in shown], padding=2
     )
     _as_it_is(words)
+    # A few stand at the top as thin as many would: one alone would fill the figure.
+    axes.set_ylim(min(-0.6, len(shown) - _ROOM - 0.6), len(shown) - 0.4)
     axes.margins(x=0.35)
     axes.set_xlim(left=0)
     axes.set_xticks([])

@@ -89,6 +89,21 @@ def test_it_splits_by_any_dimension(by: str, labels: list[str]) -> None:
     assert [label.get_text() for label in right.get_yticklabels()] == labels
 
 
+@pytest.mark.parametrize("models", [1, 2, 5, 12])
+def test_bars_are_of_use_however_few_there_are(models: int) -> None:
+    calls = [record(n, f"m{n}", "1") for n in range(models)]
+    _, right = plot_costs(calls).axes
+    low, high = right.get_ylim()
+    assert all(bar.get_height() <= (high - low) / 5 for bar in right.patches)
+    assert low < -0.4, "all of the last bar is seen"
+    assert high == pytest.approx(models - 0.4), "the first stands at the top"
+
+
+def test_without_calls_there_are_no_axes() -> None:
+    figure = plot_costs([])
+    assert [axes.axison for axes in figure.axes] == [False, False]
+
+
 def test_the_time_is_utc_wherever_the_calls_were_made() -> None:
     elsewhere = timezone(timedelta(hours=9))
     calls = [
