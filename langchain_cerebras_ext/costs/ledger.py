@@ -120,8 +120,9 @@ class Ledger:
     of it is written when the database is back, or by the next process that opens it.
     Records are known by `record_id`: the same one twice is written once.
 
-    A process that is killed loses at most what waited for the next batch, and what had
-    come meanwhile where records come faster than the database takes them. With
+    A process that is killed loses at most what waited for the next batch. Where records
+    come faster than the database takes them that is more; `max_buffered` bounds it, as
+    what is over it goes to the spool file. With
     `batch_size=0` (or 1) or `flush_interval_s=0` nothing: then `add` returns when the
     record is committed and on the disk, and takes as long as that.
 
