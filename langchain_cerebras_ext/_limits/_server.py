@@ -270,8 +270,12 @@ async def _close_at_the_end(
 
 def _place_of(url: str) -> tuple[str, tuple[str, ...]]:
     """Return a URL without what is secret, and what is secret in it."""
-    parts = urlsplit(url)
-    if parts.scheme not in _SCHEMES:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        msg = "redis=... has a host in brackets that is no IPv6 address."
+        raise CerebrasConfigurationError(msg) from None
+    if parts.scheme not in _SCHEMES or "://" not in url:
         msg = (
             "redis=... must be a URL as 'redis://host:6379/0', 'rediss://...' or "
             f"'unix://...'; its scheme is {parts.scheme!r}."

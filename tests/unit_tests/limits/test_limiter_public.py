@@ -146,6 +146,8 @@ def test_the_cap_can_be_set():
         ({"on_backend_error": "ignore"}, "on_backend_error='ignore'"),
         ({"namespace": "{a}"}, "namespace='{a}'"),
         ({"redis": "http://host"}, "must be a URL as 'redis://"),
+        ({"redis": "redis:me:word@host/0"}, "must be a URL as 'redis://"),
+        ({"redis": "redis://me:word@[::1/0"}, "in brackets that is no IPv6 address"),
         ({"redis": "redis://host:99999/0"}, "port"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
