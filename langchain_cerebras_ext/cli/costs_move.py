@@ -134,7 +134,7 @@ def run_import(options: ImportOptions) -> int:
     from langchain_cerebras_ext.costs._ledger.files import find_format
 
     for file in options.files:
-        if not file.is_file():
+        if not file.exists() or file.is_dir():  # a pipe will do
             msg = f"{file} is no file. Give files that `costs export` wrote."
             raise CommandError(msg)
         find_format(file, options.format)

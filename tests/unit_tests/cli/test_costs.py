@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -421,6 +423,21 @@ def test_without_a_ledger_it_says_how_to_begin_and_makes_none(
     assert f"track_costs(ledger='sqlite:///{absent}')" in told
     assert "CEREBRAS_COSTS_LEDGER" in told
     assert not absent.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_what_comes_through_a_pipe_is_taken_in(run: Run, tmp_path: Path) -> None:
+    """As in `costs import <(costs export - -f csv) -f csv`."""
+    pipe, file = tmp_path / "pipe", tmp_path / "calls.csv"
+    run("export", str(file))
+    os.mkfifo(pipe)
+    feeder = threading.Thread(target=lambda: pipe.write_bytes(file.read_bytes()))
+    feeder.start()
+    made = str(tmp_path / "made.db")
+    found = run("import", str(pipe), "--format", "csv", ledger=made)
+    feeder.join()
+    assert f"5 records of {pipe} are new" in found.stderr
+    assert count(made) == 5
 
 
 @pytest.mark.parametrize("command", ["import", "merge"])
