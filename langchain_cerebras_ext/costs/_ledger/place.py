@@ -101,7 +101,15 @@ def find_place(url: str | os.PathLike[str]) -> Place:
         msg = f"The ledger's URL begins with {scheme[:40]!r}. {_HELP}"
         raise CerebrasConfigurationError(msg)
     if driver == "sqlite":
-        return _sqlite(unquote(rest.partition("?")[0]).removeprefix("/"))
+        name, _, options = rest.partition("?")
+        if options:
+            msg = (
+                f"The ledger's URL has options, {options[:40]!r}, which one of a file "
+                "does not take. To read only, pass create=False; a '?' in a name is "
+                "written %3F."
+            )
+            raise CerebrasConfigurationError(msg)
+        return _sqlite(unquote(name).removeprefix("/"))
     require("psycopg", "postgres")
     return _server(f"{driver}://{rest}")
 

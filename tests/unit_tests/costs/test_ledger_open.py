@@ -91,6 +91,12 @@ def test_an_address_that_cannot_be_read_is_refused_and_not_shown(url):
     assert "postgresql+psycopg://user" in str(caught.value)
 
 
+def test_options_of_a_files_url_are_refused_not_forgotten():
+    with pytest.raises(CerebrasConfigurationError, match=r"'mode=ro'.*create=False"):
+        Ledger("sqlite:///costs.db?mode=ro")
+    assert find_place("sqlite:///what%3F.db").path == Path("what?.db").absolute()
+
+
 def test_a_path_may_have_any_name():
     path = Path("postgres:at@10:00.db").absolute()
     assert find_place(path).path == path
