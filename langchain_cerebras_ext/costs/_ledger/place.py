@@ -118,7 +118,9 @@ def _sqlite(name: str) -> Place:
     if name in {"", ":memory:", "/:memory:"}:
         return Place("sqlite://", "sqlite://", None, ())
     path = Path(name).expanduser().absolute()
-    return Place(f"sqlite:///{path}", f"sqlite:///{path}", path, ())
+    # So that the URL leads to the same file, for budgets and where it is unpickled.
+    quoted = str(path).replace("%", "%25").replace("?", "%3F")
+    return Place(f"sqlite:///{quoted}", f"sqlite:///{path}", path, ())
 
 
 def _server(url: str) -> Place:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import sqlite3
 import sys
 import threading
@@ -15,6 +16,7 @@ from ledger_samples import make_record
 from langchain_cerebras_ext.costs._ledger import place as places
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.place import find_place
+from langchain_cerebras_ext.costs.budget import Budget, CallScope
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.report import Filter, group_records
 from langchain_cerebras_ext.errors import (
@@ -89,6 +91,23 @@ def test_an_address_that_cannot_be_read_is_refused_and_not_shown(url):
         Ledger(url)
     assert "s3cret" not in str(caught.value)
     assert "postgresql+psycopg://user" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["what?.db", "a%20b.db", "c#d.db", "100%.db", "ü ö.db"]
+)
+def test_a_file_of_any_name_is_the_same_for_budgets_and_once_unpickled(tmp_path, name):
+    with Ledger(tmp_path / name) as ledger:
+        budget = Budget(Decimal(1), per="all", name="all", ledger=ledger)
+        budget.reserve(CallScope("m"), Decimal("0.1")).settle(Decimal("0.1"))
+        assert [one.spent for one in budget.status()] == [Decimal("0.1")]
+        again = pickle.loads(pickle.dumps(ledger))
+        again.add(make_record())
+        again.close()
+        assert ledger.totals().calls == 1
+        assert ledger.url == f"sqlite:///{tmp_path / name}"
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found <= {name, f"{name}-wal", f"{name}-shm"}, "and no other file"
 
 
 def test_options_of_a_files_url_are_refused_not_forgotten():
