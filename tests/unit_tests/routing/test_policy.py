@@ -135,6 +135,11 @@ TABLE = [
     ("core.ModelConnectionError", lambda: core.ModelConnectionError("no"), "network", YES, YES, YES),
     ("core.ModelTimeoutError", lambda: core.ModelTimeoutError("no"), "timeout", YES, YES, YES),
     ("core.ContextOverflowError", lambda: core.ContextOverflowError("no"), "overflow", NO, YES, NO),
+    *(
+        [("core.ModelRefusalError", lambda: core.ModelRefusalError("no"), "refusal", NO, NO, NO)]
+        if hasattr(core, "ModelRefusalError")  # since langchain-core 1.7.5
+        else []
+    ),
     # ---- the openai SDK's
     ("openai.OpenAIError", lambda: openai.OpenAIError("no"), "unknown", NO, NO, NO),
     ("openai.APIError", lambda: openai.APIError("no", REQUEST, body=None), "server", YES, YES, YES),
