@@ -114,6 +114,7 @@ TABLE = [
     ("UnknownPriceError", lambda: ours("UnknownPriceError"), "unknown", NO, NO, NO),
     ("InvalidUsageError", lambda: ours("InvalidUsageError"), "unknown", NO, NO, NO),
     ("LedgerError", lambda: ours("LedgerError"), "unknown", NO, NO, NO),
+    ("LedgerNotFoundError", lambda: ours("LedgerNotFoundError"), "unknown", NO, NO, NO),
     ("NoLegError", lambda: ours("NoLegError"), "unable", YES, YES, NO),
     ("AllLegsFailedError", lambda: ours("AllLegsFailedError"), "server", YES, YES, YES),
     ("StructuredOutputError", lambda: ours("StructuredOutputError"), "structure", NO, NO, NO),
