@@ -78,6 +78,7 @@ CAUGHT_BY = {
     "UnknownPriceError": "OpenAIError",
     "InvalidUsageError": "OpenAIError",
     "LedgerError": "OpenAIError",
+    "LedgerNotFoundError": "OpenAIError",
     "NoLegError": "OpenAIError",
     "AllLegsFailedError": "OpenAIError",
     "StructuredOutputError": "OpenAIError",
