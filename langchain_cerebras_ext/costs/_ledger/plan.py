@@ -16,7 +16,6 @@ __all__ = ["Span", "choose"]
 Source = Literal[
     "rows",
     "hourly",
-    "hourly_tags",
     "hourly_core",
     "daily_core",
     "daily_tags",
@@ -27,8 +26,7 @@ Source = Literal[
 _DAY: Final = 24
 _EPOCH: Final = FIRST_DAY * _DAY
 _DAILY: Final = ("daily_core", "daily_tags", "daily_nodes", "daily_users")
-_OF_USERS: Final = {"user", "model", "outcome", "day", "month"}
-_OF_TAGS_BY_HOUR: Final = {"tag", "outcome", "hour", "day", "month"}
+_OF_USERS: Final = {"user", "outcome", "day", "month"}
 _OF_NODES: Final = {"tag", "node", "error_type", "outcome", "day", "month"}
 _OF_TAGS: Final = {"tag", "model", "provider", "arm", "outcome", "day", "month"}
 
@@ -115,9 +113,7 @@ def _table(needed: set[str]) -> Source:
         return "daily_users"
     if needed <= _OF_NODES:
         return "daily_nodes"
-    if needed <= _OF_TAGS:
-        return "daily_tags"
-    return "hourly_tags" if needed <= _OF_TAGS_BY_HOUR else "hourly"
+    return "daily_tags" if needed <= _OF_TAGS else "hourly"
 
 
 def _days(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import operator
-from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -23,7 +22,6 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     to_micros,
 )
 from langchain_cerebras_ext.costs._ledger.cube import Cube, Numbers, Values, month_of
-from langchain_cerebras_ext.costs._ledger.dearest import find_dearest
 from langchain_cerebras_ext.costs._ledger.plan import Span, choose
 from langchain_cerebras_ext.costs._ledger.rollup import DAY, FIRST_DAY, HOUR, NEVER
 from langchain_cerebras_ext.costs._ledger.sources import (
@@ -67,9 +65,6 @@ Keys = tuple[str | None, ...]
 
 _TIMES: Final = ("hour", "day", "month")
 _MOST_MONTHS: Final = 400
-_MANY: Final = ("session", "user", "hour")
-"""Of one of these after the other the tags are told."""
-
 _PAGE: Final = 2_000
 EXACT_COUNT: Final = 5_000
 """Up to so many values percentiles are exact, whatever is kept of them."""
@@ -91,12 +86,11 @@ FEW: Final = 20_000
 """So few rows are all read and put in order here; more are read in order."""
 
 _SPARSE: Final = 5
-_IN_ORDER: Final = (set[str](), {"user"}, {"user", "tag"}, {"tag"})
+_IN_ORDER: Final = (set[str](), {"user"}, {"user", "model"}, {"tag"})
 """Splits that follow the order of rows on disk."""
 
 _FEW_STATES: Final = 8
 _MARGIN: Final = 10
-_NONE: Final = frozenset[int]()
 _MILLION: Final = 1_000_000
 _MOST_DEAREST: Final = 2_000
 _COST: Final = len(schema.SUMS)
@@ -183,42 +177,21 @@ class Asked:
         spans = self._spans(connection)
         if not spans or ("month" in self._by and not question.months):
             return None
-        if "tag" in self._by:
-            found = self._dearest_by_tag(connection, question, spans, states, most)
+        by = self._by
+        if "tag" in by and "session" not in by:
+            # Tags are many for each call: quicker told here than looked up there.
+            query = costs_query(spans, by, question, _outcomes(states))
+            costs = _costs(self._fetch(connection, query))
+            tags = self._spread(connection, costs, states, None)
+            rows = heapq.nlargest(most, tags.items(), key=_first)
+            found = [(*numbers, cost) for numbers, (cost,) in rows]
         else:
-            query = dearest_query(spans, self._by, question, _outcomes(states), most)
-            found = [(row[-1], row[:-1]) for row in self._fetch(connection, query)]
+            query = dearest_query(spans, by, question, _outcomes(states), most)
+            found = self._fetch(connection, query)
         # Whether those that were left out are all cheaper, by more than is rounded off.
-        if len(found) == most and found[-1][0] + 2 > found[limit - 1][0]:
+        if len(found) == most and found[-1][-1] + 2 > found[limit - 1][-1]:
             return None
-        return {numbers for _, numbers in found}
-
-    def _dearest_by_tag(
-        self,
-        connection: Connection,
-        question: Question,
-        spans: Sequence[Span],
-        states: dict[int, State],
-        most: int,
-    ) -> list[tuple[int, Numbers]]:
-        """Return the dearest combinations with a tag, after what each has cost.
-
-        Tags are many for each call: quicker told here than looked up there, and for
-        one user, session or hour after the other, as all may be more than records.
-        """
-        first = next(name for name in _MANY if name in self._by)
-        others = [name for name in self._by if name not in {first, "tag"}]
-        keys = [first, *others, "tag"]
-        first_states = _outcomes(states)
-        queries = [costs_query(span, keys, question, first_states) for span in spans]
-        found = heapq.merge(*[self._fetch(connection, query) for query in queries])
-        tags: dict[int, list[tuple[int]]] = {}
-        rows = _read_tags(connection, found, tags)
-        places = [keys.index(name) for name in self._by]
-        return [
-            (cost, tuple([numbers[place] for place in places]))
-            for cost, numbers in find_dearest(rows, tags, most)
-        ]
+        return {row[:-1] for row in found}
 
     def _is_wide(self) -> bool:
         """Whether there may be so many combinations that it is worth a look before."""
@@ -534,17 +507,19 @@ class Asked:
             # Without any key there is a row even where nothing was added up.
             more = {row[:width]: row[width:] for row in rows if row[width] is not None}
             found = _merged(found, more) if found else more
-        return found
+        if self._store.place.is_sqlite:
+            return found
+        # A server's sums are decimals.
+        return {key: tuple(map(int, values)) for key, values in found.items()}
 
     def _fetch(
         self, connection: Connection, query: Select[Any]
-    ) -> Iterator[tuple[Any, ...]]:
-        """Yield rows of integers, with no object around each: there may be many."""
+    ) -> list[tuple[Any, ...]]:
+        """Return rows of numbers, with no object around each: there may be many."""
         with connection.execute(query) as result:
             if result.cursor is not None and self._store.place.is_sqlite:
-                yield from cast("Iterable[tuple[Any, ...]]", result.cursor)
-            else:  # a server's sums are decimals
-                yield from (tuple(map(_whole, row)) for row in result)
+                return cast("list[tuple[Any, ...]]", result.cursor.fetchall())
+            return [tuple(row) for row in result]
 
     def _spread(
         self,
@@ -751,16 +726,12 @@ def _for_each(
         among: Which groups to keep; all of them by default.
         width: How many numbers name a group.
     """
-    chosen: defaultdict[Numbers, set[int]] = defaultdict(set)
-    for one in among or ():
-        chosen[(*one[:at], *one[at + 1 :])].add(one[at])
     found: dict[Numbers, Values] = {}
     for key, values in rows.items():
         before, after = key[:at], key[at + 1 :]
-        kept = chosen.get((*before, *key[at + 1 : width]), _NONE)
         for tag in tags[key[at]]:
-            if among is None or tag in kept:
-                name = (*before, tag, *after)
+            name = (*before, tag, *after)
+            if among is None or name[:width] in among:
                 have = found.get(name)
                 found[name] = values if have is None else _added(have, values)
     return found
@@ -783,20 +754,13 @@ def _outcomes(states: dict[int, State]) -> dict[int, int]:
     return {n: first.setdefault(states[n].outcome, n) for n in sorted(states)}
 
 
-def _read_tags(
-    connection: Connection, rows: Iterable[Numbers], tags: dict[int, list[tuple[int]]]
-) -> Iterator[Numbers]:
-    """Yield rows after the tags of their tag sets were looked up, so many at once."""
-    left = iter(rows)
-    while some := list(itertools.islice(left, _PAGE)):
-        new = {row[-3] for row in some} - tags.keys()
-        for tagset, found in find_tags(connection, new).items():
-            tags[tagset] = [(tag,) for tag in found]
-        yield from some
+def _costs(rows: list[tuple[Any, ...]]) -> dict[Numbers, Values]:
+    """Return costs in 1e-12 USD by numbers."""
+    return {row[:-2]: (int(row[-2]) * _MILLION + int(row[-1]),) for row in rows}
 
 
-def _whole(value: Any) -> int | None:
-    return None if value is None else int(value)
+def _first(one: tuple[Numbers, Values]) -> int:
+    return one[1][0]
 
 
 def _special(states: dict[int, State]) -> list[int]:

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 __all__ = ["VERSION", "metadata", "records"]
 
-VERSION: Final = 7
+VERSION: Final = 6
 metadata = MetaData()
 
 # SQLite numbers rows by itself only where the type is spelt INTEGER.
@@ -76,7 +76,6 @@ def _number(name: str) -> Column[int]:
 SESSION_INDEX: Final = (
     "session_id",
     "state_id",
-    "tagset_id",
     "started_us",
     "cost",
     "cache_savings",
@@ -85,8 +84,7 @@ SESSION_INDEX: Final = (
     "output_tokens",
     "reasoning_tokens",
 )
-"""All that totals of sessions and their tags need: sessions are too many to keep totals
-of them."""
+"""All that totals of sessions need: sessions are too many to keep totals of them."""
 
 records = Table(
     "cerebras_records",
@@ -199,11 +197,12 @@ def _totals(name: str, *keys: str) -> Table:
     )
 
 
-hourly = _totals("cerebras_hourly", "user_id", "tagset_id", "hour", *CORE)
+hourly = _totals(
+    "cerebras_hourly", "user_id", "model_id", "hour", "tagset_id", *CORE[1:]
+)
 """Totals by all but the session: what stays of a record when its row is pruned.
 Hours and days are counted from the year 1, so that none is negative."""
 
-hourly_tags = _totals("cerebras_hourly_tags", "hour", "tagset_id", "state_id")
 hourly_core = _totals("cerebras_hourly_core", "hour", *CORE)
 daily_core = _totals("cerebras_daily_core", "day", *CORE)
 daily_tags = _totals(
@@ -218,7 +217,7 @@ daily_tags = _totals(
 daily_nodes = _totals(
     "cerebras_daily_nodes", "tagset_id", "day", "node_id", "state_id", "error_id"
 )
-daily_users = _totals("cerebras_daily_users", "user_id", "day", "state_id", "model_id")
+daily_users = _totals("cerebras_daily_users", "user_id", "day", "state_id")
 """Tags and users may be many: kept apart by less, or they would be as many as rows."""
 
 latencies = Table(
@@ -235,7 +234,6 @@ latencies = Table(
 
 ROLLUPS: Final = (
     hourly,
-    hourly_tags,
     hourly_core,
     daily_core,
     daily_tags,

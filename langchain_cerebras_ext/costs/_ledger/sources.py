@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     ColumnElement,
+    FromClause,
     Select,
     case,
     func,
@@ -53,7 +54,6 @@ COLUMNS: Final = {
 _TABLES: Final[dict[str, Table]] = {
     "rows": schema.records,
     "hourly": schema.hourly,
-    "hourly_tags": schema.hourly_tags,
     "hourly_core": schema.hourly_core,
     "daily_core": schema.daily_core,
     "daily_tags": schema.daily_tags,
@@ -67,7 +67,7 @@ _TIMES: Final = ("hour", "day", "month")
 
 _INDEXES: Final = {"session", "user", "tag"}
 # What `schema.SESSION_INDEX` tells.
-_OF_INDEX: Final = {"session", "tag", "state", "outcome", *_TIMES}
+_OF_INDEX: Final = {"session", "state", "outcome", *_TIMES}
 _INDEXED: Final = {
     *schema.SUMS,
     *(f"{name}_{part}" for name in ("cost", "cache_savings") for part in "up"),
@@ -160,16 +160,17 @@ def dearest_query(
 ) -> Select[Any]:
     """Return the query for the dearest combinations, and their whole millionths.
 
-    What is less than a millionth may stand in another order.
+    What is less than a millionth may stand in another order. Each tag counts, as its
+    own number, with all that a call has cost.
 
     Args:
         spans: The tables and times.
-        keys: Dimensions to split by, without tags.
+        keys: Dimensions to split by.
         question: What to look at.
         outcomes: The state that stands for each state's outcome.
         limit: How many.
     """
-    rows = [_costs_of(span, keys, question, outcomes) for span in spans]
+    rows = [_costs_of(span, keys, question, outcomes, each=True) for span in spans]
     *groups, whole, rest = union_all(*rows).subquery().c
     cost = (func.sum(whole) + func.sum(rest) // _MICRO).label("cost")
     query = select(*groups, cost).group_by(*groups)
@@ -177,28 +178,22 @@ def dearest_query(
 
 
 def costs_query(
-    span: Span,
+    spans: Sequence[Span],
     keys: Sequence[str],
     question: Question,
     outcomes: Mapping[int, int],
 ) -> Select[Any]:
     """Return the query for what combinations have cost; tag sets are as they are.
 
-    They come in the order of the first dimension. Single rows are not added up: they
-    lie in no other order.
-
     Args:
-        span: The table and the time.
+        spans: The tables and times.
         keys: Dimensions to split by.
         question: What to look at.
         outcomes: The state that stands for each state's outcome.
     """
-    found = _costs_of(span, keys, question, outcomes)
-    if span.source == "rows":
-        return found.order_by("k_0")
-    *groups, whole, rest = found.subquery().c
-    query = select(*groups, func.sum(whole), func.sum(rest))
-    return query.group_by(*groups).order_by(*groups)
+    rows = [_costs_of(span, keys, question, outcomes, each=False) for span in spans]
+    *groups, whole, rest = union_all(*rows).subquery().c
+    return select(*groups, func.sum(whole), func.sum(rest)).group_by(*groups)
 
 
 def _costs_of(
@@ -206,12 +201,19 @@ def _costs_of(
     keys: Sequence[str],
     question: Question,
     outcomes: Mapping[int, int],
+    *,
+    each: bool,
 ) -> Select[Any]:
-    """Return the query for the cost of each row."""
+    """Return the query for the cost of each row, or `each` of its tags."""
     source = span.source
+    table: FromClause = _TABLES[source]
     columns = [key_column(source, name, question) for name in keys]
     if _is_indexed(source, keys, question):
         columns[keys.index("session")] = schema.records.c.session_id
+    if each and "tag" in keys:
+        of = schema.tags.c
+        table = table.outerjoin(schema.tags, of.tagset_id == _column(source, "tag"))
+        columns[keys.index("tag")] = func.coalesce(of.tag_id, 0)
     if "outcome" in keys:
         columns[keys.index("outcome")] = _first_state(source, outcomes)
     named = [one.label(f"k_{at}") for at, one in enumerate(columns)]
@@ -219,7 +221,7 @@ def _costs_of(
         _measure(source, f"cost_{part}", question).label(f"cost_{part}")
         for part in "up"
     ]
-    query = select(*named, *parts).select_from(_TABLES[source])
+    query = select(*named, *parts).select_from(table)
     return query.where(*conditions(span, question))
 
 

@@ -2,23 +2,16 @@
 
 import itertools
 import sqlite3
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from ledger_samples import make_record
-from ledger_strategies import costs, texts, tokens
-from sqlalchemy import event
 
 from langchain_cerebras_ext.costs._ledger import queries, schema
-from langchain_cerebras_ext.costs._ledger.dearest import find_dearest
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.pricing import Cost
-from langchain_cerebras_ext.costs.report import DIMENSIONS, Filter, group_records
+from langchain_cerebras_ext.costs.report import Filter, group_records
 
 WIDE = [
     ("user", "tag"),
@@ -32,9 +25,6 @@ WIDE = [
     ("outcome", "session"),
     ("hour", "tag"),
     ("tag", "outcome", "user", "month"),
-    ("hour", "user", "tag"),
-    ("tag", "hour", "outcome"),
-    ("tag", "month", "user"),
 ]
 FILTERS = {
     "all": Filter(),
@@ -173,203 +163,3 @@ def test_a_ledger_of_version_3_gets_totals_by_tags_and_nodes(tmp_path, records):
         assert ("new", "agent") in [
             group.keys for group in ledger.report(("tag", "node"))
         ]
-
-
-IN_ORDER = [
-    ("user",),
-    ("session",),
-    ("tag",),
-    ("user", "day"),
-    ("user", "tag"),
-    ("hour", "tag"),
-]
-
-
-def steps_of(ledger, by, limit):
-    """Return the first steps that SQLite takes to tell what has cost how much."""
-    asked = []
-
-    def note(connection, cursor, statement, parameters, *_):
-        if "cost" in statement:
-            asked.append((statement, parameters))
-
-    event.listen(ledger.engine, "before_cursor_execute", note)
-    assert ledger.report(by, limit=limit)
-    event.remove(ledger.engine, "before_cursor_execute", note)
-    statement, parameters = asked[0]
-    with ledger.engine.connect() as connection:
-        steps = connection.exec_driver_sql(
-            f"EXPLAIN QUERY PLAN {statement}", parameters
-        )
-        return "; ".join(row[-1] for row in steps)
-
-
-@pytest.mark.parametrize("limit", [None, 7])
-@pytest.mark.parametrize("by", IN_ORDER, ids="+".join)
-def test_nothing_is_sorted_where_totals_lie_in_order(ledger, by, limit):
-    assert "FOR GROUP BY" not in steps_of(ledger, by, limit)
-
-
-@pytest.mark.parametrize("by", [("user", "tag"), ("session", "tag"), ("hour", "tag")])
-def test_the_dearest_with_a_tag_are_found_without_a_temporary_table(ledger, by):
-    steps = steps_of(ledger, by, limit=7)
-    assert "SCAN" in steps
-    assert "TEMP" not in steps
-
-
-PAIRS = [*itertools.combinations(DIMENSIONS, 2)]
-
-
-@pytest.mark.parametrize("limit", [None, 7])
-def test_every_pair_of_dimensions_is_added_up_as_records_are(ledger, records, limit):
-    since = datetime(2026, 10, 31, 3, 17, tzinfo=UTC)
-    for wanted in (Filter(), Filter(since=since, tag=("nightly", None))):
-        taken = [record for record in records if wanted.takes(record)]
-        for by in PAIRS:
-            expected = group_records(taken, by)
-            assert ledger.report(by, wanted, limit=limit) == expected[:limit], by
-
-
-odd = st.none() | st.sampled_from(["a", "b", "", " ", "None", "ß", "日本"]) | texts
-wide_records = st.builds(
-    make_record,
-    at=st.integers(0, 4_000),
-    record_id=st.integers(0, 10**9).map(str),
-    model=st.sampled_from(["gpt-oss-120b", "zai-glm-4.7"]),
-    tags=st.lists(st.sampled_from(["a", "b", "", "ß"]) | texts, max_size=6).map(tuple),
-    user=odd,
-    session=odd,
-    node=odd,
-    outcome=st.sampled_from(["ok", "ok", "failed", "cache_hit", "retried"]),
-    input_tokens=tokens,
-    output_tokens=tokens,
-    cost=st.none() | costs,
-)
-hours = st.integers(0, 70).map(
-    lambda n: make_record().started_at.replace(minute=0) + timedelta(hours=n)
-)
-
-
-@settings(max_examples=25, deadline=None)
-@given(
-    st.lists(wide_records, max_size=60, unique_by=lambda one: one.record_id),
-    st.sampled_from([*WIDE, *PAIRS]),
-    st.integers(1, 9),
-    st.none() | hours,
-    st.none() | hours,
-    st.booleans(),
-)
-def test_what_is_merged_and_pruned_is_added_up_in_any_order(
-    records, by, limit, since, cut, keep_totals
-):
-    wanted = Filter(since=since)
-    with (
-        patch.object(queries, "_MARGIN", 1),
-        patch.object(queries, "_PAGE", 3),
-        Ledger("sqlite://") as ledger,
-        Ledger("sqlite://") as other,
-    ):
-        other.import_records(records[::2])
-        ledger.import_records(records[::3])
-        ledger.merge(other)
-        ledger.import_records(records)
-        if cut is not None:
-            ledger.prune(cut, keep_totals=keep_totals)
-            records = without_rows(records, cut, keep_totals)
-        expected = group_records(filter(wanted.takes, records), by)
-        assert ledger.report(by, wanted) == expected
-        assert ledger.report(by, wanted, limit=limit) == expected[:limit]
-
-
-def without_rows(records, cut, keep_totals):
-    """Return what is known of records when those of a time were pruned."""
-    if keep_totals:
-        return [
-            one.replace(session=None) if one.started_at < cut else one
-            for one in records
-        ]
-    cut = cut.replace(hour=0)
-    return [one for one in records if one.started_at >= cut]
-
-
-small = st.integers(0, 4)
-
-
-@given(
-    st.lists(st.tuples(small, small, small, st.integers(-9, 9), st.integers(-9, 9))),
-    st.integers(1, 8),
-)
-def test_the_dearest_tags_are_those_of_all(rows, most):
-    tags = {0: [(0,)], 1: [(5,)], 2: [(5,), (6,)], 3: [(6,), (7,), (7,)], 4: []}
-    expected = Counter()
-    for first, other, tagset, whole, rest in rows:
-        for (tag,) in tags[tagset]:
-            expected[first, other, tag] += whole * 1_000_000 + rest
-    found = find_dearest(sorted(rows), tags, most)
-    assert [cost for cost, _ in found] == sorted(expected.values(), reverse=True)[:most]
-    assert all(expected[name] == cost for cost, name in found)
-    assert len({name for _, name in found}) == len(found)
-
-
-def tables_of(path):
-    connection = sqlite3.connect(path)
-    found = {}
-    for table in schema.ROLLUPS:
-        names = ", ".join(table.c.keys())
-        rows = connection.execute(f"SELECT {names} FROM {table.name} ORDER BY {names}")
-        keys = connection.execute(f"PRAGMA table_info({table.name})").fetchall()
-        found[table.name] = (
-            rows.fetchall(),
-            sorted((row[-1], row[1]) for row in keys if row[-1]),
-        )
-    found["index"] = connection.execute(
-        "PRAGMA index_info(cerebras_records_sessions)"
-    ).fetchall()
-    connection.close()
-    return found
-
-
-MEASURES = ", ".join(f"{name} BIGINT NOT NULL" for name in schema.MEASURES)
-SUMS = ", ".join(f"sum({name})" for name in schema.MEASURES)
-V6_HOURS = ("user_id", "model_id", "hour", "tagset_id", *schema.CORE[1:])
-V6 = f"""
-CREATE TABLE hours ({", ".join(f"{one} BIGINT NOT NULL" for one in V6_HOURS)},
-    {MEASURES}, PRIMARY KEY ({", ".join(V6_HOURS)})) WITHOUT ROWID;
-INSERT INTO hours SELECT {", ".join(V6_HOURS)}, {", ".join(schema.MEASURES)}
-    FROM cerebras_hourly;
-DROP TABLE cerebras_hourly;
-ALTER TABLE hours RENAME TO cerebras_hourly;
-CREATE TABLE users (user_id BIGINT NOT NULL, day BIGINT NOT NULL,
-    state_id BIGINT NOT NULL, {MEASURES}, PRIMARY KEY (user_id, day, state_id))
-    WITHOUT ROWID;
-INSERT INTO users SELECT user_id, day, state_id, {SUMS} FROM cerebras_daily_users
-    GROUP BY user_id, day, state_id;
-DROP TABLE cerebras_daily_users;
-ALTER TABLE users RENAME TO cerebras_daily_users;
-DROP TABLE cerebras_hourly_tags;
-DROP INDEX cerebras_records_sessions;
-CREATE INDEX cerebras_records_sessions ON cerebras_records (session_id, state_id,
-    started_us, cost, cache_savings, input_tokens, cached_input_tokens, output_tokens,
-    reasoning_tokens);
-UPDATE cerebras_ledger SET version =
-"""
-
-
-@pytest.mark.parametrize("pruned", [False, True], ids=["whole", "pruned"])
-@pytest.mark.parametrize("version", [5, 6])
-def test_a_ledger_of_version_6_gets_totals_in_the_order_of_questions(
-    tmp_path, records, pruned, version
-):
-    path = tmp_path / "costs.db"
-    with Ledger(path) as ledger:
-        ledger.import_records(records)
-        if pruned:
-            ledger.prune(datetime(2026, 11, 1, tzinfo=UTC))
-    expected = tables_of(path)
-    connection = sqlite3.connect(path)
-    connection.executescript(f"{V6} {version}")
-    connection.close()
-    with Ledger(path) as ledger:
-        for by in (("user", "tag"), ("hour", "tag"), ("user", "model")):
-            assert ledger.report(by) == group_records(records, by)
-    assert tables_of(path) == expected
