@@ -172,7 +172,7 @@ class MeteredRun(Protocol):
 
     A handler that knows some has `metered_run(run_id)`, which returns one or `None`.
     One that has `hears_late` also has `begin` and `latecomer`, as `LateHandlers` calls
-    them.
+    them; what the latter returns has `wake(manager)`, which begins the run.
     """
 
     @property

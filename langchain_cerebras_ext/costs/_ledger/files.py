@@ -359,6 +359,7 @@ class _Known(msgspec.Struct):
 
 
 _LEAST: Final = Decimal("1e-9")
+"""By so many USD a sum may differ from its parts: others round it."""
 
 
 def _check_sums(record: UsageRecord, known: _Known) -> None:

@@ -16,7 +16,7 @@ from langchain_cerebras_ext.costs._ledger.tables import (
     find_texts,
 )
 from langchain_cerebras_ext.costs.records import doubts_of
-from langchain_cerebras_ext.errors import LedgerError
+from langchain_cerebras_ext.errors import LedgerError, LedgerNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext.costs._ledger.place import Place
 
-__all__ = ["free_states", "prepare", "read_version"]
+__all__ = ["free_states", "not_found", "prepare", "read_version"]
 
 _CHUNK: Final = 5_000
 _LOCK: Final = 0x6365726562726173
@@ -78,6 +78,12 @@ def _check_free(tables: set[str], place: Place) -> None:
         raise LedgerError(msg)
 
 
+def not_found(place: Place) -> LedgerNotFoundError:
+    """Return what is raised where there is no ledger, and none is to be made."""
+    msg = f"There is no ledger at {place.shown}. Check the URL."
+    return LedgerNotFoundError(msg)
+
+
 def prepare(connection: Connection, place: Place, *, create: bool) -> None:
     """Create the tables, or migrate them; whoever comes second finds it done.
 
@@ -88,14 +94,14 @@ def prepare(connection: Connection, place: Place, *, create: bool) -> None:
 
     Raises:
         LedgerError: The database is not a ledger.
+        LedgerNotFoundError: There is none.
     """
     if not place.is_sqlite:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     version = read_version(connection, place)
     if version is None:
         if not create:
-            msg = f"There is no ledger at {place.shown}. Check the URL."
-            raise LedgerError(msg)
+            raise not_found(place)
         schema.metadata.create_all(connection)
         row = {"id": 1, "version": schema.VERSION, "revision": 0, "pruned_us": NEVER}
         connection.execute(schema.ledger.insert(), row)

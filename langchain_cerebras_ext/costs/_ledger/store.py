@@ -28,6 +28,7 @@ from langchain_cerebras_ext.costs._ledger.codec import (
 from langchain_cerebras_ext.costs._ledger.engine import READ, make_engine, may_write
 from langchain_cerebras_ext.costs._ledger.migrations import (
     add_rollups,
+    not_found,
     prepare,
     read_version,
 )
@@ -39,7 +40,7 @@ from langchain_cerebras_ext.costs._ledger.tables import (
     find_numbers,
     find_texts,
 )
-from langchain_cerebras_ext.errors import LedgerError, LedgerNotFoundError
+from langchain_cerebras_ext.errors import LedgerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -103,7 +104,7 @@ class Store:
         """
         path = self.place.path
         if path is not None and not create and not path.exists():
-            raise self._absent()
+            raise not_found(self.place)
         self._creating = create or self.place.is_in_memory
         self._renew_readers()
         try:
@@ -111,7 +112,7 @@ class Store:
             with self._read() as connection:
                 version = read_version(connection, self.place)
             if version is None and not create:
-                raise self._absent()
+                raise not_found(self.place)
             if version != schema.VERSION:
                 if version is not None and self.is_read_only():
                     raise self._too_old(version)
@@ -120,10 +121,6 @@ class Store:
         finally:
             self._creating = self.place.is_in_memory
         self._file = self._identity()
-
-    def _absent(self) -> LedgerNotFoundError:
-        msg = f"There is no ledger at {self.place.shown}. Check the URL."
-        return LedgerNotFoundError(msg)
 
     def _too_old(self, version: int) -> LedgerError:
         msg = (
