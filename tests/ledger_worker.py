@@ -7,11 +7,14 @@ a time, so that whoever kills it knows how far it was.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import resource
 import signal
 import sys
+import threading
 import warnings
+from pathlib import Path
 
 from ledger_samples import make_record
 
@@ -34,6 +37,26 @@ def write_for_ever(ledger, told):
         if told["each"] > 1:
             ledger.flush()
         say(written=names)
+
+
+def add_in_threads(ledger, told):
+    """Add records until killed; a file tells of how many `add` has returned in each.
+
+    The file is memory of the process, which outlives it, to the last record.
+    """
+    with Path(told["counters"]).open("r+b") as file:
+        counters = memoryview(mmap.mmap(file.fileno(), 0)).cast("Q")
+
+    def add(thread):
+        for number in range(told["count"]):
+            name = f"{told['name']}-{thread}-{number}"
+            ledger.add(make_record(number, record_id=name, tags=("t",)))
+            counters[thread] = number + 1
+
+    for thread in range(len(counters)):
+        threading.Thread(target=add, args=(thread,)).start()
+    say(begun=True)
+    signal.pause()
 
 
 def write(ledger, told):
@@ -97,6 +120,7 @@ def open_only(ledger, told):
 JOBS = {
     job.__name__: job
     for job in (
+        add_in_threads,
         write_for_ever,
         write,
         write_in_child,

@@ -91,12 +91,12 @@ class LedgerStatus(NamedTuple):
         is_up: Whether the database took the last batch.
         error: Why not, if not.
         buffered: Records in memory that are not written yet, or are being written.
-        spooled: Records of this process that wait in its spool file.
+        spooled: Records of this process that wait in its spool files.
         written: Records that this process has written to the database.
         replayed: Records that were taken over from spool files.
         rejected: Records that no row can hold; they are kept beside the spool.
         dropped: Records that are lost: database, spool and memory were full.
-        spool: The spool file, while there is one.
+        spool: The spool file, while there is one; of two, the one that is written.
     """
 
     url: str
@@ -120,11 +120,10 @@ class Ledger:
     of it is written when the database is back, or by the next process that opens it.
     Records are known by `record_id`: the same one twice is written once.
 
-    A process that is killed loses at most what waited for the next batch. Where records
-    come faster than the database takes them that is more; `max_buffered` bounds it, as
-    what is over it goes to the spool file. With
-    `batch_size=0` (or 1) or `flush_interval_s=0` nothing: then `add` returns when the
-    record is committed and on the disk, and takes as long as that.
+    A process that is killed loses at most `batch_size` records: what comes faster than
+    the database takes it goes to the spool file, too. With `batch_size=0` (or 1) or
+    `flush_interval_s=0` it loses nothing: then `add` returns when the record is
+    committed and on the disk, and takes as long as that.
 
     A database may be shared by any number of threads and processes; a SQLite file must
     be on a local disk. A forked child begins with an empty queue; pickled is the URL,
@@ -142,9 +141,11 @@ class Ledger:
         url: `sqlite:///costs.db` (below the working directory, or
             `sqlite:////absolute/costs.db`), a file's path, `sqlite://` for one in
             memory, or `postgresql+psycopg://user:password@host/database`.
-        batch_size: As soon as so many records wait they are written; 0 is strict.
+        batch_size: So many records are in memory alone at most; as soon as half of them
+            wait they are written. 0 is strict.
         flush_interval_s: So many seconds a record waits at most.
-        max_buffered: So many records are kept in memory at most.
+        max_buffered: So many records are in memory at most where the spool cannot be
+            written either.
         spool: How the names of spool files begin; by default `costs.db.spool` beside
             the database, or in the user's cache folder for a server.
         create: Whether to make the database if there is none. Without it a file that
@@ -270,7 +271,8 @@ class Ledger:
     def add(self, record: UsageRecord) -> None:
         """Take a record in; it is written soon, by another thread.
 
-        Quick, safe in any thread, and never raises for the database's troubles.
+        Quick, safe in any thread, and never raises for the database's troubles. Where
+        a batch waits already, it puts that into the spool file first.
         """
         self._writer.add(record)
 

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from ledger_adders import WORKER, killed_adders
 from ledger_samples import START, make_record
 from postgres_server import PASSWORD, PostgresServer, find_server
 
@@ -26,7 +26,6 @@ from langchain_cerebras_ext.errors import (
     LedgerNotFoundError,
 )
 
-WORKER = Path(__file__).parents[1] / "ledger_worker.py"
 numbers = itertools.count()
 
 
@@ -327,6 +326,37 @@ def test_a_killed_writer_leaves_nothing_half_written(make, url, tmp_path):
     ledger = make()
     records = list(ledger.records())
     assert set(sure) <= {one.record_id for one in records}
+    for by in ((), ("hour",), ("tag",)):
+        assert ledger.report(by) == group_records(records, by)
+
+
+@pytest.mark.parametrize("batch_size", [0, 50])
+@pytest.mark.parametrize("is_locked", [False, True], ids=["free", "locked"])
+def test_a_killed_process_loses_no_more_than_a_batch(
+    make, url, tmp_path, batch_size, is_locked
+):
+    import psycopg
+
+    make().close()
+    spool = str(tmp_path / "spool")
+    with psycopg.connect(url.replace("+psycopg", "")) as other:
+        adders = killed_adders(
+            url,
+            tmp_path,
+            options={"batch_size": batch_size, "busy_timeout_s": 0.3, "spool": spool},
+            least=2 * batch_size,
+            seed=batch_size,
+            amid=lambda: is_locked and other.execute("LOCK TABLE cerebras_records"),
+        )
+    ledger = make()
+    try:
+        ledger.flush()
+    except CerebrasCostWarning:
+        pass  # of a line that was being written: that record was never added
+    records = list(ledger.records())
+    names = {one.record_id for one in records}
+    for adder in adders:
+        assert len(adder.added() - names) <= batch_size
     for by in ((), ("hour",), ("tag",)):
         assert ledger.report(by) == group_records(records, by)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from langchain_cerebras_ext.costs._ledger.spool import Spool
-    from langchain_cerebras_ext.costs._ledger.store import Store
+    from langchain_cerebras_ext.costs._ledger.spool import Replayed, Spool
+    from langchain_cerebras_ext.costs._ledger.store import Appended, Store
     from langchain_cerebras_ext.costs.records import UsageRecord
 
 __all__ = ["Writer", "told"]
@@ -38,16 +38,18 @@ _FORK_S: Final = 5.0
 class Writer:
     """Writes records to a store, in batches, and never lets its troubles out.
 
-    What the store does not take goes to the spool at once, so that a process that is
-    killed meanwhile loses no more than ever; what the spool does not take stays in
-    memory, up to a bound; what is over it is counted, and said.
+    No more than a batch is ever in memory alone, which is what a process that is killed
+    loses: half of it may wait while the other half is being written. What comes faster
+    than the store takes it goes to the spool, as does what it does not take at all;
+    what the spool does not take stays in memory, up to a bound; what is over it is
+    counted, and said.
 
     Args:
         store: The database.
         spool: The files beside it.
-        batch_size: As soon as so many records wait they are written.
+        batch_size: So many records are in memory at most, unless the spool fails.
         interval_s: So long a record waits at most.
-        max_buffered: So many records are in memory at most.
+        max_buffered: So many records are in memory at most, if it fails.
         is_reader: Whether perhaps nothing will ever be written: then troubles are no
             news as long as no record waits.
         clock: A monotonic clock, in seconds.
@@ -66,7 +68,9 @@ class Writer:
     ) -> None:
         self._store = store
         self._spool = spool
-        self._batch_size = batch_size
+        self._batch_size = min(max(batch_size, 2), max_buffered)
+        # What is written at once, and what may wait meanwhile.
+        self._half = min(max(1, self._batch_size // 2), _MOST_AT_ONCE)
         self._interval_s = interval_s
         self._max_buffered = max_buffered
         self._is_reader = is_reader
@@ -85,8 +89,11 @@ class Writer:
     def _renew(self) -> None:
         self._queue: deque[UsageRecord] = deque()
         self._in_hand = 0  # taken from there, and not yet anywhere else
+        self._is_spool_bad = False
         self._lock = threading.RLock()
+        self._aside = threading.RLock()  # held while a caller spools
         self._wake = threading.Event()
+        self._ended = threading.Event()
         self._idle = True
         self._thread: threading.Thread | None = None
 
@@ -115,7 +122,7 @@ class Writer:
         """Take a record in."""
         queue = self._queue
         queue.append(record)
-        if self._idle or len(queue) >= self._batch_size:
+        if self._idle or len(queue) + self._in_hand >= self._half:
             self._nudge()
 
     def _nudge(self) -> None:
@@ -124,7 +131,8 @@ class Writer:
             with self._lock:
                 self._drain(force=False)
             return
-        if len(self._queue) + self._in_hand > self._max_buffered:
+        most = self._max_buffered if self._is_spool_bad else self._batch_size
+        if self.buffered > most:
             self._overflow()
         self._idle = False
         if not self._wake.is_set():
@@ -147,14 +155,23 @@ class Writer:
             return True
 
     def _overflow(self) -> None:
-        """Keep memory bounded while the writer is stuck in the database."""
-        some = self._take(self.buffered - self._max_buffered)
-        if some:
-            error = self._keep(some)
-            if error is None:
-                self._replay_due = True
-            else:
-                self._drop(some, error)
+        """Spool what memory may not hold, while the writer is in the database.
+
+        This is the caller's thread, so it does not wait for the disk: what the system
+        has outlives the process.
+        """
+        with self._aside:
+            count = min(len(self._queue), _MOST_AT_ONCE)
+            if self._is_spool_bad:
+                count = self.buffered - self._max_buffered
+            some = self._take(count)
+            if some:
+                error = self._keep(some, sync=False)
+                if error is None:
+                    self._replay_due = True
+                    return
+                self._put_back(some)
+                self._bound(error)
 
     # ----------------------------------------------------------------- the thread
 
@@ -174,7 +191,10 @@ class Writer:
             if not self._queue:
                 self._wake.wait()
             self._idle = False
-        if not self._closed and len(self._queue) < self._batch_size:
+        if self.error is not None:
+            # Not for each call that adds a record: it would be tried again and again.
+            self._ended.wait(min(self._interval_s, _FIRST_WAIT_S))
+        elif not (self._closed or self._replay_due or len(self._queue) >= self._half):
             self._wake.clear()
             self._wake.wait(self._interval_s)
         self._wake.clear()
@@ -202,30 +222,46 @@ class Writer:
                 self._tell_once()
                 self._spool_all()
                 return
-            before = len(self._queue)
-            is_due = self.error is not None or self._replay_due
-            if is_due and not self._recover():
-                self._spool_all()
-                return
             try:
-                # Others go on adding: what was there in the beginning is enough.
-                while before > 0 or len(self._queue) >= self._batch_size:
-                    wrote = self._write_some()
-                    if not wrote:
-                        break
-                    before -= wrote
+                self._write_all()
             except Exception as error:  # noqa: BLE001 - whatever a driver raises
                 self._failed(error)
                 self._spool_all()
 
+    def _write_all(self) -> None:
+        """Write what waits now, in memory and in spool files."""
+        was_down = self.error is not None
+        if was_down:
+            self._store.open(create=self._create)
+        # Others go on adding: what was there in the beginning is enough.
+        rest = before = len(self._queue)
+        while rest > 0:
+            wrote = self._write_some(rest)
+            if not wrote:
+                break
+            rest -= wrote
+        self._is_spool_bad = False  # as far as is known
+        with self._aside:
+            pass  # What a caller has in hand is in the spool now.
+        found = None
+        if was_down or self._replay_due:
+            found = self._replay()
+        if was_down:
+            # It is back when it has taken something, not before.
+            if rest == before and not (found and found.records):
+                self._store.touch()
+            self._create = self._is_told = False
+            self.error, self._wait_s = None, _FIRST_WAIT_S
+        if found is not None:
+            self._tell_of(found, was_down=was_down)
+
     def _take(self, count: int) -> list[UsageRecord]:
         """Take records in hand, from where they wait."""
-        batch: list[UsageRecord] = []
-        with self.counting, contextlib.suppress(IndexError):
-            while len(batch) < count:
-                batch.append(self._queue.popleft())
-                self._in_hand += 1
-        return batch
+        with self.counting:
+            count = min(count, len(self._queue))
+            # First, so that who adds sees rather too many in memory than too few.
+            self._in_hand += max(count, 0)
+            return [self._queue.popleft() for _ in range(count)]
 
     def _put_back(self, batch: list[UsageRecord]) -> None:
         with self.counting:
@@ -235,17 +271,22 @@ class Writer:
     def _let_go(self, count: int) -> None:
         self._in_hand -= count
 
-    def _keep(self, batch: list[UsageRecord]) -> OSError | None:
+    def _keep(self, batch: list[UsageRecord], *, sync: bool) -> OSError | None:
         """Spool what is in hand; returns why not, and then it is in hand still."""
         try:
-            self._spool.append(batch, self._let_go)
+            self._spool.append(batch, self._let_go, sync=sync)
         except OSError as error:
+            # Or each call would try it in vain.
+            self._is_spool_bad = True
             return error
+        self._is_spool_bad = False
         return None
 
-    def _write_some(self) -> int:
+    def _write_some(self, most: int) -> int:
         """Write a batch of what waits; returns how many records it had."""
-        batch = self._take(_MOST_AT_ONCE)
+        # More where memory holds more than it should anyway.
+        at_once = _MOST_AT_ONCE if self._is_spool_bad else self._half
+        batch = self._take(min(most, at_once))
         if batch:
             try:
                 appended = self._store.append(batch)
@@ -259,21 +300,22 @@ class Writer:
             self._set_aside(appended.rejected)
         return len(batch)
 
-    def _recover(self) -> bool:
-        """Open the database again and take over what was spooled."""
-        was_down, before = self.error is not None, self.replayed
+    def _replay(self) -> Replayed:
+        """Take over what was spooled."""
+        # Before it begins: what is spooled meanwhile is due again.
+        self._replay_due = False
         try:
-            if was_down:
-                self._store.open(create=self._create)
-            found = self._spool.replay(self._take_over)
-            # It is back when it has taken something, not before.
-            if not self._write_some() and was_down and not found.records:
-                self._store.touch()
-        except Exception as error:  # noqa: BLE001 - as above, and of the files
-            self._failed(error)
-            return False
-        self._create = self._replay_due = self._is_told = False
-        self.error, self._wait_s = None, _FIRST_WAIT_S
+            return self._spool.replay(self._store.append, self._taken_over)
+        except BaseException:
+            self._replay_due = True
+            raise
+
+    def _taken_over(self, appended: Appended) -> None:
+        self.replayed += appended.new
+        self.rejected += len(appended.rejected)
+        self._set_aside(appended.rejected)
+
+    def _tell_of(self, found: Replayed, *, was_down: bool) -> None:
         if found.damaged:
             kept = f"They are kept in {found.kept}." if found.kept else ""
             _tell(
@@ -281,21 +323,14 @@ class Writer:
                 f"{self._store.place.shown} were no records, such as one that was "
                 f"being written when a process was killed. {kept}"
             )
-        if was_down or found.records:
+        if was_down or found.left:
             _log.warning(
                 "The ledger at %s is written again; %d records were taken over from "
                 "spool files, %d are lost.",
                 self._store.place.shown,
-                self.replayed - before,
+                found.records,
                 self.dropped,
             )
-        return True
-
-    def _take_over(self, batch: list[UsageRecord]) -> None:
-        appended = self._store.append(batch)
-        self.replayed += appended.new
-        self.rejected += len(appended.rejected)
-        self._set_aside(appended.rejected)
 
     # ------------------------------------------------------------------- failures
 
@@ -324,15 +359,20 @@ class Writer:
             )
 
     def _spool_all(self) -> None:
-        while self._queue:
-            batch = self._take(_MOST_AT_ONCE)
-            error = self._keep(batch)
+        rest = len(self._queue)
+        while rest > 0 and (batch := self._take(_MOST_AT_ONCE)):
+            rest -= len(batch)
+            error = self._keep(batch, sync=True)
             if error is not None:
                 self._put_back(batch)
-                over = self._take(self.buffered - self._max_buffered)
-                if over:
-                    self._drop(over, error)
+                self._bound(error)
                 return
+
+    def _bound(self, error: OSError) -> None:
+        """Keep memory bounded, if the spool fails as well."""
+        over = self._take(self.buffered - self._max_buffered)
+        if over:
+            self._drop(over, error)
 
     def _drop(self, batch: list[UsageRecord], error: OSError) -> None:
         is_news = self.dropped == 0
@@ -382,13 +422,14 @@ class Writer:
 
     @property
     def spool_path(self) -> Path | None:
-        """This process's spool file, while there is one."""
-        return self._spool.path
+        """This process's spool file, while there is one; the one it writes, of two."""
+        return self._spool.paths[-1] if self._spool.paths else None
 
     def close(self) -> None:
         """Write all there is, somewhere, and say what could not be kept."""
         was_closed, self._closed = self._closed, True
         self._wake.set()
+        self._ended.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             with contextlib.suppress(RuntimeError):
@@ -401,7 +442,7 @@ class Writer:
                 _log.warning(
                     "%d records wait in %s until somebody opens the ledger at %s.",
                     self._spool.count,
-                    self._spool.path,
+                    " and ".join(map(str, self._spool.paths)),
                     self._store.place.shown,
                 )
             self._spool.release()

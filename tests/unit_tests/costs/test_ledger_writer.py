@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from ledger_samples import make_record
 
+from langchain_cerebras_ext.costs._ledger import spool
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.pricing import Cost
 from langchain_cerebras_ext.errors import (
@@ -167,6 +168,173 @@ def test_memory_is_bounded_while_the_database_hangs(make, hang):
     assert ledger.status().dropped == 0
 
 
+@pytest.mark.parametrize("batch_size", [2, 3, 20])
+def test_no_more_than_a_batch_is_in_memory_while_the_database_hangs(
+    make, hang, batch_size
+):
+    ledger = make(batch_size=batch_size)
+    busy, go_on = hang(ledger)
+    for number in range(100):
+        ledger.add(make_record(record_id=str(number)))
+        assert ledger.status().buffered <= batch_size
+    assert busy.wait(60)
+    # The status counts all of it, in whatever file it is.
+    assert ledger.status().spooled + ledger.status().buffered == 100
+    go_on.set()
+    assert ledger.flush()
+    status = ledger.status()
+    assert (status.buffered, status.spooled, status.spool) == (0, 0, None)
+    assert status.written + status.replayed == 100
+    assert len(ids(ledger)) == 100
+
+
+def test_while_records_are_taken_over_others_are_spooled(make, hang):
+    ledger = make(batch_size=2)
+    for number in range(2):
+        busy, go_on = hang(ledger)
+        for each in range(10):
+            ledger.add(make_record(record_id=f"{number}-{each}"))
+        assert busy.wait(60)
+        # In the first round the writer has records in hand, in the second a file.
+        if number == 0:
+            busy.clear()
+            go_on.set()
+    go_on.set()
+    assert ledger.flush()
+    assert len(ids(ledger)) == 20
+    assert ledger.status().dropped == 0
+
+
+@pytest.mark.parametrize("most", [1_000, 15])
+def test_where_there_is_no_place_to_spool_memory_holds_what_it_may(
+    make, hang, tmp_path, most
+):
+    (tmp_path / "spool").write_text("no folder")
+    ledger = make(batch_size=4, max_buffered=most, spool=tmp_path / "spool" / "spool")
+    busy, go_on = hang(ledger)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for number in range(50):
+            ledger.add(make_record(record_id=str(number)))
+    assert busy.wait(60)
+    lost = max(50 - most, 0)
+    assert (ledger.status().buffered, ledger.status().dropped) == (50 - lost, lost)
+    assert [str(one.message)[:16] for one in told] == ["Records are lost"] * bool(lost)
+    go_on.set()
+    assert ledger.flush()
+    assert len(ids(ledger)) == 50 - lost
+    # It is tried again: perhaps there is a place now.
+    (tmp_path / "spool").unlink()
+    busy, go_on = hang(ledger)
+    for number in range(50):
+        ledger.add(make_record(record_id=f"more-{number}"))
+    assert busy.wait(60)
+    assert ledger.status().buffered <= 4
+    go_on.set()
+
+
+def test_in_an_outage_a_spool_that_fails_is_not_tried_again_and_again(
+    make, locked, tmp_path, monkeypatch
+):
+    (tmp_path / "spool").write_text("no folder")
+    ledger = make(batch_size=4, spool=tmp_path / "spool" / "spool")
+    tries = []
+    append = ledger._writer._spool.append
+    monkeypatch.setattr(
+        ledger._writer._spool,
+        "append",
+        lambda *args, **kwargs: tries.append(1) or append(*args, **kwargs),
+    )
+    locked()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CerebrasCostWarning)
+        for number in range(200):
+            ledger.add(make_record(record_id=str(number)))
+            time.sleep(0.001)
+        until(lambda: not ledger.status().is_up)
+        time.sleep(0.3)
+    assert ledger.status().buffered == 200
+    # The writer's thread comes by each second, and a call once after it.
+    assert len(tries) < 20
+    locked.release()
+    assert ledger.flush()
+    assert len(ids(ledger)) == 200
+
+
+def test_what_a_spool_file_holds_is_written_though_its_name_is_gone(make, hang, path):
+    ledger = make(batch_size=2)
+    busy, go_on = hang(ledger)
+    for number in range(10):
+        ledger.add(make_record(record_id=str(number)))
+    assert busy.wait(60)
+    for file in spool_files(path):
+        file.unlink()
+    for number in range(10, 20):
+        ledger.add(make_record(record_id=str(number)))
+    assert ledger.status().buffered + ledger.status().spooled == 20
+    go_on.set()
+    assert ledger.flush()
+    assert len(ids(ledger)) == 20
+
+
+def test_a_spool_file_that_another_process_took_as_it_was_made_is_left_to_it(
+    make, locked, path, monkeypatch
+):
+    real, taken = spool._try_lock, []
+
+    def by_another(file):
+        if not taken:
+            [made] = spool_files(path)
+            made.unlink()
+            taken.append(made)
+        return real(file)
+
+    ledger = make()
+    locked()
+    monkeypatch.setattr(spool, "_try_lock", by_another)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CerebrasCostWarning)
+        ledger.add(make_record(record_id="a"))
+        assert not ledger.flush()
+    [file] = spool_files(path)
+    assert file != taken[0]
+    assert len(file.read_text().splitlines()) == 1
+    locked.release()
+    assert ledger.flush()
+    assert ids(ledger) == ["a"]
+
+
+def test_what_was_taken_over_before_an_outage_is_counted_once(
+    make, locked, path, monkeypatch
+):
+    monkeypatch.setattr(spool, "_BATCH", 10)
+    ledger = make()
+    locked()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CerebrasCostWarning)
+        for number in range(25):
+            ledger.add(make_record(record_id=str(number)))
+        assert not ledger.flush()
+    locked.release()
+    append, batches = ledger._store.append, []
+
+    def fail_at_the_third(batch):
+        batches.append(len(batch))
+        if len(batches) == 3:
+            raise OSError(errno.EIO, "Input/output error")
+        return append(batch)
+
+    monkeypatch.setattr(ledger._store, "append", fail_at_the_third)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CerebrasCostWarning)
+        assert not ledger.flush()
+    assert (ledger.status().replayed, ledger.status().spooled) == (20, 5)
+    assert ledger.flush()
+    assert (ledger.status().replayed, ledger.status().spooled) == (25, 0)
+    assert spool_files(path) == []
+    assert len(ids(ledger)) == 25
+
+
 def test_what_the_writer_has_in_hand_is_not_missing(make, hang):
     ledger = make(batch_size=2)
     busy, go_on = hang(ledger)
@@ -181,11 +349,11 @@ def test_what_the_writer_has_in_hand_is_not_missing(make, hang):
 
 @pytest.mark.parametrize("way", ["writes", "spools", "loses"])
 def test_at_any_moment_each_record_is_counted_once(make, monkeypatch, tmp_path, way):
-    spool, most = tmp_path / "spool", 10_000
+    place, most = tmp_path / "spool", 10_000
     if way == "loses":
-        spool.write_text("no folder")
-        spool, most = spool / "spool", 20
-    ledger = make(batch_size=3, flush_interval_s=0.001, max_buffered=most, spool=spool)
+        place.write_text("no folder")
+        place, most = place / "spool", 20
+    ledger = make(batch_size=3, flush_interval_s=0.001, max_buffered=most, spool=place)
     if way != "writes":
         monkeypatch.setattr(ledger._store, "append", lambda _: 1 / 0)
         monkeypatch.setattr(ledger._writer, "_wait_s", 3_600)
@@ -198,6 +366,7 @@ def test_at_any_moment_each_record_is_counted_once(make, monkeypatch, tmp_path, 
             least, is_last = ended, ended == 600
             status = ledger.status()
             found = status.buffered + status.spooled + status.written + status.dropped
+            found += status.replayed
             if not least <= found <= begun:
                 wrong.append((least, status, begun))
             time.sleep(0)
