@@ -12,6 +12,7 @@ That changes no digit: briefs are kept only at prices that need no rounding
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +26,7 @@ from langchain_cerebras_ext.costs.records import UsageRecord, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import date, datetime
+    from datetime import date
     from uuid import UUID
 
     from langchain_cerebras_ext._metering import CallOutcome
@@ -74,23 +75,21 @@ class Kinds(dict[tuple[Any, ...], "Kind | None"]):
     """Kinds that were met, by all that tells them apart; `None` is one without briefs.
 
     They hold as long as the prices do under which they were met.
+
+    Attributes:
+        table: The catalog's prices.
+        changes_seen: `changes`, as it was.
     """
 
-    __slots__ = ("_count", "_table")
+    __slots__ = ("changes_seen", "table")
 
     changes = 0
     """How often a tracker was given other prices."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._table = registry.built
-        self._count = Kinds.changes
-
-    def current(self) -> Kinds:
-        """Return kinds under the prices of now: these, or none yet."""
-        if self._table is registry.built and self._count == Kinds.changes:
-            return self
-        return Kinds()
+        self.table = registry.built
+        self.changes_seen = Kinds.changes
 
     def add(self, key: tuple[Any, ...], kind: Kind | None) -> None:
         """Take in a kind that was met."""
@@ -109,7 +108,7 @@ class Brief(msgspec.Struct, eq=False, gc=False):
         kind: What it shares with others.
         context: Whose it was.
         counts: Its tokens, in the order of `RecordCounts`.
-        started_at: When it began.
+        began_s: When it began, in seconds since 1970: quicker made than a date.
         run_id: LangChain's id of the run.
         parent_run_id: Of the run that made it.
         root_id: Of the outermost run.
@@ -124,7 +123,7 @@ class Brief(msgspec.Struct, eq=False, gc=False):
     kind: Kind
     context: Context
     counts: TokenCounts
-    started_at: datetime
+    began_s: float
     run_id: UUID
     parent_run_id: UUID | None
     root_id: UUID
@@ -172,7 +171,7 @@ class Brief(msgspec.Struct, eq=False, gc=False):
         run, parent, root = self.run_id, self.parent_run_id, self.root_id
         run_id = str(run)
         return UsageRecord(  # by place, since so many names take 3 us
-            self.started_at,
+            datetime.fromtimestamp(self.began_s, UTC),
             kind.model,
             new_id(),
             kind.provider,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
 from operator import attrgetter
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Final
 from langchain_cerebras_ext._metadata import PROVIDER, uncounted_sides
 from langchain_cerebras_ext._metering import ROUTER_CALL, router_call
 from langchain_cerebras_ext._status import request_id_of
+from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.costs import _langsmith
-from langchain_cerebras_ext.costs._brief import IMAGES, Brief, Kind, day_price
+from langchain_cerebras_ext.costs._brief import IMAGES, Brief, Kind, Kinds, day_price
 from langchain_cerebras_ext.costs._context import CONTEXT_KEYS, merge_context
 from langchain_cerebras_ext.costs._usage import (
     RecordCounts,
@@ -38,8 +40,7 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from langchain_core.messages import AIMessage
@@ -78,6 +79,7 @@ UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
 
 _PACKAGE: Final = "langchain-cerebras-ext"
 _OUR_NAMES: Final = (PROVIDER, None)
+_DAY_S: Final = 86_400
 _ZERO = Decimal(0)
 _NOT_YET: Final[Any] = object()
 Shared = tuple[str | None, str, bool, str | None]
@@ -92,7 +94,7 @@ _log = logging.getLogger("langchain_cerebras_ext.costs")
 
 def deliver(
     told: UsageRecord | Brief,
-    trackers: Iterable[CostTracker],
+    trackers: Sequence[CostTracker],
     *,
     is_alone: bool = False,
 ) -> None:
@@ -103,13 +105,13 @@ def deliver(
         trackers: All of the run, and their parents.
         is_alone: Whether the run has no other handlers, such as LangSmith's.
     """
-    with_sinks: list[CostTracker] = []
+    has_sinks = False
     for tracker in trackers:
         tracker.take(told)
         if tracker.sinks:
-            with_sinks.append(tracker)
-    if with_sinks:
-        _sink(told, with_sinks)
+            has_sinks = True
+    if has_sinks:
+        _sink(told, trackers)
     if not is_alone and any(tracker.langsmith for tracker in trackers):
         _langsmith.hook()
         _langsmith.note(told)
@@ -196,7 +198,7 @@ class CallMeter:
     is_alone = False
     is_over = False
     _trackers: Sequence[CostTracker] = ()
-    _began: datetime
+    _began_s: float
 
     def __init__(
         self,
@@ -222,12 +224,16 @@ class CallMeter:
             said.get("ls_provider") in _OUR_NAMES
         )
 
+    @property
+    def _began(self) -> datetime:
+        return datetime.fromtimestamp(self._began_s, UTC)
+
     def close(self) -> None:
         """Let the trackers forget the run: it is recorded."""
         self.is_over = True
         number = self.run_id.int
         for tracker in self.trackers:
-            tracker.forget(number)
+            tracker._open.pop(number, None)  # noqa: SLF001 - a call of its own is dear
 
     @property
     def router_call(self) -> RouterCall | None:
@@ -380,7 +386,7 @@ class CallMeter:
                 kind,
                 self._who() if is_own else kind.context,
                 counts,
-                self._began,
+                self._began_s,
                 self.run_id,
                 self.parent_run_id,
                 self.root_id,
@@ -472,7 +478,9 @@ class CallMeter:
         trackers = self._trackers
         # The youngest keeps them: it has no other trackers than those it was used with.
         owner = trackers[0] if len(trackers) == 1 else max(trackers, key=_BORN)
-        kinds = owner.kinds = owner.kinds.current()
+        kinds = owner.kinds
+        if kinds.table is not registry.built or kinds.changes_seen != Kinds.changes:
+            kinds = owner.kinds = Kinds()
         key = (
             trackers,
             self._model,
@@ -480,7 +488,7 @@ class CallMeter:
             operation,
             stream,
             service_tier,
-            self._began.date(),
+            self._began_s // _DAY_S,
         )
         kind: Kind | None = kinds.get(key, _NOT_YET)
         if kind is _NOT_YET:
@@ -587,7 +595,7 @@ class CallMeter:
             self._kind(_SHARED(record), context, row),
             context,
             counts,
-            self._began,
+            self._began_s,
             self.run_id,
             self.parent_run_id,
             self.root_id,

@@ -7,7 +7,7 @@ is worked out when a record is made.
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class Run(CallMeter):
         told = self.trackers
         self._trackers = told[0].lineage if len(told) == 1 else lineages(told)
         self.is_alone = is_alone
-        self._began = datetime.now(UTC)
+        self._began_s = time.time()
         return self
 
     def _again(self, *, is_alone: bool) -> CallMeter | None:

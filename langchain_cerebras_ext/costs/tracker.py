@@ -523,10 +523,6 @@ class CostTracker(BaseCallbackHandler):
         """Return a run that has begun and not been recorded."""
         return self._open.get(run_id.int)
 
-    def forget(self, number: int) -> None:
-        """Take note that a run has been recorded, by the number of its id."""
-        self._open.pop(number, None)
-
     def _enter(
         self,
         run_id: UUID,
