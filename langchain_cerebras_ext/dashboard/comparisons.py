@@ -66,14 +66,16 @@ def find_comparisons(ledger: Ledger, wanted: Filter, limit: int) -> dict[str, An
         ledger,
         since=wanted.since,
         until=wanted.until,
-        limit=limit + 1,
+        limit=None if wanted.arm else limit + 1,
         run_ids=_run_ids(wanted),
     )
-    shown = kept[:limit]
+    # One without any row for the filter would be an empty table with notes.
+    found = [(one, rows) for one in kept if (rows := list(_rows(one, wanted)))]
+    shown = found[:limit]
     return {
-        "rows": [row for one in shown for row in _rows(one, wanted)],
-        "runs": [_run(one) for one in shown],
-        "more": len(kept) > limit,
+        "rows": [row for _, rows in shown for row in rows],
+        "runs": [_run(one) for one, _ in shown],
+        "more": len(found) > limit,
     }
 
 

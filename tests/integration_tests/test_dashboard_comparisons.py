@@ -114,6 +114,27 @@ async def test_comparisons_follow_time_arm_and_session(sim, ledger):
         assert {row["model"] for row in rows} == {"right"}
 
 
+async def test_comparisons_without_an_arm_are_left_out(sim, ledger):
+    """Else there were tables without a row, and notes on models that are not shown."""
+    sim.reset()
+    both = models(sim)
+    ids = [
+        (await acompare(some, PROMPTS, warmup=0, ledger=ledger)).run_id
+        for some in (both, both, {"right": both["right"]}, {"right": both["right"]})
+    ]
+    async with client_of(ledger) as client:
+
+        async def shown(**query):
+            found = (await client.get("comparisons", params=query)).json()
+            return [one["run_id"] for one in found["runs"]], found["more"]
+
+        assert await shown(arm=HOSTILE) == ([ids[1], ids[0]], False)
+        assert await shown(arm=HOSTILE, limit=1) == ([ids[1]], True)
+        assert await shown(arm="right", limit=3) == (ids[:0:-1], True)
+        assert await shown(arm="another") == ([], False)
+        assert await shown(no="arm") == ([], False)
+
+
 def test_a_ledger_that_cannot_keep_it_costs_no_comparison(sim, ledger):
     sim.reset()
     with ledger.engine.begin() as connection:

@@ -57,7 +57,7 @@ def read_comparisons(
     since: datetime | None = None,
     until: datetime | None = None,
     run_ids: Sequence[str] | None = None,
-    limit: int = 10,
+    limit: int | None = 10,
 ) -> list[KeptComparison]:
     """Return the comparisons that ended in a time, the newest first.
 
@@ -66,7 +66,7 @@ def read_comparisons(
         since: From this time on.
         until: Before this time.
         run_ids: Only these runs.
-        limit: How many at most.
+        limit: How many at most; `None` is all.
 
     Raises:
         LedgerError: The database cannot be read.
