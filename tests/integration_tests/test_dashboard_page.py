@@ -260,6 +260,67 @@ def test_all_is_reached_by_keyboard_and_charts_can_be_read(page):
     )
 
 
+COVERED = """
+const n = document.activeElement, r = n.getBoundingClientRect();
+const bar = document.querySelector('.controls');
+if (bar.contains(n) || !document.querySelector('#panels').contains(n)) return null;
+return [n.textContent, r.top, Math.min(r.bottom, r.top + 20) <= innerHeight
+  && r.top >= bar.getBoundingClientRect().bottom];
+"""
+
+
+def test_the_bar_with_the_filters_covers_nothing_that_has_the_focus(page):
+    """It stays at the top, and a browser takes what is under it for visible."""
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    page.open("?range=all&user=ada")
+    page.js("document.activeElement.blur(); window.scrollTo(0, 0)")
+    page.press(Keys.TAB, Keys.ENTER)
+    text, top, is_seen = page.js(COVERED)
+    assert is_seen, f"{text} is at {top}"
+    page.scroll_to("records")
+    page.until("document.querySelectorAll('#records .pick').length")
+    page.settle()
+    page.js("[...document.querySelectorAll('#records .pick')].at(-1).focus()")
+    stops = 0
+    while (found := page.js(COVERED)) is not None:
+        text, top, is_seen = found
+        assert is_seen, f"{text} is at {top}"
+        stops += 1
+        back = ActionChains(page.browser).key_down(Keys.SHIFT).send_keys(Keys.TAB)
+        back.key_up(Keys.SHIFT).perform()
+    assert stops > 50
+    resize(page.browser, 390, 844, mobile=True)  # where nothing stays at the top
+    page.open("?range=all")
+    page.js("document.querySelector('#summary').focus()")
+    style = "getComputedStyle(document.documentElement).scrollPaddingTop"
+    assert page.js(f"return {style}") == "0px"
+
+
+@pytest.mark.parametrize("height", [0.2, 0.4])
+def test_what_was_pressed_stays_in_sight_when_the_panels_above_shrink(page, height):
+    page.open("?range=all")
+    page.scroll_to("by-arm")
+    page.settle()
+    pressed = "document.querySelector('#by-arm [data-value=candidate]')"
+    page.js(
+        f"const pressed = {pressed};"
+        "scrollBy(0, pressed.getBoundingClientRect().top - innerHeight * arguments[0]);"
+        "pressed.focus({preventScroll: true}); pressed.click()",
+        height,
+    )
+    page.until("document.querySelectorAll('#by-arm tbody tr').length === 1")
+    page.settle()
+    page.until(
+        f"document.activeElement === {pressed}"
+        f" && {pressed}.getBoundingClientRect().top >= "
+        "document.querySelector('.controls').getBoundingClientRect().bottom"
+        f" && {pressed}.getBoundingClientRect().bottom <= innerHeight",
+        seconds=5,
+    )
+
+
 def test_a_menu_is_left_with_escape_and_gives_the_focus_back(page):
     from selenium.webdriver.common.keys import Keys
 

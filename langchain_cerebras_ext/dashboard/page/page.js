@@ -376,7 +376,13 @@ const change = (work) => {
   view.offset = 0;
   writeAddress();
   drawControls();
-  refreshAll();
+  return refreshAll();
+};
+
+/** Panels above have grown or shrunk: what was pressed is still there to be seen. */
+const keepInSight = () => {
+  const focused = document.activeElement;
+  if (byId("panels").contains(focused)) focused.scrollIntoView({ block: "nearest" });
 };
 
 // ----------------------------------------------------------------------------- live
@@ -471,7 +477,8 @@ const actions = {
   },
   open: (node) => openFilter(node.dataset.split, node),
   close: () => byId("picker").close(),
-  pick: (node) => change(() => toggleFilter(node.dataset.split, valueOf(node))),
+  pick: (node) =>
+    change(() => toggleFilter(node.dataset.split, valueOf(node))).then(keepInSight),
   choose: (node) => change(() => toggleFilter(node.dataset.split, valueOf(node))),
   clear: () => change(() => (state.filters = {})),
   sort: (node) => {
@@ -649,6 +656,12 @@ new ResizeObserver(() => {
   drawnWidth = width;
   for (const id of charts.keys()) drawPanel(id);
 }).observe(byId("panels"));
+
+// The bar with the filters is as high as they need.
+new ResizeObserver(() => {
+  const height = byId("controls").offsetHeight;
+  document.documentElement.style.setProperty("--controls", `${height}px`);
+}).observe(byId("controls"));
 
 // ---------------------------------------------------------------------------- theme
 
