@@ -80,16 +80,18 @@ def certainty(totals: Totals) -> str:
 
 
 def totals_as_json(totals: Totals) -> dict[str, Any]:
-    """Return totals with the cost first; it is `None` where nothing of it is known."""
+    """Return totals with the cost first; `None` is what nothing is known of."""
     counts = totals.to_dict()
     counts.pop("cost")
     saved = counts.pop("cache_savings")
     told = certainty(totals)
+    # Nobody knows what cached tokens without a price would have cost.
+    lost = told == "unknown" and totals.cached_input_tokens
     return {
         "cost_usd": None if told == "unknown" else decimal_text(totals.cost),
         "certainty": told,
         **counts,
-        "cache_savings_usd": decimal_text(Decimal(saved)),
+        "cache_savings_usd": None if lost else decimal_text(Decimal(saved)),
     }
 
 

@@ -392,14 +392,14 @@ def _rows(found: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _whatif_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
     actual = found["actual"]
-    billed = Decimal(actual["cost"])
+    billed = None if _is_unknown(actual) else Decimal(actual["cost"])
     return [
         {**actual, "model": "(as billed)", "difference": None, "source": None},
         *(
             {
                 **row,
                 "difference": None
-                if row["cost"] is None
+                if row["cost"] is None or billed is None
                 else Decimal(row["cost"]) - billed,
             }
             for row in found["rows"]
@@ -425,6 +425,8 @@ def _series_rows(found: dict[str, Any]) -> list[dict[str, Any]]:
 def _pick(row: dict[str, Any], name: str) -> Any:
     """Return a cell; `duration_s.p50` is one in a row's part."""
     if name == "cost" and _is_unknown(row):
+        return None
+    if name == "cache_savings" and row["cached_input_tokens"] and _is_unknown(row):
         return None
     outer, _, inner = name.partition(".")
     value = row[outer]

@@ -667,8 +667,9 @@ def _arm_words(shown: list[Group], means: list[Mean], found: int) -> list[str]:
         "look, those in the table at one look. They take calls as independent: "
         "experiment.report() takes users."
     )
-    if found > len(shown):
-        words.append(f"{found - len(shown)} arms with fewer calls are not shown.")
+    if hidden := found - len(shown):
+        several = f"{hidden:,} arms with fewer calls are not shown."
+        words.append(several if hidden > 1 else "1 arm with fewer calls is not shown.")
     return words
 
 
@@ -718,15 +719,21 @@ def _whatif_words(totals: Totals) -> list[str]:
     )
     words = [told]
     if totals.unpriced_calls:
+        end = "the difference is too high" if totals.cost else "no difference is known"
         words.append(
-            f"The tokens of {totals.unpriced_calls:,} calls without a known price are "
-            "priced here, and are not in what was billed: the difference is too high."
+            f"The tokens of {_calls(totals.unpriced_calls)} without a known price are "
+            f"priced here, and are not in what was billed: {end}."
         )
     if silent := _uncounted(totals):
+        verb = "is" if silent == 1 else "are"
         words.append(
-            f"{silent:,} calls came without usage: they are in neither amount."
+            f"{_calls(silent)} came without usage and {verb} in neither amount."
         )
     return words
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number:,} calls"
 
 
 def _uncounted(totals: Totals) -> int:

@@ -70,6 +70,66 @@ def test_what_was_billed_is_marked_too(page):
     assert "1 estimated" in page.js(f"return {first}.textContent")
 
 
+def test_no_difference_is_told_from_what_nobody_knows(page, tmp_path):
+    """Neither from other models' prices, nor from what was spent before."""
+    now = datetime.now(UTC)
+    ledger = Ledger(tmp_path / "costs.db")
+    for hours, known in (
+        (1, {"flags": ("unpriced",)}),
+        (30, {"cost": Cost(input=Decimal(1))}),
+    ):
+        at = now - timedelta(hours=hours)
+        ledger.add(UsageRecord(model="m", input_tokens=9, started_at=at, **known))
+    ledger.flush()
+    with Served(ledger) as running:
+        board = Page(page.browser, running.url)
+        resize(board.browser, 1280, 900)
+        board.open("?range=24h")
+        assert board.text("#tile-spend .value") == "unknown"
+        assert board.text("#tile-spend").endswith("$1.00 in the 24 hours before")
+        board.scroll_to("whatif")
+        board.until("document.querySelectorAll('#whatif tbody tr').length > 1")
+        shown = board.js(
+            "return [...document.querySelectorAll('#whatif tbody tr')]"
+            ".map((row) => row.cells[2].textContent)"
+        )
+        assert set(shown) == {"", "unknown"}
+
+
+def test_what_a_cache_saved_is_marked_where_a_price_is_missing(page, tmp_path):
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    common = {"started_at": at, "input_tokens": 1_000, "cached_input_tokens": 500}
+    saving = Cost(input=Decimal("0.01"), cache_savings=Decimal("0.004"))
+    ledger = Ledger(tmp_path / "costs.db")
+    ledger.add(UsageRecord(model="exact", cost=saving, **common))
+    ledger.add(UsageRecord(model="same", cost=Cost(input=Decimal("0.01")), **common))
+    ledger.add(UsageRecord(model="unheard", flags=("unpriced",), **common))
+    ledger.flush()
+    same = "they cost the same as others"
+    with Served(ledger) as running:
+        board = Page(page.browser, running.url)
+        resize(board.browser, 1280, 900)
+        board.open("?range=24h")
+        assert board.text("#tile-saved .value") == "≥ $0.00400"
+        board.scroll_to("tokens")
+        board.until("document.querySelectorAll('#tokens table tbody tr .pick').length")
+        cells = board.js(
+            "return Object.fromEntries([...document.querySelectorAll('#tokens tr')]"
+            ".filter((row) => row.querySelector('.pick'))"
+            ".map((row) => [row.querySelector('.pick').textContent,"
+            " row.lastElementChild.textContent]))"
+        )
+        assert cells == {"exact": "$0.00400", "same": "$0.00", "unheard": "unknown"}
+        board.open("?range=24h&model=unheard")
+        assert board.text("#tile-saved .value") == "unknown"
+        assert same not in board.text("#tile-saved")
+        board.open("?range=24h&model=unheard&model=same")
+        assert board.text("#tile-saved .value") == "≥ $0.00"
+        assert f"{same} where the price is known" in board.text("#tile-saved")
+        board.open("?range=24h&model=same")
+        assert f"{same} there" in board.text("#tile-saved")
+
+
 def test_on_a_phone_a_calls_day_is_on_one_line_and_its_tags_stand_together(page):
     resize(page.browser, 390, 900)
     page.open("?range=24h&model=exact")

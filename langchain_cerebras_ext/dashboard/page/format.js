@@ -162,3 +162,10 @@ const spend = (totals) => {
     return toUnits(totals.cost) === 0n ? "unknown" : `≥ ${usd(totals.cost)}`;
   return `${totals.estimated_calls ? "~ " : ""}${usd(totals.cost)}`;
 };
+
+/** What caches have saved: without a price nobody knows what their tokens are worth. */
+const saving = (totals) => {
+  const shown = usd(totals.cache_savings);
+  if (!isPartial(totals) || !totals.cached_input_tokens) return shown;
+  return spend(totals) === "unknown" ? "unknown" : `≥ ${shown}`;
+};

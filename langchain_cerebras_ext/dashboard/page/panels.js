@@ -15,6 +15,7 @@ const compared = (now, before, period) => {
   const old = toUnits(before.cost);
   if (before.calls === 0) return `no calls in the ${period} before`;
   if (old === 0n) return null;
+  if (spend(now) === "unknown") return `${spend(before)} in the ${period} before`;
   const change = Number((1000n * (toUnits(now.cost) - old)) / old) / 10;
   const words =
     change === 0
@@ -28,7 +29,9 @@ const compared = (now, before, period) => {
 const drawSummary = () => {
   const { totals, before, period } = data.overview;
   const words = doubts(totals);
-  const same = totals.cached_input_tokens > 0 && toUnits(totals.cache_savings) === 0n;
+  const saved = saving(totals);
+  const same =
+    totals.cached_input_tokens > 0 && saved !== "unknown" && toUnits(totals.cache_savings) === 0n;
   // Calls that were free or have no price would make the others look cheaper.
   const priced = totals.calls - totals.cache_hits - totals.unpriced_calls;
   const each = priced > 0 ? usd(fromUnits(toUnits(totals.cost) / BigInt(priced))) : null;
@@ -76,10 +79,11 @@ const drawSummary = () => {
     tile(
       "saved",
       "Prompt cache saved",
-      usd(totals.cache_savings),
+      saved,
       [
         `${percent(totals.cached_input_tokens, totals.input_tokens)} of prompt tokens were cached`,
-        same && "they cost the same as others there",
+        same &&
+          `they cost the same as others ${isPartial(totals) ? "where the price is known" : "there"}`,
       ],
       exactUsd(totals.cache_savings),
     ),
@@ -294,7 +298,7 @@ const drawTokens = () => {
         {
           label: "Cache saved",
           num: true,
-          cell: (row) => usd(row.cache_savings),
+          cell: saving,
           exact: (row) => exactUsd(row.cache_savings),
         },
       ],
@@ -481,8 +485,10 @@ const drawWhatIf = () => {
         {
           label: "Difference",
           num: true,
-          cell: (row) =>
-            row.model === null || row.cost === null ? "" : signedUsd(toUnits(row.cost) - old),
+          cell: (row) => {
+            if (row.model === null || row.cost === null) return "";
+            return spend(actual) === "unknown" ? "unknown" : signedUsd(toUnits(row.cost) - old);
+          },
         },
         {
           label: "",

@@ -361,6 +361,15 @@ def test_json_is_one_object(run: Run, url: str) -> None:
     assert all(set(group) == {"keys", *total} for group in found["groups"])
 
 
+def test_what_a_cache_saved_without_a_price_is_not_known(run: Run, url: str) -> None:
+    with Ledger(url) as ledger:
+        cached = CALLS[2].replace(record_id="f" * 32, cached_input_tokens=3)
+        ledger.import_records([cached])
+    found = one_object(run("report", "--json"))
+    saved = {g["keys"]["model"]: g["cache_savings_usd"] for g in found["groups"]}
+    assert saved == {"gpt-oss-120b": "0", "qwen-3.8-27b": "0", "mine": None}
+
+
 @pytest.mark.parametrize(
     ("args", "spent"),
     [

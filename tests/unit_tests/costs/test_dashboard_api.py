@@ -332,6 +332,20 @@ async def test_what_only_comparisons_have_is_no_arm_of_an_experiment(make):
     assert sorted(row["arm"] for row in found["rows"]) == ["both", "cerebras::x", "y"]
 
 
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        (8, []),
+        (9, ["1 arm with fewer calls is not shown."]),
+        (10, ["2 arms with fewer calls are not shown."]),
+    ],
+)
+async def test_arms_that_are_not_shown_are_counted(make, arms, said):
+    board = make(*[record(arm=f"{number}") for number in range(arms)])
+    words = (await board.json("arms"))["words"]
+    assert [line for line in words if "not shown" in line] == said
+
+
 # -------------------------------------------------------------------------- what if
 
 
@@ -355,6 +369,15 @@ async def test_what_if_prices_the_same_tokens_and_says_what_is_unknown(make):
     assert found["rows"][-1]["model"] == "no-such-model"
     assert found["actual"]["note"] == "calls: 1 without a known price"
     assert "gpt-oss-120b" in found["models"]
+
+
+async def test_nothing_is_told_to_differ_from_a_cost_that_nobody_knows(make):
+    board = make(record(cost=None, flags=("unpriced",)), record(model="mine"))
+    rows = await board.csv("whatif?model=gpt-oss-120b&format=csv")
+    assert {row["model"] for row in rows} >= {"(as billed)", "qwen-3.8-27b"}
+    assert {row["difference"] for row in rows} == {""}
+    rows = await board.csv("whatif?model=mine&format=csv")
+    assert all(row["difference"] for row in rows if row["model"] != "(as billed)")
 
 
 # -------------------------------------------------------------------------- budgets
@@ -389,6 +412,20 @@ async def test_newest_calls_come_in_pages(make):
 
 
 # ------------------------------------------------------------------------------ CSV
+
+
+async def test_what_a_cache_saved_without_a_price_is_empty_in_csv(make):
+    board = make(
+        record(cost=None, flags=("unpriced",)),
+        record(model="plain", cost=None, flags=("unpriced",), cached_input_tokens=0),
+        record(model="known"),
+    )
+    rows = await board.csv("groups?by=model&format=csv")
+    assert {row["key"]: row["cache_savings"] for row in rows} == {
+        "gpt-oss-120b": "",
+        "plain": "0",
+        "known": "0",
+    }
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,21 @@ def test_calls_that_nobody_has_counted_are_in_neither_amount(tmp_path):
     )
     found = what_if(tmp_path, record(), silent)
     assert "1 without usage" in found["actual"]["note"]
-    assert any("they are in neither amount" in words for words in found["words"])
+    assert "1 call came without usage and is in neither amount." in found["words"]
+
+
+@pytest.mark.parametrize(
+    ("billed", "end"),
+    [
+        ([], "no difference is known."),
+        ([record()], "the difference is too high."),
+    ],
+    ids=["nothing known", "a part known"],
+)
+def test_what_a_call_without_a_price_does_to_the_difference(tmp_path, billed, end):
+    found = what_if(tmp_path, *billed, record(cost=None, flags=("unpriced",)))
+    said = "The tokens of 1 call without a known price are priced here, and are not in "
+    assert f"{said}what was billed: {end}" in found["words"]
 
 
 @pytest.mark.parametrize("name", ["::", "acme::", "no such model", "a" * 300])
