@@ -311,12 +311,21 @@ _ABORTS = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 
 
 def _was_refused(error: BaseException) -> bool:
-    """Whether nothing was generated: the service said no."""
-    status = getattr(error, "status_code", None)
-    return isinstance(status, int) and status >= _REFUSED
+    """Whether nothing was generated: the service said no.
+
+    Of a service that failed, or waited no longer, nobody knows what it has counted:
+    as of our own.
+    """
+    # HTTP clients' own errors have it on the response.
+    for place in (error, getattr(error, "response", None)):
+        status = getattr(place, "status_code", None)
+        if isinstance(status, int):
+            return status in _REFUSALS and status != _TIMED_OUT
+    return False
 
 
-_REFUSED = 400
+_REFUSALS = range(400, 500)
+_TIMED_OUT = 408
 
 
 def _was_sent(response: LLMResult) -> bool:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import pytest
 from call_paths import acall, call, delta
 from cost_bill import MODEL, bill_of, chat, cost_by_hand, tokens_of
@@ -134,6 +135,40 @@ def test_a_call_that_another_provider_refuses_costs_nothing(sim: Simulator) -> N
     (record,) = costs.records
     assert (record.outcome, record.cost_usd, record.flags) == ("failed", 0, ())
     assert budget.status()[0].reserved == budget.status()[0].spent == 0
+
+
+@pytest.mark.parametrize("path", ["invoke", "stream"])
+@pytest.mark.parametrize("status", [408, 500, 503, 504])
+def test_what_a_service_that_failed_has_counted_is_estimated(
+    sim: Simulator, status: int, path: str
+) -> None:
+    """Nobody knows whether it is billed: as of our own models, it is no certain 0."""
+    budget = Budget(5)
+    records = []
+    for model in (other(sim, max_retries=0), chat(sim, max_retries=0)):
+        sim.fail_next(status)
+        with track_costs(prices=MINE, budget=budget) as costs, suppress(Exception):
+            call(path, model)
+        records.extend(costs.records)
+    theirs, ours = records
+    assert theirs.flags == ours.flags == ("estimated", "no_usage")
+    assert theirs.cost_usd == ours.cost_usd > 0
+    (state,) = budget.status()
+    assert (state.reserved, state.spent) == (0, 2 * ours.cost_usd)
+
+
+@pytest.mark.parametrize(("status", "flags"), [(429, ()), (502, ("estimated",))])
+def test_what_an_http_clients_error_says_of_a_refusal_is_heard(
+    status: int, flags: tuple[str, ...]
+) -> None:
+    request = httpx.Request("POST", "https://model.example/v1")
+    response = httpx.Response(status, request=request)
+    error = httpx.HTTPStatusError("no", request=request, response=response)
+    with track_costs() as costs, pytest.raises(httpx.HTTPStatusError):
+        Scripted(script=error).invoke("x")
+    (record,) = costs.records
+    assert record.flags[:1] == flags
+    assert record.cost_usd == (None if flags else 0)
 
 
 def test_a_model_of_nobody_is_unpriced_and_counted_never_free() -> None:
