@@ -285,7 +285,24 @@ class Sheet:
 
     def fits(self, width: int) -> bool:
         """Whether so many signs a line are enough."""
-        return sum(self.widths()) + _GAP * (len(self.columns) - 1) <= width
+        return self._spare(width) >= 0
+
+    def shared(self, width: int) -> list[int]:
+        """Return each column's width where the sheet fits: spare room goes to texts."""
+        found, spare = self.widths(), self._spare(width)
+        whole = [max(map(cell_len, texts)) for texts in zip(*self.texts(), strict=True)]
+        wants = [want - least for want, least in zip(whole, found, strict=True)]
+        several = sorted(
+            (at for at, want in enumerate(wants) if want), key=wants.__getitem__
+        )
+        for place, at in enumerate(several):
+            more = min(wants[at], spare // (len(several) - place))
+            found[at] += more
+            spare -= more
+        return found
+
+    def _spare(self, width: int) -> int:
+        return width - sum(self.widths()) - _GAP * (len(self.columns) - 1)
 
 
 def fitting(console: Console, *sheets: Sheet) -> Sheet:
@@ -310,6 +327,8 @@ def print_sheet(console: Console, sheet: Sheet) -> None:
 
 def _drawn(console: Console, sheet: Sheet) -> Table:
     fits = sheet.fits(console.width)
+    # What rich would share out, it takes from columns that cannot give, and cuts.
+    widths = sheet.shared(console.width) if fits else [None] * len(sheet.columns)
     drawn = Table(
         box=SIMPLE_HEAD,
         show_edge=False,
@@ -317,12 +336,12 @@ def _drawn(console: Console, sheet: Sheet) -> Table:
         padding=(0, _GAP - 1, 0, 0),  # the box has the other blank
         header_style="bold",
     )
-    for column, width in zip(sheet.columns, sheet.widths(), strict=True):
+    for column, width in zip(sheet.columns, widths, strict=True):
         drawn.add_column(
             column.title,
             justify="right" if column.is_figure else "left",
             no_wrap=fits and not column.wraps,
-            min_width=width if fits else None,
+            width=width,
             overflow="fold",
         )
     for row, (_, style) in zip(sheet.texts()[1:], sheet.rows, strict=True):

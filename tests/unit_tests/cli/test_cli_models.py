@@ -934,6 +934,28 @@ def test_a_sheet_at_a_terminal_breaks_only_cells_that_may_be_broken() -> None:
     assert lines[2:] == ["abc   1  one", "         two", "         three", "a     -  日本", "         x"]  # fmt: skip
 
 
+@pytest.mark.parametrize("width", [52, 53, 60, 80, 100, 120])
+def test_two_columns_of_texts_leave_the_figures_beside_them_whole(width: int) -> None:
+    name = "a very long name that somebody has given to it"
+    whose = "user bob-with-a-long-name@example.com"
+    wrapped = {"wraps": True}
+    columns = [Column("budget", **wrapped), Column("of", **wrapped), Column("limit")]
+    sheet = Sheet(columns, [((name, whose, "$0.00012"), ""), (("a", "b", "$1.00"), "")])
+    assert sheet.fits(52)
+    assert not sheet.fits(51)
+    to = console(width)
+    print_sheet(to, sheet)
+    lines = lines_of(to)
+    assert lines[0].split() == ["budget", "of", "limit"]
+    assert max(map(len, lines)) <= width
+    assert [word for line in lines for word in line.split() if "$" in word] == [
+        "$0.00012",
+        "$1.00",
+    ]
+    words = {word for line in lines for word in line.split()}
+    assert words >= {*name.split(), *whose.split()}
+
+
 def test_the_first_form_that_fits_is_taken_and_a_pipe_takes_the_first() -> None:
     narrow = Sheet(NAMES.columns[:1], [(("abc",), "")])
     assert fitting(console(80), NAMES, narrow) is NAMES
