@@ -9,6 +9,12 @@ import pytest
 from ledger_samples import make_record
 
 from langchain_cerebras_ext.costs._ledger import queries, schema
+from langchain_cerebras_ext.costs._ledger.plan import Span
+from langchain_cerebras_ext.costs._ledger.sources import (
+    Question,
+    dearest_query,
+    totals_query,
+)
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.pricing import Cost
 from langchain_cerebras_ext.costs.report import Filter, group_records
@@ -163,3 +169,17 @@ def test_a_ledger_of_version_3_gets_totals_by_tags_and_nodes(tmp_path, records):
         assert ("new", "agent") in [
             group.keys for group in ledger.report(("tag", "node"))
         ]
+
+
+@pytest.mark.parametrize("by", [("model", "session"), ("session", "model")])
+def test_what_has_most_values_is_sorted_by_first(by):
+    spans = [Span("rows", None, None)]
+    question = Question({}, (), [])
+    sums = totals_query(spans[0], [*by, "state"], ["n"], question)
+    assert str(sums).endswith(
+        "session_id + :session_id_1, "
+        "cerebras_records.model_id, cerebras_records.state_id"
+    )
+    dearest = str(dearest_query(spans, by, question, {}, 9))
+    place = by.index("session")
+    assert f"GROUP BY anon_1.k_{place}, anon_1.k_{1 - place} ORDER" in dearest
