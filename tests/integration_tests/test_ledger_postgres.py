@@ -285,6 +285,43 @@ def test_a_migration_from_version_5_flags_what_has_no_cost(make, monkeypatch):
             assert connection.execute(empty).all() == []
 
 
+def test_a_migration_from_version_6_puts_totals_in_another_order(make):
+    from sqlalchemy import inspect, text
+
+    ledger = make()
+    records = some_records(30)
+    ledger.import_records(records)
+    before = ("user_id", "model_id", "hour", "tagset_id", *schema.CORE[1:])
+    with ledger.engine.begin() as connection:
+        for line in (
+            "ALTER TABLE cerebras_hourly DROP CONSTRAINT cerebras_hourly_pkey",
+            f"ALTER TABLE cerebras_hourly ADD PRIMARY KEY ({', '.join(before)})",
+            "DROP TABLE cerebras_daily_models",
+            "DROP INDEX cerebras_records_sessions",
+            "CREATE INDEX cerebras_records_sessions ON cerebras_records (session_id)",
+        ):
+            connection.execute(text(line))
+        schema.hourly_tags.drop(connection)
+        connection.execute(schema.ledger.update().values(version=6))
+    other = make()
+    for by in (("user", "tag"), ("hour", "tag"), ("user", "model"), ("session",)):
+        assert other.report(by) == group_records(records, by)
+        assert other.report(by, limit=2) == group_records(records, by)[:2]
+    found = inspect(other.engine)
+    for table in schema.ROLLUPS:
+        keys = found.get_pk_constraint(table.name)["constrained_columns"]
+        assert keys == [column.name for column in table.primary_key]
+    [index] = [
+        one["column_names"]
+        for one in found.get_indexes("cerebras_records")
+        if one["name"] == "cerebras_records_sessions"
+    ]
+    assert tuple(index) == schema.SESSION_INDEX
+    other.import_records(some_records(40))
+    by = ("user", "tag")
+    assert other.report(by) == group_records(some_records(40), by)
+
+
 def test_texts_that_postgresql_cannot_hold_are_spelt_out(make):
     ledger = make()
     ledger.add(make_record(user="nul \0", tags=("half \ud83d",)))

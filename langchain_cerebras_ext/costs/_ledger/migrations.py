@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, inspect, null, select, text
+from sqlalchemy import MetaData, func, inspect, null, select, text
 
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs._ledger.codec import COLUMNS, read_state
@@ -21,7 +21,7 @@ from langchain_cerebras_ext.errors import LedgerError, LedgerNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Table
+    from sqlalchemy import ColumnElement, Connection, Inspector, Table
 
     from langchain_cerebras_ext.costs._ledger.place import Place
 
@@ -153,13 +153,41 @@ def _add_router_calls(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE cerebras_records ADD COLUMN {name} TEXT"))
 
 
-def _add_nodes(connection: Connection) -> None:
-    """3 to 4: totals by tags and nodes."""
-    table = schema.daily_nodes
-    if inspect(connection).has_table(table.name):
-        return  # a ledger of version 1 has got it among the others
+def _reshape(connection: Connection) -> None:
+    """Give totals and indexes the columns that they have now, in their order.
+
+    A ledger of an older version may have got some of them on its way here. The finest
+    totals come first, since the others are added up from them.
+    """
+    found = inspect(connection)
+    for table in schema.ROLLUPS:
+        there = found.has_table(table.name)
+        if there and _keys_there(found, table) == [k.name for k in table.primary_key]:
+            continue
+        if table is schema.hourly:
+            _reorder(connection, table)
+            continue
+        if there:
+            table.drop(connection)
+        _derive(connection, table, schema.hourly)
+    _index(connection, found)
+
+
+def _keys_there(found: Inspector, table: Table) -> list[str]:
+    return found.get_pk_constraint(table.name)["constrained_columns"]
+
+
+def _reorder(connection: Connection, table: Table) -> None:
+    """Put rows into the order of their keys."""
+    before = table.to_metadata(MetaData(), name=f"{table.name}_before")
+    connection.execute(text(f"ALTER TABLE {table.name} RENAME TO {before.name}"))
+    _derive(connection, table, before)
+    before.drop(connection)
+
+
+def _derive(connection: Connection, table: Table, finest: Table) -> None:
+    """Create a table of totals, and add them up from others."""
     table.create(connection)
-    finest = schema.hourly
     days = (finest.c.hour // 24).label("day")
     keys = [days if k.name == "day" else finest.c[k.name] for k in table.primary_key]
     sums = [func.sum(finest.c[name]) for name in schema.MEASURES]
@@ -167,11 +195,16 @@ def _add_nodes(connection: Connection) -> None:
     connection.execute(table.insert().from_select([*table.c.keys()], found))
 
 
-def _add_sessions(connection: Connection) -> None:
-    """4 to 5: an index that has all that totals of sessions need."""
+def _index(connection: Connection, found: Inspector) -> None:
+    there = {
+        one["name"]: one["column_names"]
+        for one in found.get_indexes(schema.records.name)
+    }
     connection.execute(text("DROP INDEX IF EXISTS cerebras_records_session"))
     for index in schema.records.indexes:
-        index.create(connection, checkfirst=True)
+        if there.get(index.name) != [column.name for column in index.columns]:
+            index.drop(connection, checkfirst=True)
+            index.create(connection)
 
 
 def _flag_unpriced(connection: Connection) -> None:
@@ -179,6 +212,7 @@ def _flag_unpriced(connection: Connection) -> None:
 
     Such rows were counted as exact. Those that were pruned stay so: nobody knows them.
     """
+    _reshape(connection)  # rows are added to totals as they are kept now
     table = schema.records
     unpriced = table.c.cost.is_(None)
     found = connection.execute(select(table.c.state_id).where(unpriced).distinct())
@@ -219,9 +253,10 @@ _NEW_IN_3: Final = ("router_call_id",)
 _STEPS: Final[dict[int, Callable[[Connection], None]]] = {
     1: _add_rollups,
     2: _add_router_calls,
-    3: _add_nodes,
-    4: _add_sessions,
+    3: _reshape,  # totals by tags and nodes
+    4: _reshape,  # an index that has all that totals of sessions need
     5: _flag_unpriced,
+    6: _reshape,  # totals by tags and hours; others in the order of more questions
 }
 
 

@@ -16,17 +16,27 @@ __all__ = ["Span", "choose"]
 Source = Literal[
     "rows",
     "hourly",
+    "hourly_tags",
     "hourly_core",
     "daily_core",
     "daily_tags",
     "daily_nodes",
     "daily_users",
+    "daily_models",
 ]
 
 _DAY: Final = 24
 _EPOCH: Final = FIRST_DAY * _DAY
-_DAILY: Final = ("daily_core", "daily_tags", "daily_nodes", "daily_users")
+_DAILY: Final = (
+    "daily_core",
+    "daily_tags",
+    "daily_nodes",
+    "daily_users",
+    "daily_models",
+)
 _OF_USERS: Final = {"user", "outcome", "day", "month"}
+_OF_MODELS: Final = {"user", "model", "provider", "outcome", "day", "month"}
+_OF_TAGS_BY_HOUR: Final = {"tag", "outcome", "hour", "day", "month"}
 _OF_NODES: Final = {"tag", "node", "error_type", "outcome", "day", "month"}
 _OF_TAGS: Final = {"tag", "model", "provider", "arm", "outcome", "day", "month"}
 
@@ -111,9 +121,13 @@ def _table(needed: set[str]) -> Source:
         return "hourly_core" if "hour" in needed else "daily_core"
     if needed <= _OF_USERS:
         return "daily_users"
+    if needed <= _OF_MODELS:
+        return "daily_models"
     if needed <= _OF_NODES:
         return "daily_nodes"
-    return "daily_tags" if needed <= _OF_TAGS else "hourly"
+    if needed <= _OF_TAGS:
+        return "daily_tags"
+    return "hourly_tags" if needed <= _OF_TAGS_BY_HOUR else "hourly"
 
 
 def _days(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import operator
+from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -22,6 +23,11 @@ from langchain_cerebras_ext.costs._ledger.codec import (
     to_micros,
 )
 from langchain_cerebras_ext.costs._ledger.cube import Cube, Numbers, Values, month_of
+from langchain_cerebras_ext.costs._ledger.dearest import (
+    Dear,
+    find_dearest,
+    find_dearest_pairs,
+)
 from langchain_cerebras_ext.costs._ledger.plan import Span, choose
 from langchain_cerebras_ext.costs._ledger.rollup import DAY, FIRST_DAY, HOUR, NEVER
 from langchain_cerebras_ext.costs._ledger.sources import (
@@ -29,11 +35,14 @@ from langchain_cerebras_ext.costs._ledger.sources import (
     NOBODY,
     STATE,
     Question,
+    bounds_query,
     conditions,
     costs_query,
     dearest_query,
     key_column,
     latencies_query,
+    rows_query,
+    runs_query,
     totals_query,
 )
 from langchain_cerebras_ext.costs._ledger.tables import (
@@ -51,7 +60,7 @@ from langchain_cerebras_ext.costs.report import (
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from decimal import Decimal
 
     from sqlalchemy import ColumnElement, Connection, Select
@@ -65,6 +74,32 @@ Keys = tuple[str | None, ...]
 
 _TIMES: Final = ("hour", "day", "month")
 _MOST_MONTHS: Final = 400
+_MANY: Final = ("session", "user", "hour")
+"""Of one of these after the other the tags are told."""
+
+_CHUNK: Final = 5_000
+"""So many sessions are named at once."""
+
+_CORE: Final = {"model", "provider", "node", "arm", "error_type"}
+_OF_NO_DAY: Final = {"node", "arm", "error_type"}
+"""By these no day of a user is told apart."""
+
+_FIRST_LOOK: Final = 64
+"""So many of the dearest users or sessions tell how dear a combination has to be."""
+
+_OF_ONE_SESSION: Final = {
+    "session",
+    "user",
+    "provider",
+    "error_type",
+    "outcome",
+    *_TIMES,
+}
+"""Of these a session has little more than one each."""
+
+_OF_SESSIONS: Final = {"session", "outcome", *_TIMES}
+"""Of these the index of sessions tells all."""
+
 _PAGE: Final = 2_000
 EXACT_COUNT: Final = 5_000
 """Up to so many values percentiles are exact, whatever is kept of them."""
@@ -86,12 +121,23 @@ FEW: Final = 20_000
 """So few rows are all read and put in order here; more are read in order."""
 
 _SPARSE: Final = 5
-_IN_ORDER: Final = (set[str](), {"user"}, {"user", "model"}, {"tag"})
+_IN_ORDER: Final = (
+    set[str](),
+    {"user"},
+    {"user", "model"},
+    {"user", "model", "day"},
+    {"user", "tag"},
+    {"tag"},
+)
 """Splits that follow the order of rows on disk."""
 
 _FEW_STATES: Final = 8
 _MARGIN: Final = 10
+_NONE: Final = frozenset[int]()
 _MILLION: Final = 1_000_000
+_ROUNDED: Final = 2 * _MILLION
+"""By less than this two costs may be wrong that are told in whole millionths."""
+
 _MOST_DEAREST: Final = 2_000
 _COST: Final = len(schema.SUMS)
 BY_BINS: Final = {"model", "provider", "node", "arm", "outcome", "day", "month"}
@@ -127,7 +173,18 @@ class Asked:
         with self._store.reading() as connection:
             states = self._states(connection)
             question = self._question(connection, states)
-            few = self._few(connection, question, states, limit)
+            most = self._most(limit)
+            if most is not None and self._is_one_look():
+                dear = self._dearest_at_once(connection, question, states, most)
+                if _is_told(dear, most, limit):
+                    rows = {one.numbers: one.values for one in dear}
+                    narrow = question.only(_chosen(self._by, set(rows), states))
+                    sums, counts = self._counted(
+                        connection, narrow, states, rows, set(rows)
+                    )
+                    return self._named(connection, sums, counts, states, limit)
+                most = None
+            few = self._few(connection, question, states, most, limit)
             if few is not None:
                 chosen = _chosen(self._by, few, states)
                 question = question.only(chosen)
@@ -164,6 +221,7 @@ class Asked:
         connection: Connection,
         question: Question,
         states: dict[int, State],
+        most: int | None,
         limit: int | None,
     ) -> set[Numbers] | None:
         """Return the numbers of what may be dearest; `None` if that is no help.
@@ -171,27 +229,186 @@ class Asked:
         Where nearly each row is a combination of its own the database can find those
         much more quickly than it can add all of them up, and hand them over.
         """
+        spans = self._spans(connection)
+        if most is None or not spans or ("month" in self._by and not question.months):
+            return None
+
+        def ask(question: Question) -> list[Dear]:
+            if "tag" in self._by:
+                return self._dearest_by_tag(connection, question, spans, states, most)
+            query = dearest_query(spans, self._by, question, _outcomes(states), most)
+            rows = self._fetch(connection, query)
+            return [Dear(row[-1] * _MILLION, row[:-1], ()) for row in rows]
+
+        if self._has_cheap_sessions(spans, question):
+            found = self._of_dearest(
+                connection, "session", spans, question, most, lambda some, _: ask(some)
+            )
+        else:
+            found = ask(question)
+        rounded = 0 if "tag" in self._by else _ROUNDED
+        if not _is_told(found, most, limit, rounded):
+            return None
+        return {one.numbers for one in found}
+
+    def _most(self, limit: int | None) -> int | None:
+        """Return how many of the dearest to find; `None` if that is no help."""
         if limit is None or not 0 < limit <= _MOST_DEAREST or not self._is_wide():
             return None
-        most = limit + _MARGIN
+        return limit + _MARGIN
+
+    def _has_cheap_sessions(self, spans: Sequence[Span], question: Question) -> bool:
+        """Whether the index of sessions tells that most of them are too cheap.
+
+        Where most sessions are one group, or little more.
+        """
+        return (
+            "session" in self._by
+            and _OF_ONE_SESSION.issuperset(self._by)
+            and not _OF_SESSIONS.issuperset(self._by)
+            and {"outcome"}.issuperset(question.wanted)
+            and [(span.source, span.is_most) for span in spans] == [("rows", True)]
+        )
+
+    def _of_dearest(
+        self,
+        connection: Connection,
+        dimension: Dimension,
+        spans: Sequence[Span],
+        question: Question,
+        most: int,
+        ask: Callable[[Question, int | None], list[Dear]],
+    ) -> list[Dear]:
+        """Return the dearest combinations; cheap users or sessions are not looked at.
+
+        No part of one has cost more than all of it.
+
+        Args:
+            connection: Where to ask.
+            dimension: Users or sessions.
+            spans: The tables and times.
+            question: What to look at.
+            most: How many.
+            ask: Returns the dearest combinations of some users or sessions, of those
+                dearer than a floor.
+        """
+        bounds: dict[int, int] = {}
+        for span in spans:
+            for number, bound in self._fetch(
+                connection, bounds_query(span, dimension, question)
+            ):
+                bounds[number] = bounds.get(number, 0) + bound
+        dearest = sorted(bounds, key=bounds.__getitem__, reverse=True)
+        found: list[Dear] = []
+        floor: int | None = None
+        size = _FIRST_LOOK
+        while dearest:
+            some = dearest[:size]
+            dearest = dearest[size:]
+            more = ask(question.only({dimension: sorted(some)}), floor)
+            found = heapq.nlargest(most, [*found, *more], key=operator.itemgetter(0))
+            if len(found) == most:
+                floor = found[-1].cost
+                least = (floor - _ROUNDED) // _MILLION
+                dearest = [one for one in dearest if bounds[one] >= least]
+            size = min(4 * size, _CHUNK)
+        return found
+
+    def _is_one_look(self) -> bool:
+        """Whether it is best to find the dearest and all their sums at once.
+
+        To sort users' totals takes longer than to add up what lies together.
+        """
+        by = set(self._by)
+        if not by.isdisjoint({"session", "outcome", "month"}):
+            return False
+        if "tag" in by:
+            return not by.isdisjoint({"user", "hour"})
+        return by - _CORE == {"user"} and not by.isdisjoint(_OF_NO_DAY)
+
+    def _dearest_at_once(
+        self,
+        connection: Connection,
+        question: Question,
+        states: dict[int, State],
+        most: int,
+    ) -> list[Dear]:
+        """Return the dearest combinations with all their sums."""
+        columns = [*_COUNTED, *_state_columns(states)]
         spans = self._spans(connection)
-        if not spans or ("month" in self._by and not question.months):
-            return None
-        by = self._by
-        if "tag" in by and "session" not in by:
-            # Tags are many for each call: quicker told here than looked up there.
-            query = costs_query(spans, by, question, _outcomes(states))
-            costs = _costs(self._fetch(connection, query))
-            tags = self._spread(connection, costs, states, None)
-            rows = heapq.nlargest(most, tags.items(), key=_first)
-            found = [(*numbers, cost) for numbers, (cost,) in rows]
-        else:
-            query = dearest_query(spans, by, question, _outcomes(states), most)
-            found = self._fetch(connection, query)
-        # Whether those that were left out are all cheaper, by more than is rounded off.
-        if len(found) == most and found[-1][-1] + 2 > found[limit - 1][-1]:
-            return None
-        return {row[:-1] for row in found}
+
+        def ask(question: Question, floor: int | None = None) -> list[Dear]:
+            if "tag" not in self._by:
+                sums = self._sums(connection, question, columns).items()
+                found = (Dear(_pico(one), *one) for one in sums)
+                return heapq.nlargest(most, found, key=operator.itemgetter(0))
+            keys = self._tag_last()
+            queries = [runs_query(span, keys, columns, question) for span in spans]
+            lists, tags = self._tagged(connection, queries, len(keys) - 1)
+            return self._in_order(
+                keys,
+                find_dearest(
+                    lists, tags, most, width=len(keys), cost=_COST, floor=floor
+                ),
+            )
+
+        if "user" not in self._by:
+            return ask(question)
+        return self._of_dearest(connection, "user", spans, question, most, ask)
+
+    def _tag_last(self) -> list[str]:
+        """Return the dimensions, first of them what tags are told of in turn."""
+        first = next(name for name in _MANY if name in self._by)
+        others = [name for name in self._by if name not in {first, "tag"}]
+        return [first, *others, "tag"]
+
+    def _in_order(self, keys: list[str], found: Iterable[Dear]) -> list[Dear]:
+        """Return combinations in the order of dimensions that was asked for."""
+        places = [keys.index(name) for name in self._by]
+        return [
+            one._replace(numbers=tuple([one.numbers[place] for place in places]))
+            for one in found
+        ]
+
+    def _dearest_by_tag(
+        self,
+        connection: Connection,
+        question: Question,
+        spans: Sequence[Span],
+        states: dict[int, State],
+        most: int,
+    ) -> list[Dear]:
+        """Return the dearest combinations with a tag, after what each has cost.
+
+        Tags are many for each call: quicker told here than looked up there, and for
+        one user, session or hour after the other, as all may be more than records.
+        """
+        keys = self._tag_last()
+        outcomes = _outcomes(states)
+        if len(keys) == 2 and {"rows"}.issuperset(span.source for span in spans):  # noqa: PLR2004
+            queries = [rows_query(span, keys, question) for span in spans]
+            lists, tags = self._tagged(connection, queries, 1)
+            return self._in_order(keys, find_dearest_pairs(lists, tags, most))
+        queries = [costs_query(span, keys, question, outcomes) for span in spans]
+        lists, tags = self._tagged(connection, queries, len(keys) - 1)
+        found = find_dearest(lists, tags, most, width=len(keys), cost=0)
+        return self._in_order(keys, found)
+
+    def _tagged(
+        self, connection: Connection, queries: Sequence[Select[Any]], place: int
+    ) -> tuple[Iterator[list[Numbers]], dict[int, list[int]]]:
+        """Return rows, and what will have the tags of the tag sets in that place."""
+        tags: dict[int, list[int]] = {}
+
+        def lists() -> Iterator[list[Numbers]]:
+            found = [self._fetch_lists(connection, query) for query in queries]
+            for rows in found[0] if len(found) == 1 else _merged_lists(found):
+                new = {row[place] for row in rows} - tags.keys()
+                if new:
+                    tags.update(find_tags(connection, new))
+                yield rows
+
+        return lists(), tags
 
     def _is_wide(self) -> bool:
         """Whether there may be so many combinations that it is worth a look before."""
@@ -507,19 +724,25 @@ class Asked:
             # Without any key there is a row even where nothing was added up.
             more = {row[:width]: row[width:] for row in rows if row[width] is not None}
             found = _merged(found, more) if found else more
-        if self._store.place.is_sqlite:
-            return found
-        # A server's sums are decimals.
-        return {key: tuple(map(int, values)) for key, values in found.items()}
+        return found
 
     def _fetch(
         self, connection: Connection, query: Select[Any]
-    ) -> list[tuple[Any, ...]]:
-        """Return rows of numbers, with no object around each: there may be many."""
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield rows of integers."""
+        return itertools.chain.from_iterable(self._fetch_lists(connection, query))
+
+    def _fetch_lists(
+        self, connection: Connection, query: Select[Any]
+    ) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield rows of integers, with no object around each: there may be many."""
         with connection.execute(query) as result:
             if result.cursor is not None and self._store.place.is_sqlite:
-                return cast("list[tuple[Any, ...]]", result.cursor.fetchall())
-            return [tuple(row) for row in result]
+                while rows := result.cursor.fetchmany(_PAGE):
+                    yield cast("list[tuple[Any, ...]]", rows)
+            else:  # a server's sums are decimals
+                for some in result.partitions(_PAGE):
+                    yield [tuple(map(_whole, row)) for row in some]
 
     def _spread(
         self,
@@ -566,22 +789,41 @@ class Asked:
             rows = self._sums(connection, question, measures, by)
             return self._spread(connection, rows, states, among)
 
-        special = _special(states)
         if set(self._by) not in _IN_ORDER:
             rows = ask(question, _COUNTED, [*self._by, "state"])
-            return _without_state(rows, special)
+            return _without_state(rows, _special(states))
         # The rows are read in the order of their groups, and nothing is sorted:
         # more columns, or else a second look, are cheaper than a longer key.
+        rows = ask(question, [*_COUNTED, *_state_columns(states)], self._by)
+        return self._counted(connection, question, states, rows, among)
+
+    def _counted(
+        self,
+        connection: Connection,
+        question: Question,
+        states: dict[int, State],
+        rows: dict[Numbers, Values],
+        among: set[Numbers] | None = None,
+    ) -> tuple[dict[Numbers, Values], dict[Numbers, dict[int, int]]]:
+        """Return sums, and how many rows are in which state that is not just ok.
+
+        Args:
+            connection: Where to look, if there are no columns that tell.
+            question: What to look at.
+            states: What each state's number stands for.
+            rows: The sums, with `_state_columns`.
+            among: Which groups to look at.
+        """
+        special = _special(states)
         if len(special) <= _FEW_STATES:
-            columns = [f"{STATE}{state}" for state in special]
-            rows = ask(question, [*_COUNTED, *columns], self._by)
             return _without_columns(rows, special)
-        sums = ask(question, _COUNTED, self._by)
-        counts: dict[Numbers, dict[int, int]] = {}
         narrow = question.only_states(special)
-        for key, (count,) in ask(narrow, ("n",), [*self._by, "state"]).items():
+        keys = [*self._by, "state"]
+        found = self._sums(connection, narrow, ("n",), keys)
+        counts: dict[Numbers, dict[int, int]] = {}
+        for key, (count,) in self._spread(connection, found, states, among).items():
             counts.setdefault(key[:-1], {})[key[-1]] = count
-        return sums, counts
+        return rows, counts
 
     def _sample(self, connection: Connection, question: Question) -> int:
         """Return which part of the rows to look at: of one in so many."""
@@ -726,12 +968,16 @@ def _for_each(
         among: Which groups to keep; all of them by default.
         width: How many numbers name a group.
     """
+    chosen: defaultdict[Numbers, set[int]] = defaultdict(set)
+    for one in among or ():
+        chosen[(*one[:at], *one[at + 1 :])].add(one[at])
     found: dict[Numbers, Values] = {}
     for key, values in rows.items():
         before, after = key[:at], key[at + 1 :]
+        kept = chosen.get((*before, *key[at + 1 : width]), _NONE)
         for tag in tags[key[at]]:
-            name = (*before, tag, *after)
-            if among is None or name[:width] in among:
+            if among is None or tag in kept:
+                name = (*before, tag, *after)
                 have = found.get(name)
                 found[name] = values if have is None else _added(have, values)
     return found
@@ -754,18 +1000,35 @@ def _outcomes(states: dict[int, State]) -> dict[int, int]:
     return {n: first.setdefault(states[n].outcome, n) for n in sorted(states)}
 
 
-def _costs(rows: list[tuple[Any, ...]]) -> dict[Numbers, Values]:
-    """Return costs in 1e-12 USD by numbers."""
-    return {row[:-2]: (int(row[-2]) * _MILLION + int(row[-1]),) for row in rows}
+def _merged_lists(found: Sequence[Iterable[list[Numbers]]]) -> Iterator[list[Numbers]]:
+    """Yield rows of several sources in their order."""
+    rows = heapq.merge(*map(itertools.chain.from_iterable, found))
+    while some := list(itertools.islice(rows, _PAGE)):
+        yield some
 
 
-def _first(one: tuple[Numbers, Values]) -> int:
-    return one[1][0]
+def _is_told(
+    found: Sequence[Dear], most: int, limit: int | None, rounded: int = 0
+) -> bool:
+    """Whether what was left out is cheaper, by more than is rounded off."""
+    if limit is None or len(found) < most:
+        return True
+    return found[-1].cost + rounded < found[limit - 1].cost
+
+
+def _whole(value: Any) -> int | None:
+    return None if value is None else int(value)
 
 
 def _special(states: dict[int, State]) -> list[int]:
     """Return the states that are not just ok."""
     return [number for number, state in states.items() if state != State("ok")]
+
+
+def _state_columns(states: dict[int, State]) -> list[str]:
+    """Return the measures that tell how many rows are in which state; none if many."""
+    special = _special(states)
+    return [f"{STATE}{one}" for one in special] if len(special) <= _FEW_STATES else []
 
 
 def _without_columns(

@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 __all__ = ["VERSION", "metadata", "records"]
 
-VERSION: Final = 6
+VERSION: Final = 7
 metadata = MetaData()
 
 # SQLite numbers rows by itself only where the type is spelt INTEGER.
@@ -76,6 +76,7 @@ def _number(name: str) -> Column[int]:
 SESSION_INDEX: Final = (
     "session_id",
     "state_id",
+    "tagset_id",
     "started_us",
     "cost",
     "cache_savings",
@@ -84,7 +85,8 @@ SESSION_INDEX: Final = (
     "output_tokens",
     "reasoning_tokens",
 )
-"""All that totals of sessions need: sessions are too many to keep totals of them."""
+"""All that totals of sessions and their tags need: sessions are too many to keep totals
+of them."""
 
 records = Table(
     "cerebras_records",
@@ -197,12 +199,11 @@ def _totals(name: str, *keys: str) -> Table:
     )
 
 
-hourly = _totals(
-    "cerebras_hourly", "user_id", "model_id", "hour", "tagset_id", *CORE[1:]
-)
+hourly = _totals("cerebras_hourly", "user_id", "tagset_id", "hour", *CORE)
 """Totals by all but the session: what stays of a record when its row is pruned.
 Hours and days are counted from the year 1, so that none is negative."""
 
+hourly_tags = _totals("cerebras_hourly_tags", "hour", "tagset_id", "state_id")
 hourly_core = _totals("cerebras_hourly_core", "hour", *CORE)
 daily_core = _totals("cerebras_daily_core", "day", *CORE)
 daily_tags = _totals(
@@ -218,6 +219,9 @@ daily_nodes = _totals(
     "cerebras_daily_nodes", "tagset_id", "day", "node_id", "state_id", "error_id"
 )
 daily_users = _totals("cerebras_daily_users", "user_id", "day", "state_id")
+daily_models = _totals(
+    "cerebras_daily_models", "user_id", "model_id", "day", "provider_id", "state_id"
+)
 """Tags and users may be many: kept apart by less, or they would be as many as rows."""
 
 latencies = Table(
@@ -234,10 +238,12 @@ latencies = Table(
 
 ROLLUPS: Final = (
     hourly,
+    hourly_tags,
     hourly_core,
     daily_core,
     daily_tags,
     daily_nodes,
     daily_users,
+    daily_models,
     latencies,
 )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    FromClause,
     Select,
     case,
     func,
@@ -30,11 +29,14 @@ __all__ = [
     "NOBODY",
     "STATE",
     "Question",
+    "bounds_query",
     "conditions",
     "costs_query",
     "dearest_query",
     "key_column",
     "latencies_query",
+    "rows_query",
+    "runs_query",
     "totals_query",
 ]
 
@@ -54,11 +56,13 @@ COLUMNS: Final = {
 _TABLES: Final[dict[str, Table]] = {
     "rows": schema.records,
     "hourly": schema.hourly,
+    "hourly_tags": schema.hourly_tags,
     "hourly_core": schema.hourly_core,
     "daily_core": schema.daily_core,
     "daily_tags": schema.daily_tags,
     "daily_nodes": schema.daily_nodes,
     "daily_users": schema.daily_users,
+    "daily_models": schema.daily_models,
 }
 _MICRO: Final = 1_000_000
 _SHIFT: Final = FIRST_DAY * 24 * HOUR
@@ -69,7 +73,7 @@ _RANK: Final = {"session": 0, "user": 1, "hour": 2, "tag": 3, "day": 4}
 
 _INDEXES: Final = {"session", "user", "tag"}
 # What `schema.SESSION_INDEX` tells.
-_OF_INDEX: Final = {"session", "state", "outcome", *_TIMES}
+_OF_INDEX: Final = {"session", "tag", "state", "outcome", *_TIMES}
 _INDEXED: Final = {
     *schema.SUMS,
     *(f"{name}_{part}" for name in ("cost", "cache_savings") for part in "up"),
@@ -168,40 +172,109 @@ def dearest_query(
 ) -> Select[Any]:
     """Return the query for the dearest combinations, and their whole millionths.
 
-    What is less than a millionth may stand in another order. Each tag counts, as its
-    own number, with all that a call has cost.
+    What is less than a millionth may stand in another order.
 
     Args:
         spans: The tables and times.
-        keys: Dimensions to split by.
+        keys: Dimensions to split by, without tags.
         question: What to look at.
         outcomes: The state that stands for each state's outcome.
         limit: How many.
     """
-    rows = [_costs_of(span, keys, question, outcomes, each=True) for span in spans]
+    rows = [_costs_of(span, keys, question, outcomes) for span in spans]
     *groups, whole, rest = union_all(*rows).subquery().c
     cost = (func.sum(whole) + func.sum(rest) // _MICRO).label("cost")
     query = select(*groups, cost).group_by(*_widest_first(keys, groups))
     return query.order_by(cost.desc()).limit(limit)
 
 
+def bounds_query(span: Span, dimension: str, question: Question) -> Select[Any]:
+    """Return the query for what no part of a user or session can exceed.
+
+    That is all that was paid, in whole millionths, rounded up; nothing that was
+    given back counts.
+
+    Args:
+        span: The table and the time.
+        dimension: Users or sessions.
+        question: What to look at.
+    """
+    table = _TABLES[span.source]
+    column = _column(span.source, dimension)
+    if span.source == "rows":
+        cost, rounded = table.c.cost, table.c.cost // _MICRO + 1
+    else:
+        cost, rounded = table.c.cost_u, table.c.cost_u + 1
+    whole = func.sum(case((cost > 0, rounded), else_=1))
+    columns: list[Number] = [column, whole]
+    return select(*columns).where(*conditions(span, question)).group_by(column)
+
+
+def runs_query(
+    span: Span, keys: list[str], measures: list[str], question: Question
+) -> Select[Any]:
+    """Return the query for sums by a dimension and tag sets, in the order of the first.
+
+    Several rows may have the same keys.
+
+    Args:
+        span: The table and the time.
+        keys: Dimensions to split by, `tag` last.
+        measures: Names as in `schema.MEASURES`.
+        question: What to look at.
+    """
+    first, *others, tag = (f"k_{name}" for name in keys)
+    if span.source != "hourly_tags":
+        found = totals_query(span, keys, measures, question)
+        return found.order_by(first, tag, *others)
+    # Nearly each row there has keys of its own, and lies in its place.
+    columns = [key_column(span.source, name, question) for name in keys]
+    values = [_measure(span.source, name, question) for name in measures]
+    table = _TABLES[span.source]
+    query = select(*columns, *values).where(*conditions(span, question))
+    return query.order_by(*columns, table.c.state_id)
+
+
+def rows_query(span: Span, keys: list[str], question: Question) -> Select[Any]:
+    """Return the query for a number, a tag set and the cost of each single row.
+
+    Args:
+        span: The time.
+        keys: The dimension that the rows are in order of, and `tag`.
+        question: What to look at.
+    """
+    table = schema.records
+    columns = [key_column("rows", name, question) for name in keys]
+    if _is_indexed("rows", keys, question):
+        columns[0] = table.c.session_id
+    cost = func.coalesce(table.c.cost, 0)
+    query = select(*columns, cost).where(*conditions(span, question))
+    return query.order_by(columns[0])
+
+
 def costs_query(
-    spans: Sequence[Span],
+    span: Span,
     keys: Sequence[str],
     question: Question,
     outcomes: Mapping[int, int],
 ) -> Select[Any]:
     """Return the query for what combinations have cost; tag sets are as they are.
 
+    They come in the order of the first dimension. Single rows are not added up: they
+    lie in no other order.
+
     Args:
-        spans: The tables and times.
+        span: The table and the time.
         keys: Dimensions to split by.
         question: What to look at.
         outcomes: The state that stands for each state's outcome.
     """
-    rows = [_costs_of(span, keys, question, outcomes, each=False) for span in spans]
-    *groups, whole, rest = union_all(*rows).subquery().c
-    return select(*groups, func.sum(whole), func.sum(rest)).group_by(*groups)
+    found = _costs_of(span, keys, question, outcomes)
+    if span.source == "rows":
+        return found.order_by("k_0")
+    *groups, whole, rest = found.subquery().c
+    query = select(*groups, func.sum(whole), func.sum(rest))
+    return query.group_by(*groups).order_by(*groups)
 
 
 def _costs_of(
@@ -209,19 +282,12 @@ def _costs_of(
     keys: Sequence[str],
     question: Question,
     outcomes: Mapping[int, int],
-    *,
-    each: bool,
 ) -> Select[Any]:
-    """Return the query for the cost of each row, or `each` of its tags."""
+    """Return the query for the cost of each row."""
     source = span.source
-    table: FromClause = _TABLES[source]
     columns = [key_column(source, name, question) for name in keys]
     if _is_indexed(source, keys, question):
         columns[keys.index("session")] = schema.records.c.session_id
-    if each and "tag" in keys:
-        of = schema.tags.c
-        table = table.outerjoin(schema.tags, of.tagset_id == _column(source, "tag"))
-        columns[keys.index("tag")] = func.coalesce(of.tag_id, 0)
     if "outcome" in keys:
         columns[keys.index("outcome")] = _first_state(source, outcomes)
     named = [one.label(f"k_{at}") for at, one in enumerate(columns)]
@@ -229,7 +295,7 @@ def _costs_of(
         _measure(source, f"cost_{part}", question).label(f"cost_{part}")
         for part in "up"
     ]
-    query = select(*named, *parts).select_from(table)
+    query = select(*named, *parts).select_from(_TABLES[source])
     return query.where(*conditions(span, question))
 
 

@@ -133,12 +133,15 @@ def test_a_reader_that_may_write_at_last_writes(path, refuse):
         assert ledger.import_records([make_record()]) == 1
 
 
-def test_an_older_ledger_that_may_only_be_read_says_what_to_do(path, refuse):
+@pytest.mark.parametrize("version", [4, schema.VERSION - 1])
+def test_an_older_ledger_that_may_only_be_read_says_what_to_do(path, refuse, version):
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE cerebras_ledger SET version = 4")
+        connection.execute(f"UPDATE cerebras_ledger SET version = {version}")
     connection.close()
     refuse("costs.db")
-    told = rf"has version 4 .* version {schema.VERSION}, and may only be read here"
+    told = (
+        rf"has version {version} .* version {schema.VERSION}, and may only be read here"
+    )
     with pytest.raises(LedgerError, match=told):
         Ledger(path, create=False)
 
