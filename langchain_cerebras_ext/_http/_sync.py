@@ -11,6 +11,7 @@ import contextlib
 import errno
 import http.client
 import os
+import queue
 import socket
 import ssl
 import threading
@@ -329,12 +330,27 @@ class _SecureConnection(HTTPSConnection):
         super().request(*args, **kwargs)
 
 
+class _Unused(queue.LifoQueue[Any]):
+    """A pool's unused connections, with nothing in the place of those to come.
+
+    urllib3 fills it with a `None` for each connection that it may hold, so that a pool
+    can make callers wait. Ours never does, and a thousand of them, put in and taken
+    out one by one, took two milliseconds of each client.
+    """
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if item is not None:
+            super().put(item, block, timeout)
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls: Any = _Connection
+    QueueCls = _Unused
 
 
 class _SecurePool(HTTPSConnectionPool):
     ConnectionCls: Any = _SecureConnection
+    QueueCls = _Unused
 
 
 _POOLS: dict[str, Any] = {"http": _Pool, "https": _SecurePool}

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
+from work import count_calls
 
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext._http import _dial
@@ -205,6 +206,26 @@ def test_idle_connections_are_bounded(
     client.send(server.url).read()
     client.send(server.url).read()
     assert server.connections == 3
+
+
+@pytest.mark.parametrize("is_async", [False], ids=["sync"])
+def test_a_client_costs_the_same_whatever_number_of_connections_it_may_keep(
+    make_client: Callable[..., Client], serve: Callable[..., Server]
+) -> None:
+    def handler(peer: Peer, server: Server) -> None:
+        while peer.read_request():
+            peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    server = serve(handler)
+
+    def use(kept: int) -> None:
+        client = make_client(max_idle_connections=kept)
+        client.send(server.url).read()
+        client.close()
+
+    use(1)  # whatever only the first one does
+    few = count_calls(lambda: use(1))
+    assert count_calls(lambda: use(10_000)) < few + 20_000
 
 
 def test_nothing_shows_more_than_host_and_port(
