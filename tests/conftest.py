@@ -118,6 +118,37 @@ def kept_commands() -> Generator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nobody_uses_the_sdk() -> Iterator[None]:
+    """Let errors be of our own classes, whatever another test has imported.
+
+    With `openai` imported they are of subclasses; the tests of that undo this.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(errors, "_with_sdk_parent", lambda cls: cls)
+        yield
+
+
+@pytest.fixture(scope="session")
+def block_network() -> None:
+    """Stand in for what pytest-recording sets up anew for each test, and `vcr` too.
+
+    langchain-tests brings it. No test here plays recordings, and sockets are held to
+    loopback anyway.
+    """
+
+
+@pytest.fixture(scope="session")
+def vcr() -> None:
+    """Stand in for pytest-recording's, as above."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Let each test be told of models' ends, which a process is told of once."""
+    _deprecations.forget()
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(
     request: pytest.FixtureRequest,
@@ -134,21 +165,6 @@ def clean_environment(
     # Model lists that the developer has refreshed are not for the tests.
     kept = tmp_path_factory.getbasetemp() / "kept"
     monkeypatch.setenv("CEREBRAS_CACHE_DIR", str(kept))
-
-
-@pytest.fixture(autouse=True)
-def nothing_was_told() -> None:
-    """Let each test be told of models' ends, which a process is told of once."""
-    _deprecations.forget()
-
-
-@pytest.fixture(autouse=True)
-def nobody_uses_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let errors be of our own classes, whatever another test has imported.
-
-    With `openai` imported they are of subclasses; the tests of that undo this.
-    """
-    monkeypatch.setattr(errors, "_with_sdk_parent", lambda cls: cls)
 
 
 @pytest.fixture(autouse=True)
