@@ -231,6 +231,15 @@ def test_the_page_shows_comparisons(sim, tmp_path):
             page.until(
                 "document.querySelectorAll('#comparisons tbody tr').length === 1"
             )
+            page.open("?arm=another")
+            page.scroll_to("comparisons")
+            page.until(
+                "document.querySelector('#comparisons').textContent"
+                ".includes('has such an arm')"
+            )
+            page.open("?arm=right")
+            page.scroll_to("comparisons")
+            page.until("document.querySelectorAll('#comparisons tbody tr').length")
             resize(browser, 390, 800)
             assert page.js(
                 "return document.documentElement.scrollWidth <= innerWidth"

@@ -676,7 +676,11 @@ const comparedRows = (run, rows) =>
 const drawComparisons = () => {
   const { runs, rows, more } = data.comparisons;
   if (!runs.length)
-    return empty("No comparison in this time. Make one: cerebras-ext compare --ledger ...");
+    return empty(
+      state.filters.arm || state.filters.session
+        ? "No comparison in this time has such an arm and session."
+        : "No comparison in this time. Make one: cerebras-ext compare --ledger ...",
+    );
   return [
     runs.map((run) =>
       el(
