@@ -628,7 +628,7 @@ class CostTracker(BaseCallbackHandler):
         run = self._enter(run_id, parent_run_id, tags, metadata)
         if not run.is_ours:  # ours is metered where it is sent
             self._start(run, messages[0], kwargs, sys._getframe(1))  # noqa: SLF001
-        elif kwargs.get("batch_size", 1) > 1 and run.manager is None:
+        elif run.manager is None:  # another handler may refuse it before it is sent
             run.manager = expect_end(run, sys._getframe(1))  # noqa: SLF001
 
     def on_llm_start(
@@ -651,6 +651,8 @@ class CostTracker(BaseCallbackHandler):
         run = self._enter(run_id, parent_run_id, tags, metadata)
         if not run.is_ours:
             self._start(run, prompts[0], kwargs, sys._getframe(1))  # noqa: SLF001
+        elif run.manager is None:
+            run.manager = expect_end(run, sys._getframe(1))  # noqa: SLF001
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         """Record a run that has its answer, unless that was done where it was sent."""

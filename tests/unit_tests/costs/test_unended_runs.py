@@ -13,7 +13,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from cost_bill import bill_of, chat, cost_by_hand, tokens_of
+from call_paths import BETA, PATHS, call
+from cost_bill import (
+    assert_is_the_bill,
+    bill_of,
+    chat,
+    completions,
+    cost_by_hand,
+    tokens_of,
+)
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.llms import LLM
@@ -44,6 +52,11 @@ class Refuses(BaseCallbackHandler):
     def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
         del kwargs
         if args[1][0][0].content == "bad":
+            raise PermissionError
+
+    def on_llm_start(self, *args: Any, **kwargs: Any) -> None:
+        del kwargs
+        if args[1][0] == "bad":
             raise PermissionError
 
 
@@ -289,6 +302,51 @@ def test_a_call_that_another_handler_refuses_gives_its_money_back(
     # Of an async call nobody knows whether it was sent.
     assert record.flags == (("estimated", "no_usage") if is_async else ())
     assert_nothing_is_held(budget, tracker)
+
+
+@BETA
+@pytest.mark.parametrize("path", PATHS)
+def test_a_call_of_ours_that_another_handler_refuses_is_recorded(
+    sim: Simulator, path: str
+) -> None:
+    """Else it were under way for ever, and one of those that a tracker remembers."""
+    tracker = CostTracker()
+    with suppress(PermissionError):
+        call(path, chat(sim), "bad", config={"callbacks": [tracker, Refuses()]})
+    gc.collect()
+    assert tracker.open_calls == 0
+    [record] = tracker.records
+    assert (record.outcome, record.cost_usd, record.flags) == ("aborted", 0, ())
+    assert sim.requests == []
+
+
+def test_a_text_of_ours_that_another_handler_refuses_is_recorded(
+    sim: Simulator,
+) -> None:
+    tracker = CostTracker()
+    with suppress(PermissionError):
+        completions(sim).invoke("bad", config={"callbacks": [tracker, Refuses()]})
+    gc.collect()
+    assert tracker.open_calls == 0
+    assert [record.outcome for record in tracker.records] == ["aborted"]
+
+
+@BETA
+@pytest.mark.parametrize("path", PATHS)
+def test_beside_others_a_call_of_ours_is_recorded_once(
+    sim: Simulator, path: str
+) -> None:
+    """Whatever Python frees meanwhile: a manager may be gone before its run is over."""
+
+    class Frees(BaseCallbackHandler):
+        def on_llm_new_token(self, *args: Any, **kwargs: Any) -> None:
+            del args, kwargs
+            gc.collect()
+
+    tracker = CostTracker()
+    call(path, chat(sim), config={"callbacks": [tracker, Frees()]})
+    gc.collect()
+    assert_is_the_bill(tracker, sim)
 
 
 def test_a_stream_stays_open_while_anybody_has_it() -> None:
