@@ -318,7 +318,8 @@ class Ledger:
         kept; what those do not tell, such as parts of an hour, comes from the rows.
 
         Args:
-            by: Dimensions, as in `report.DIMENSIONS`; none gives one group of all.
+            by: Dimensions, as in `report.DIMENSIONS`, or one; none gives one group of
+                all.
             filter: Which records to look at.
             limit: How many groups at most.
 

@@ -45,6 +45,7 @@ record with several tags counts once under each, so those totals can exceed the 
 DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 _ZERO = Decimal(0)
+_TIMES = {"since", "until"}
 
 
 class Totals(msgspec.Struct, kw_only=True, gc=False):
@@ -234,6 +235,9 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         arm: Arms of experiments.
         outcome: Outcomes.
         error_type: Names of error classes.
+
+    Raises:
+        CerebrasConfigurationError: A time is none.
     """
 
     since: datetime | None = None
@@ -247,6 +251,20 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     arm: tuple[str | None, ...] = ()
     outcome: tuple[str | None, ...] = ()
     error_type: tuple[str | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Take a text for one value, as who has no types may write it.
+
+        Its letters would fit no record, and nothing at all would be found.
+        """
+        for name in self.__struct_fields__:
+            given: Any = getattr(self, name)
+            if name in _TIMES:
+                if given is not None and not isinstance(given, datetime):
+                    msg = f"{name}={given!r} is no time; pass an aware datetime."
+                    raise CerebrasConfigurationError(msg)
+            elif isinstance(given, str):
+                msgspec.structs.force_setattr(self, name, (given,))
 
     def takes(self, record: UsageRecord) -> bool:
         """Whether a record is looked at."""
@@ -284,12 +302,12 @@ READERS: dict[str, Callable[[UsageRecord], Sequence[str | None]]] = {
 
 
 def check_dimensions(by: Iterable[str]) -> tuple[Dimension, ...]:
-    """Return dimensions, once each, in their order.
+    """Return dimensions, once each, in their order; one may be a text by itself.
 
     Raises:
         CerebrasConfigurationError: There is no such dimension.
     """
-    wanted = tuple(dict.fromkeys(by))
+    wanted = (by,) if isinstance(by, str) else tuple(dict.fromkeys(by))
     wrong = [name for name in wanted if name not in DIMENSIONS]
     if wrong:
         msg = f"by={wrong[0]!r} is unknown; take one of {', '.join(DIMENSIONS)}."
@@ -304,7 +322,7 @@ def group_records(
 
     Args:
         records: Any records.
-        by: Dimensions; none gives one group of all.
+        by: Dimensions, or one; none gives one group of all.
 
     Raises:
         CerebrasConfigurationError: There is no such dimension.

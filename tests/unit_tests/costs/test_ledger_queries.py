@@ -484,3 +484,28 @@ def test_where_rows_are_pruned_hours_stand_in():
     assert [span.source for span in found] == ["daily_nodes", "hourly"]
     assert found[1].since == micros(hours=6) // HOUR + 719_162 * 24
     assert sources({"session"}, None, None, pruned) == ["hourly", "rows"]
+
+
+def test_a_text_is_one_dimension_and_one_value(tmp_path):
+    """Its letters are no dimensions, and as values they would find nothing."""
+    with Ledger(tmp_path / "costs.db") as ledger:
+        calls = [make_record(), make_record().replace(model_served="zai-glm-4.7")]
+        ledger.import_records(
+            [one.replace(record_id=str(at) * 32) for at, one in enumerate(calls)]
+        )
+        groups = ledger.report("model")
+        assert groups == ledger.report(("model",)) == group_records(calls, "model")
+        assert len(groups) == 2
+        wanted = Filter(model="zai-glm-4.7")
+        assert wanted == Filter(model=("zai-glm-4.7",))
+        assert ledger.totals(wanted).calls == 1
+        assert [wanted.takes(one) for one in calls] == [False, True]
+        with pytest.raises(CerebrasConfigurationError, match="by='modell' is unknown"):
+            ledger.report("modell")
+
+
+@pytest.mark.parametrize("name", ["since", "until"])
+@pytest.mark.parametrize("value", ["2026-11-01", START.date(), 0])
+def test_what_is_no_time_is_refused_by_a_filter(name, value):
+    with pytest.raises(CerebrasConfigurationError, match=f"^{name}=.* is no time"):
+        Filter(**{name: value})
