@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from call_paths import acall, call, delta
 from cost_bill import MODEL, bill_of, chat, cost_by_hand, tokens_of
@@ -26,7 +27,7 @@ from langchain_cerebras_ext.costs import _callback_call
 from langchain_cerebras_ext.costs.budget import Budget
 from langchain_cerebras_ext.costs.prices import PriceBook
 from langchain_cerebras_ext.costs.tracker import CostTracker, track_costs
-from langchain_cerebras_ext.errors import BudgetExceeded
+from langchain_cerebras_ext.errors import BudgetExceeded, CerebrasError
 from langchain_cerebras_ext.simulator import Simulator
 
 MINE = PriceBook().with_price(MODEL, provider="openai", input="0.35", output="0.75")
@@ -131,7 +132,8 @@ def test_a_stream_of_another_provider_that_is_given_up_is_estimated(
 def test_a_call_that_another_provider_refuses_costs_nothing(sim: Simulator) -> None:
     sim.fail_next(400)
     budget = Budget(5)
-    with track_costs(prices=MINE, budget=budget) as costs, suppress(Exception):
+    refused = pytest.raises(openai.BadRequestError)
+    with track_costs(prices=MINE, budget=budget) as costs, refused:
         other(sim, max_retries=0).invoke("hi")
     (record,) = costs.records
     assert (record.outcome, record.cost_usd, record.flags) == ("failed", 0, ())
@@ -146,9 +148,12 @@ def test_what_a_service_that_failed_has_counted_is_estimated(
     """Nobody knows whether it is billed: as of our own models, it is no certain 0."""
     budget = Budget(5)
     records = []
-    for model in (other(sim, max_retries=0), chat(sim, max_retries=0)):
+    for model, error in (
+        (other(sim, max_retries=0), openai.APIStatusError),
+        (chat(sim, max_retries=0), CerebrasError),
+    ):
         sim.fail_next(status)
-        with track_costs(prices=MINE, budget=budget) as costs, suppress(Exception):
+        with track_costs(prices=MINE, budget=budget) as costs, pytest.raises(error):
             call(path, model)
         records.extend(costs.records)
     theirs, ours = records

@@ -291,11 +291,8 @@ def test_a_call_that_another_handler_refuses_gives_its_money_back(
     budget = Budget(5)
     tracker = CostTracker(prices=PRICES, budgets=budget)
     model = Theirs(callbacks=[tracker, Refuses()])
-    with suppress(PermissionError):
-        if is_async:
-            asyncio.run(model.ainvoke("bad"))
-        else:
-            model.invoke("bad")
+    with pytest.raises(PermissionError):
+        asyncio.run(model.ainvoke("bad")) if is_async else model.invoke("bad")
     gc.collect()
     [record] = tracker.records
     assert record.outcome == "aborted"
@@ -311,7 +308,7 @@ def test_a_call_of_ours_that_another_handler_refuses_is_recorded(
 ) -> None:
     """Else it were under way for ever, and one of those that a tracker remembers."""
     tracker = CostTracker()
-    with suppress(PermissionError):
+    with pytest.raises(PermissionError):
         call(path, chat(sim), "bad", config={"callbacks": [tracker, Refuses()]})
     gc.collect()
     assert tracker.open_calls == 0
@@ -324,7 +321,7 @@ def test_a_text_of_ours_that_another_handler_refuses_is_recorded(
     sim: Simulator,
 ) -> None:
     tracker = CostTracker()
-    with suppress(PermissionError):
+    with pytest.raises(PermissionError):
         completions(sim).invoke("bad", config={"callbacks": [tracker, Refuses()]})
     gc.collect()
     assert tracker.open_calls == 0
