@@ -492,9 +492,10 @@ def test_a_locked_database_is_said_once_and_nothing_is_lost(make, path, locked, 
     status = ledger.status()
     assert (status.is_up, status.spooled, status.buffered) == (False, 5, 0)
     assert "locked" in status.error
-    [spool] = spool_files(path)
-    assert str(spool) == status.spool
-    assert len(spool.read_text().splitlines()) == 5
+    # A second one, if the writer's thread has tried to take the first one over.
+    files = spool_files(path)
+    assert status.spool in map(str, files)
+    assert sum(len(one.read_text().splitlines()) for one in files) == 5
     locked.release()
     with caplog.at_level(logging.WARNING):
         assert ledger.flush()
