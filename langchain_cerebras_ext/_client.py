@@ -239,7 +239,7 @@ class _Run:
             call.policy,
             total_s=call.timeouts.total_s,
             heard=call.heard,
-            watch=self.watch.retried if self.watch else None,
+            watch=None if self.watch is None else self.watch.try_failed,
         )
         self.reservation: Reservation | None = None
         self.limiter_wait_s = 0.0

@@ -88,19 +88,17 @@ class LateHandlers(list[Any]):
             return super().__iter__()
         return iter((self.meters[0].latecomer(self),))
 
-    def begin(self, manager: Any) -> tuple[MeteredRun, bool]:
-        """Begin the run where its call is made; its handlers are as ever from then.
-
-        Returns:
-            The run, and whether nobody else listens to it.
-        """
+    def begin(self, manager: Any) -> MeteredRun:
+        """Begin the run where its call is made; its handlers are as ever from then."""
         self.is_open = True
         handlers = manager.handlers = self[:]
-        if handlers == self.meters:
-            return handlers[0].begin(handlers, manager), True
-        # Somebody who saw the manager before us has added his own, or removed some.
-        meters = [one for one in handlers if only_meter((one,), "hears_late")]
-        return self.meters[0].begin(meters or self.meters, manager), False
+        meters, is_alone = self.meters, handlers == self.meters
+        if not is_alone:
+            # Somebody who saw the manager before us has added his own, or removed some.
+            own = [one for one in handlers if only_meter((one,), "hears_late")]
+            meters = own or meters
+        begun: MeteredRun = meters[0].begin(meters, manager, is_alone=is_alone)
+        return begun
 
 
 _is_expected = False

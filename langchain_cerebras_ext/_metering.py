@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from langchain_cerebras_ext._client import Call
-    from langchain_cerebras_ext._metadata import AnswerFacts
-    from langchain_cerebras_ext.wire._decode import Response
+    from langchain_cerebras_ext._observe import MeterWatch
 
 __all__ = [
     "ROUTER_CALL",
@@ -142,22 +141,8 @@ class Meter(Observer, Protocol):
     async def aadmit(self, call: Call) -> None:
         """As `admit`, without blocking the event loop."""
 
-    def answered(
-        self,
-        call: Call,
-        facts: Response | AnswerFacts,
-        headers: Mapping[str, str],
-        attempts: int,
-        elapsed_s: float,
-        first_token_s: float | None = None,
-        *,
-        stream: bool = False,
-    ) -> bool:
-        """Take a whole answer as it is, where nobody else watches.
-
-        Returns:
-            Whether it is taken; else `ended` comes with its record.
-        """
+    def watch(self, call: Call, *, stream: bool) -> MeterWatch:
+        """Return what is told of a call that nobody else watches."""
         ...
 
     def resending(self) -> None:
@@ -194,7 +179,7 @@ class MeteredRun(Protocol):
                 be one more: a subclass of a model may ask again.
         """
 
-    def open_first(self, *, is_alone: bool) -> Meter:
+    def open_first(self) -> Meter:
         """Return what meters the first call, which it is known to be."""
         ...
 
@@ -227,9 +212,9 @@ def open_meter(manager: Any, model: object = None) -> Meter | None:
     if manager is None and model is not None and are_meters_expected():
         manager = spared_manager(sys._getframe(1), model)  # noqa: SLF001
     if manager is not None and type(manager.handlers) is LateHandlers:
-        begun, alone = manager.handlers.begin(manager)
+        begun = manager.handlers.begin(manager)
         vars(manager)[_RUN] = begun
-        return begun.open_first(is_alone=alone)
+        return begun.open_first()
     held = _latest.get()
     run = None if held is None else held()
     if manager is not None and (run is None or run.run_id is not manager.run_id):

@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Protocol, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -172,7 +173,7 @@ def watch_of(call: Call, *, stream: bool) -> Watch | MeterWatch | None:
     """Return what tells of a call, if anybody wants to know."""
     if is_watched():
         return Watch(call, stream=stream)
-    return None if call.meter is None else MeterWatch(call, call.meter, stream=stream)
+    return None if call.meter is None else call.meter.watch(call, stream=stream)
 
 
 class Watch:
@@ -209,7 +210,7 @@ class Watch:
         """Take note of how long our own rate limiter held the call back."""
         self.record.limiter_wait_s = limiter_wait_s
 
-    def retried(self, failed: FailedAttempt) -> None:
+    def try_failed(self, failed: FailedAttempt) -> None:
         """Take note of a failure that another try follows."""
         self.record.failed.append(failed)
         for observer, state in self._states:
@@ -302,7 +303,8 @@ class Watch:
         record = self.record
         record.attempts = attempts
         record.elapsed_s = elapsed_s
-        for observer, state in self._states:
+        states, self._states = self._states, []  # a meter alone refers to us
+        for observer, state in states:
             _told(observer.ended, state, record)
         if self._is_told_all and _log.isEnabledFor(logging.DEBUG):
             _told(_write, record, self._call.api_key)
@@ -311,23 +313,44 @@ class Watch:
 class MeterWatch:
     """What `Watch` does where only a meter listens, as of most metered calls.
 
-    A whole answer is told as what it is; all else as a record, like to any observer.
+    Meters are made of it. A whole answer is told as what it is; all else as a record,
+    like to any observer.
     """
 
-    __slots__ = ("_call", "_meter", "_stream", "_watch")
+    # Made for each call: only what is not as here is set.
+    _sent: Call | None = None
+    _is_stream = False
+    _watch: Watch | None = None
 
-    def __init__(self, call: Call, meter: Meter, *, stream: bool) -> None:
-        self._call = call
-        self._meter = meter
-        self._stream = stream
-        self._watch: Watch | None = None
+    def watch(self, call: Call, *, stream: bool) -> MeterWatch:
+        """Watch a call; return what is told of it."""
+        self._sent = call
+        self._is_stream = stream
+        return self
 
     @property
-    def watch(self) -> Watch:
+    def _told(self) -> Watch:
         """Who tells what is not a whole answer."""
         if self._watch is None:
-            self._watch = Watch(self._call, stream=self._stream, meter=self._meter)
+            assert self._sent is not None  # noqa: S101 - see `watch`
+            meter = cast("Meter", self)
+            self._watch = Watch(self._sent, stream=self._is_stream, meter=meter)
         return self._watch
+
+    @abstractmethod
+    def take(
+        self,
+        facts: Response | AnswerFacts,
+        headers: Mapping[str, str],
+        attempts: int,
+        elapsed_s: float,
+        first_token_s: float | None = None,
+    ) -> bool:
+        """Take a whole answer as it is.
+
+        Returns:
+            Whether it is taken; else it comes as a record.
+        """
 
     def waited(self, limiter_wait_s: float) -> None:
         """Meters do not measure time that is not the call's."""
@@ -335,9 +358,9 @@ class MeterWatch:
     def listener(self) -> None:
         """Meters do not hear of single reads."""
 
-    def retried(self, failed: FailedAttempt) -> None:
+    def try_failed(self, failed: FailedAttempt) -> None:
         """Take note of a failure that another try follows."""
-        self.watch.retried(failed)
+        self._told.try_failed(failed)
 
     def answered(
         self,
@@ -347,46 +370,33 @@ class MeterWatch:
         elapsed_s: float,
     ) -> None:
         """Take note of a plain answer."""
-        if not self._is_taken(response, headers, attempts, elapsed_s):
-            self.watch.answered(response, headers, attempts, elapsed_s)
+        try:
+            if self.take(response, headers, attempts, elapsed_s):
+                return
+        except Exception:  # noqa: BLE001 - as in `_told`
+            _log.exception("an observer of calls failed")
+            return
+        self._told.answered(response, headers, attempts, elapsed_s)
 
     def streamed(self, stream: Stream, error: BaseException | None) -> None:
         """Take note of a stream's end."""
-        if error is not None or not self._is_taken(
-            stream.reader.facts,
-            stream.headers,
-            stream.attempts,
-            stream.elapsed_s,
-            stream.first_token_s,
-        ):
-            self.watch.streamed(stream, error)
-
-    def _is_taken(
-        self,
-        facts: Response | AnswerFacts,
-        headers: Mapping[str, str],
-        attempts: int,
-        elapsed_s: float,
-        first_token_s: float | None = None,
-    ) -> bool:
-        """Tell the meter of a whole answer; return whether that was all it wants."""
         try:
-            return self._meter.answered(
-                self._call,
-                facts,
-                headers,
-                attempts,
-                elapsed_s,
-                first_token_s,
-                stream=self._stream,
-            )
+            if error is None and self.take(
+                stream.reader.facts,
+                stream.headers,
+                stream.attempts,
+                stream.elapsed_s,
+                stream.first_token_s,
+            ):
+                return
         except Exception:  # noqa: BLE001 - as in `_told`
             _log.exception("an observer of calls failed")
-            return True
+            return
+        self._told.streamed(stream, error)
 
     def failed(self, error: BaseException, attempts: int, elapsed_s: float) -> None:
         """Take note of a call that ended without an answer."""
-        self.watch.failed(error, attempts, elapsed_s)
+        self._told.failed(error, attempts, elapsed_s)
 
 
 _OK = 200
@@ -396,11 +406,10 @@ def _is_counted(usage: Mapping[str, Any] | None) -> bool:
     """Whether a service has counted the tokens of an answer: no prompt is empty."""
     if not usage:
         return False
-    counts: list[Any] = [usage.get("prompt_tokens"), usage.get("completion_tokens")]
-    prompt, completion = counts
-    if not all(type(count) is int for count in counts):
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(prompt) is not int or type(completion) is not int:
         return False
-    return bool(prompt > 0 <= completion)
+    return prompt > 0 <= completion
 
 
 def _told(method: Callable[..., Any], *args: Any) -> Any:

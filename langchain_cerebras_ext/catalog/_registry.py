@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from langchain_cerebras_ext.catalog._table import Table, make_table, packaged_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from langchain_cerebras_ext.catalog._own import OwnEntry
     from langchain_cerebras_ext.catalog._snapshot import Snapshot
@@ -41,6 +41,7 @@ class _Registry:
         self._snapshots: tuple[Snapshot, ...] | None = None
         self._file: tuple[OwnEntry, ...] | None = None
         self._registered: dict[str, OwnEntry] = {}
+        self._waiting: tuple[Callable[[], None], ...] = ()
 
     # ----------------------------------------------------------------------- reading
 
@@ -106,12 +107,23 @@ class _Registry:
 
     # ---------------------------------------------------------------------- changing
 
+    def before_change(self, look: Callable[[], None]) -> None:
+        """Call a function before anything changes: it may look up what was put off."""
+        with self._lock:
+            self._waiting = (*self._waiting, look)
+
+    def _change(self) -> None:
+        """Tell of a change; without the lock, for who looks up may wait for others."""
+        for look in self._waiting:
+            look()
+
     def register(self, entry: OwnEntry) -> ModelCard:
         """Add a card of the user's own, in place of one of the same id.
 
         Raises:
             CerebrasConfigurationError: It is not one; nothing has changed then.
         """
+        self._change()
         with self._lock:
             registered = {**self._registered, entry.id: entry}
             table = self._build(registered)
@@ -120,6 +132,7 @@ class _Registry:
 
     def unregister(self, model: str) -> bool:
         """Forget a registered card; tell whether there was one."""
+        self._change()
         with self._lock:
             registered = dict(self._registered)
             found = registered.pop(model, None) is not None
@@ -129,6 +142,7 @@ class _Registry:
 
     def use_snapshots(self, snapshots: tuple[Snapshot, ...]) -> None:
         """Take these live lists in place of those in use; none is the packaged data."""
+        self._change()
         with self._lock:
             before = self._snapshots
             self._snapshots, self._service, self.built = snapshots, None, None
@@ -145,6 +159,7 @@ class _Registry:
 
     def reload(self) -> None:
         """Read the file and the cache anew at the next look-up."""
+        self._change()
         with self._lock:
             self.built = self._service = self._snapshots = self._file = None
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import msgspec
 
@@ -101,6 +101,7 @@ class Kinds(dict[tuple[Any, ...], "Kind | None"]):
 _MOST_KINDS: Final = 1_000
 
 
+@final
 class Brief(msgspec.Struct, eq=False, gc=False):
     """One call, as little as can be kept of it; its record is made when it is read.
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import threading
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import chain
 from operator import attrgetter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, final
+
+import msgspec
 
 from langchain_cerebras_ext._metadata import PROVIDER, uncounted_sides
 from langchain_cerebras_ext._metering import ROUTER_CALL, router_call
+from langchain_cerebras_ext._observe import CallRecord, MeterWatch
 from langchain_cerebras_ext._status import request_id_of
 from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.costs import _langsmith
@@ -24,10 +29,12 @@ from langchain_cerebras_ext.costs._brief import IMAGES, Brief, Kind, Kinds, day_
 from langchain_cerebras_ext.costs._context import CONTEXT_KEYS, merge_context
 from langchain_cerebras_ext.costs._usage import (
     RecordCounts,
+    ValidationError,
     bounded,
+    counts_of,
     read_service,
     read_standard,
-    read_whole,
+    to_whole,
 )
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.prices import list_prices
@@ -40,7 +47,7 @@ from langchain_cerebras_ext.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
     from langchain_core.messages import AIMessage
@@ -48,9 +55,8 @@ if TYPE_CHECKING:
     from langchain_cerebras_ext._client import Call
     from langchain_cerebras_ext._metadata import AnswerFacts
     from langchain_cerebras_ext._metering import CallOutcome, RouterCall
-    from langchain_cerebras_ext._observe import CallRecord
     from langchain_cerebras_ext.costs._context import Context, Scope
-    from langchain_cerebras_ext.costs._usage import TokenCounts
+    from langchain_cerebras_ext.costs._usage import TokenCounts, Whole
     from langchain_cerebras_ext.costs.budget import Budget, CallScope, Hold
     from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.pricing import PriceRow
@@ -63,11 +69,13 @@ __all__ = [
     "GUESSED",
     "UNCOUNTED",
     "CallMeter",
+    "Noted",
     "count_output",
     "deliver",
     "end_of_left",
     "find_price",
     "prices_of",
+    "read_all",
 ]
 
 GUESSED: Final[tuple[Flag, ...]] = ("estimated", "no_usage")
@@ -82,6 +90,7 @@ _OUR_NAMES: Final = (PROVIDER, None)
 _DAY_S: Final = 86_400
 _ZERO = Decimal(0)
 _NOT_YET: Final[Any] = object()
+_reading = threading.RLock()
 Shared = tuple[str | None, str, bool, str | None]
 _SHARED = attrgetter("response_model", "operation", "stream", "service_tier")
 _SILENT: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -90,6 +99,16 @@ _SCOPE: Final[Callable[[CostTracker], Scope]] = attrgetter("scope")
 _NO_TOKENS = RecordCounts(input_tokens=0, output_tokens=0)
 _UNKNOWN = RecordCounts()
 _log = logging.getLogger("langchain_cerebras_ext.costs")
+
+
+def _after_fork() -> None:
+    """Let no other thread of the parent hold the lock for ever."""
+    global _reading  # noqa: PLW0603 - of a process that has one thread
+    _reading = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def deliver(
@@ -156,12 +175,170 @@ def find_price(
     )
 
 
-class CallMeter:
+@final
+class Noted(msgspec.Struct, eq=False):
+    """A whole answer, as far as it must be kept until it is read.
+
+    Attributes:
+        trackers: All of the run.
+        model: The model that was asked for.
+        began_s: When it began, in seconds since 1970.
+        run_id: LangChain's id of the run.
+        parent_run_id: Of the run that made it.
+        root_id: Of the outermost run.
+        tags: As LangChain has them.
+        metadata: As LangChain has them.
+        whole: Its tokens.
+        usage: The same, as the service told them.
+        shared: What it may share with others.
+        answer_id: The answer's own id.
+        headers: The answer's.
+        attempts: As in a record.
+        first_token_s: Seconds to the first content of a stream.
+        elapsed_s: Seconds to the end.
+        queued: Seconds in the service's queue, as it says.
+        kept: What is kept of it, once it was read; then no more than that.
+    """
+
+    trackers: tuple[CostTracker, ...]
+    model: str
+    began_s: float
+    run_id: UUID
+    parent_run_id: UUID | None
+    root_id: UUID
+    tags: Sequence[str] | None
+    metadata: Mapping[str, Any]
+    whole: Whole | None
+    usage: Mapping[str, Any] | None
+    shared: Shared
+    answer_id: str | None
+    headers: Mapping[str, str]
+    attempts: int
+    first_token_s: float | None
+    elapsed_s: float
+    queued: object
+    kept: UsageRecord | Brief | None = None
+
+    def read(self, last: _Last | None = None) -> UsageRecord | Brief | None:
+        """Return what is kept of it: a brief, where that says all that a record would.
+
+        Args:
+            last: What was read before; most answers are alike.
+
+        Returns:
+            `None` if it cannot be recorded.
+        """
+        with _reading:  # all its trackers are to keep the same
+            whole = self.whole
+            if whole is None:
+                return self.kept
+            try:
+                self.kept = self._brief(whole, last or _Last()) or self._record()
+            except Exception:  # noqa: BLE001 - it must not cost the others
+                _log.exception("a call cannot be recorded")
+            # An outer tracker may have it for long after a scope has ended.
+            self.trackers, self.metadata, self.headers = (), _SILENT, _SILENT
+            self.whole = self.usage = None
+            return self.kept
+
+    def _brief(self, whole: Whole, last: _Last) -> Brief | None:
+        try:
+            alike = (self.trackers, self.model, self.shared, self.began_s // _DAY_S)
+            if alike != last.alike:
+                last.kind = self._kind()
+                last.alike = alike
+            kind, counts = last.kind, counts_of(whole)
+            if kind is None or counts is None or counts[IMAGES]:
+                return None
+            context = kind.context
+            if self.tags or not CONTEXT_KEYS.isdisjoint(self.metadata):
+                scopes = map(_SCOPE, self.trackers)
+                context = merge_context(self.tags, self.metadata, scopes)
+            return Brief(
+                kind,
+                context,
+                counts,
+                self.began_s,
+                self.run_id,
+                self.parent_run_id,
+                self.root_id,
+                request_id_of(self.headers) or self.answer_id,
+                self.attempts,
+                self.first_token_s,
+                self.elapsed_s,
+                self.queued,
+            )
+        except Exception:  # noqa: BLE001 - it is recorded whatever cannot be read
+            _log.exception("a call cannot be kept as a brief")
+            return None
+
+    def _kind(self) -> Kind | None:
+        """Return what it shares with others, if calls of it add up."""
+        trackers = self.trackers
+        # The youngest keeps them: it has no other trackers than those it was used with.
+        owner = max(trackers, key=_BORN)
+        kinds = owner.kinds
+        if kinds.table is not registry.built or kinds.changes_seen != Kinds.changes:
+            kinds = owner.kinds = Kinds()
+        key = (trackers, self.model, *self.shared, self.began_s // _DAY_S)
+        kind: Kind | None = kinds.get(key, _NOT_YET)
+        if kind is _NOT_YET:
+            kind = CallMeter.of(self).shared_kind(self.shared)
+            kinds.add(key, kind)
+        return kind
+
+    def _record(self) -> UsageRecord:
+        model_served, operation, stream, tier = self.shared
+        return CallMeter.of(self).make_record(
+            CallRecord(
+                operation,
+                "POST",
+                "",
+                self.model,
+                stream,
+                request_id=request_id_of(self.headers),
+                response_id=self.answer_id,
+                response_model=model_served,
+                usage=self.usage,
+                service_tier=tier,
+                attempts=self.attempts,
+                first_token_s=self.first_token_s,
+                elapsed_s=self.elapsed_s,
+                time_info={"queue_time": self.queued},
+            )
+        )
+
+
+class _Last:
+    """The kind of the answer that was read last, and by what it was found."""
+
+    alike: object = None
+    kind: Kind | None = None
+
+
+def read_all(
+    calls: Iterable[UsageRecord | Brief | Noted],
+) -> list[UsageRecord | Brief]:
+    """Return what is kept of calls, also of those whose answer was only noted."""
+    found: list[UsageRecord | Brief] = []
+    last = _Last()
+    for call in calls:
+        told = call.read(last) if type(call) is Noted else call
+        if told is not None:
+            found.append(told)
+    return found
+
+
+class CallMeter(MeterWatch):
     """A run of a model that meters its call, for all trackers that want to know of it.
 
     It is a `Meter` of `_metering`: the client asks it before each request, and tells
-    it of each failed try and of the end. Of a whole answer a `Brief` is kept: to make a
-    record takes longer than all else that a tracker does for a call.
+    it of each failed try and of the end.
+
+    A whole answer is only noted, and read with those around it when somebody asks, or
+    when a tracker has many: one by one takes longer, since what a call does between
+    them pushes the code for it out of the processor's caches. Then a `Brief` is kept:
+    to make a record takes longer than all else that a tracker does for a call.
 
     Attributes:
         run_id: LangChain's id.
@@ -179,15 +356,15 @@ class CallMeter:
     """
 
     # Made for each call: only what is not as here is set.
+    _noted: Noted | None = None
     _context: Context | None = None
-    _count: Callable[[], int] | None = None
     _holds: Sequence[Hold] = ()
     _so_far: CallOutcome | None = None
     _costs: tuple[Cost, ...] = ()
     _row: PriceRow | None = None
     _is_priced = False
     _is_try_told = False
-    _sent = False
+    _is_sent = False
     _resending = False
     _owed = _ZERO
     _model = ""
@@ -195,9 +372,8 @@ class CallMeter:
 
     is_ours = True
     is_metered = False
-    is_alone = False
     is_over = False
-    _trackers: Sequence[CostTracker] = ()
+    _trackers: tuple[CostTracker, ...] = ()
     _began_s: float
 
     def __init__(
@@ -208,6 +384,8 @@ class CallMeter:
         tags: Sequence[str] | None,
         metadata: Mapping[str, Any] | None,
         trackers: list[CostTracker],
+        *,
+        is_alone: bool = False,
     ) -> None:
         self.run_id = run_id
         self.parent_run_id = parent_run_id
@@ -215,6 +393,23 @@ class CallMeter:
         self.tags = tags
         self.metadata = metadata or {}
         self.trackers = trackers
+        self.is_alone = is_alone
+
+    @classmethod
+    def of(cls, noted: Noted) -> CallMeter:
+        """Return what can tell more of an answer than that it was noted."""
+        made = cls(
+            noted.run_id,
+            noted.parent_run_id,
+            noted.root_id,
+            noted.tags,
+            noted.metadata,
+            [],
+        )
+        made._trackers = noted.trackers
+        made._began_s = noted.began_s
+        made._model = noted.model
+        return made
 
     def ask_whose(self) -> None:
         """Look at the metadata whether the model is one of this package."""
@@ -257,7 +452,8 @@ class CallMeter:
     @property
     def cost_usd(self) -> str | None:
         """What the call has cost, as a decimal, once it has ended and if known."""
-        last = None if self._kept is None else self._kept.cost
+        kept = self._kept if self._noted is None else self._noted.read()
+        last = None if kept is None else kept.cost
         costs = self._costs if last is None else (*self._costs, last)
         return usd_text(add_usd(*(cost.total for cost in costs))) if costs else None
 
@@ -265,13 +461,13 @@ class CallMeter:
 
     def begin(self, call: Call) -> bool:
         """Note what is sent for the first time, or again; return whether to ask."""
-        self._count = call.count_input
+        self._sent = call
         self._model = call.model or ""
         self.is_metered = True
         for tracker in self._trackers:
             if tracker.budgets:
                 return True
-        self._sent = True
+        self._is_sent = True
         return False
 
     def _ask(self, call: Call) -> tuple[list[Budget], CallScope, Decimal | None]:
@@ -315,7 +511,7 @@ class CallMeter:
         except BaseException:
             self._release()
             raise
-        self._sent = True
+        self._is_sent = True
 
     async def aadmit(self, call: Call) -> None:
         """As `admit`, without blocking the event loop.
@@ -330,7 +526,7 @@ class CallMeter:
         except BaseException:
             self._release()
             raise
-        self._sent = True
+        self._is_sent = True
 
     def _hold(self, hold: Hold | None) -> None:
         if hold is not None:
@@ -357,55 +553,71 @@ class CallMeter:
         """Do nothing: what there is to know comes with the first request."""
         del record
 
-    def answered(
+    def take(
         self,
-        call: Call,
         facts: Response | AnswerFacts,
         headers: Mapping[str, str],
         attempts: int,
         elapsed_s: float,
         first_token_s: float | None = None,
-        *,
-        stream: bool = False,
     ) -> bool:
-        """Record a whole answer, if a brief says all that its record would."""
-        if self._holds:
+        """Note a whole answer, if it says what was used."""
+        call, info = self._sent, facts.time_info
+        if self._holds or call is None:
+            return False
+        try:
+            whole = to_whole(facts.usage)
+        except ValidationError:
             return False
         if ROUTER_CALL in self.metadata and self._end_try("ok") is not None:
             return False  # after other tries: its record must say so
-        try:
-            counts = read_whole(facts.usage)
-            if counts is None or counts[IMAGES]:
-                return False
-            tier = facts.service_tier_used or facts.service_tier
-            kind = self._kind_of(facts.model, call.operation, stream, tier)
-            if kind is None:
-                return False
-            is_own = self.tags or not CONTEXT_KEYS.isdisjoint(self.metadata)
-            brief = Brief(
-                kind,
-                self._who() if is_own else kind.context,
-                counts,
-                self._began_s,
-                self.run_id,
-                self.parent_run_id,
-                self.root_id,
-                request_id_of(headers) or facts.id,
-                attempts or 1,
-                first_token_s,
-                elapsed_s,
-                (facts.time_info or _SILENT).get("queue_time"),
-            )
-        except Exception:  # noqa: BLE001 - it is recorded whatever cannot be read
-            _log.exception("a call cannot be kept as a brief")
-            return False
-        self._keep(brief)
+        trackers = self._trackers
+        noted = self._noted = Noted(
+            trackers,
+            self._model,
+            self._began_s,
+            self.run_id,
+            self.parent_run_id,
+            self.root_id,
+            self.tags,
+            self.metadata,
+            whole,
+            facts.usage,
+            (
+                facts.model,
+                call.operation,
+                self._is_stream,
+                facts.service_tier_used or facts.service_tier,
+            ),
+            facts.id,
+            headers,
+            attempts or 1,
+            first_token_s,
+            elapsed_s,
+            info.get("queue_time") if info else None,
+        )
+        self._sent = None  # neither prompt nor answer is kept
+        is_later = self.is_alone
+        for tracker in trackers:
+            if not tracker.reads_later:
+                is_later = False
+        if not is_later:
+            told = noted.read()
+            if told is not None:
+                deliver(told, trackers, is_alone=self.is_alone)
+            self.close()
+            return True
+        self.is_over = True
+        number = self.run_id.int
+        for tracker in trackers:
+            tracker.take(noted)
+            tracker._open.pop(number, None)  # noqa: SLF001 - as in `close`
         return True
 
     def _keep(self, told: UsageRecord | Brief) -> None:
         """Hand on what is kept of the call."""
         self._kept = told
-        self._count = None  # neither prompt nor answer is kept
+        self._sent = None  # neither prompt nor answer is kept
         deliver(told, self._trackers, is_alone=self.is_alone)
         self.close()
 
@@ -413,8 +625,8 @@ class CallMeter:
         """Record a try that failed, if it may have been billed."""
         del state
         again, self._resending = self._resending, False
-        sent, self._sent = self._sent, again
-        if not sent or failed.billed is False:
+        was_sent, self._is_sent = self._is_sent, again
+        if not was_sent or failed.billed is False:
             if not again:
                 self._release()
             return
@@ -467,37 +679,7 @@ class CallMeter:
             self._so_far = call.end_try(outcome)
         return self._so_far
 
-    def _kind_of(
-        self,
-        model_served: str | None,
-        operation: str,
-        stream: bool,
-        service_tier: str | None,
-    ) -> Kind | None:
-        """Return what a whole answer shares with others, if calls of it add up."""
-        trackers = self._trackers
-        # The youngest keeps them: it has no other trackers than those it was used with.
-        owner = trackers[0] if len(trackers) == 1 else max(trackers, key=_BORN)
-        kinds = owner.kinds
-        if kinds.table is not registry.built or kinds.changes_seen != Kinds.changes:
-            kinds = owner.kinds = Kinds()
-        key = (
-            trackers,
-            self._model,
-            model_served,
-            operation,
-            stream,
-            service_tier,
-            self._began_s // _DAY_S,
-        )
-        kind: Kind | None = kinds.get(key, _NOT_YET)
-        if kind is _NOT_YET:
-            shared = (model_served, operation, stream, service_tier)
-            kind = self._shared_kind(shared)
-            kinds.add(key, kind)
-        return kind
-
-    def _shared_kind(self, shared: Shared) -> Kind | None:
+    def shared_kind(self, shared: Shared) -> Kind | None:
         """Return the kind of a call, if calls of it add up."""
         try:
             book = prices_of(self._trackers) or list_prices()
@@ -506,9 +688,9 @@ class CallMeter:
             return None
         if row is None:
             return None
-        return self._kind(shared, self.context(self._trackers, is_silent=True), row)
+        return self._new_kind(shared, self.context(self._trackers, is_silent=True), row)
 
-    def _kind(self, shared: Shared, context: Context, row: PriceRow | None) -> Kind:
+    def _new_kind(self, shared: Shared, context: Context, row: PriceRow | None) -> Kind:
         model_served, operation, stream, tier = shared
         served = model_served or self._model
         return Kind(
@@ -555,7 +737,7 @@ class CallMeter:
         self, record: CallRecord, error: BaseException | None
     ) -> tuple[TokenCounts, tuple[Flag, ...]]:
         """Return what a call used that the service has not counted."""
-        if not self._sent:
+        if not self._is_sent:
             return _NO_TOKENS, ()
         arrived = None
         if isinstance(error, CerebrasError):
@@ -568,7 +750,8 @@ class CallMeter:
         return _guess(self._input_tokens(), output), GUESSED
 
     def _input_tokens(self) -> int:
-        return self._count() if self._count is not None else 0
+        count = None if self._sent is None else self._sent.count_input
+        return 0 if count is None else count()
 
     def _who(self) -> Context:
         if self._context is None:
@@ -592,7 +775,7 @@ class CallMeter:
             self._owed = cost.add_to(self._owed)
         context = self._who()
         brief = Brief(
-            self._kind(_SHARED(record), context, row),
+            self._new_kind(_SHARED(record), context, row),
             context,
             counts,
             self._began_s,

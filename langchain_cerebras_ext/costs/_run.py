@@ -46,14 +46,14 @@ class Run(CallMeter):
         """
         if self._is_taken or self.is_metered:
             return self._again(is_alone=is_alone) if is_told else None
-        return self.open_first(is_alone=is_alone)
+        self.is_alone = is_alone
+        return self.open_first()
 
-    def open_first(self, *, is_alone: bool) -> Run:
+    def open_first(self) -> Run:
         """Return what meters the first call: the run itself."""
         self._is_taken = True
         told = self.trackers
         self._trackers = told[0].lineage if len(told) == 1 else lineages(told)
-        self.is_alone = is_alone
         self._began_s = time.time()
         return self
 
@@ -68,8 +68,9 @@ class Run(CallMeter):
             self.tags,
             self.metadata,
             self.trackers,
+            is_alone=is_alone,
         )
-        return more.open_first(is_alone=is_alone)
+        return more.open_first()
 
     @property
     def call(self) -> CallbackCall:

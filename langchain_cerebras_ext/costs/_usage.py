@@ -15,13 +15,16 @@ __all__ = [
     "Counts",
     "RecordCounts",
     "TokenCounts",
+    "ValidationError",
+    "Whole",
     "bounded",
     "check_counts",
     "check_whole",
+    "counts_of",
     "read_counts",
     "read_service",
     "read_standard",
-    "read_whole",
+    "to_whole",
 ]
 
 MIXED_TIERS: Final = "mixed"
@@ -103,7 +106,9 @@ class _AnswerDetails(Struct, frozen=True, gc=False):
     rejected_prediction_tokens: _Count | None = None
 
 
-class _Usage(Struct, gc=False):
+class Whole(Struct, gc=False):
+    """A `usage` block that has all that every answer has."""
+
     prompt_tokens: Annotated[int, Meta(gt=0)]
     completion_tokens: _Count
     image_tokens: _Count | None = None
@@ -111,41 +116,45 @@ class _Usage(Struct, gc=False):
     completion_tokens_details: _AnswerDetails = _AnswerDetails()
 
 
+def to_whole(usage: Mapping[str, Any] | None) -> Whole:
+    """Return a `usage` block that has all that every answer has.
+
+    Raises:
+        ValidationError: It has not.
+    """
+    return convert(usage, Whole)
+
+
+def counts_of(whole: Whole) -> TokenCounts | None:
+    """Return the counts of a block; `None` if a part is more than its whole."""
+    ins, outs = whole.prompt_tokens_details, whole.completion_tokens_details
+    image, cached, thought = ins.image_tokens, ins.cached_tokens, outs.reasoning_tokens
+    if cached and cached > whole.prompt_tokens:
+        return None
+    if thought and thought > whole.completion_tokens:
+        return None
+    return (
+        whole.prompt_tokens,
+        cached,
+        None,
+        whole.image_tokens if image is None else image,
+        whole.completion_tokens,
+        thought,
+        outs.accepted_prediction_tokens,
+        outs.rejected_prediction_tokens,
+    )
+
+
 def read_service(usage: Mapping[str, Any] | None) -> TokenCounts | None:
     """Return the counts of a `usage` block of Cerebras's, as `to_usage_metadata` does.
 
     They are read as they come, which is much quicker; odd ones are left to that.
     """
-    return read_whole(usage) or read_standard(to_usage_metadata(usage))
-
-
-def read_whole(usage: Mapping[str, Any] | None) -> TokenCounts | None:
-    """Return the counts of a `usage` block that has all that every answer has.
-
-    And in which no part is more than its whole.
-    """
-    if not usage:
-        return None
     try:
-        told = convert(usage, _Usage)
+        found = counts_of(to_whole(usage))
     except ValidationError:
-        return None
-    ins, outs = told.prompt_tokens_details, told.completion_tokens_details
-    image, cached, thought = ins.image_tokens, ins.cached_tokens, outs.reasoning_tokens
-    if cached and cached > told.prompt_tokens:
-        return None
-    if thought and thought > told.completion_tokens:
-        return None
-    return (
-        told.prompt_tokens,
-        cached,
-        None,
-        told.image_tokens if image is None else image,
-        told.completion_tokens,
-        thought,
-        outs.accepted_prediction_tokens,
-        outs.rejected_prediction_tokens,
-    )
+        found = None
+    return found or read_standard(to_usage_metadata(usage))
 
 
 def bounded(counts: TokenCounts) -> RecordCounts:

@@ -12,6 +12,7 @@ import asyncio
 import functools
 import inspect
 import logging
+import os
 import sys
 import threading
 from collections import defaultdict, deque
@@ -21,6 +22,7 @@ from itertools import count, islice
 from operator import attrgetter
 from os import PathLike
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
+from weakref import WeakSet
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_core.outputs import LLMResult
@@ -29,9 +31,11 @@ from langchain_core.tracers.context import register_configure_hook
 from langchain_cerebras_ext._late import expect_meters
 from langchain_cerebras_ext._metering import announce, announced
 from langchain_cerebras_ext._warnings import warn_user
+from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.costs import _langsmith
-from langchain_cerebras_ext.costs._brief import Kinds, add_calls
+from langchain_cerebras_ext.costs._brief import Brief, Kinds, add_calls
 from langchain_cerebras_ext.costs._context import Scope
+from langchain_cerebras_ext.costs._meter import read_all
 from langchain_cerebras_ext.costs._run import Run
 from langchain_cerebras_ext.costs._unended import (
     begun_beside,
@@ -39,6 +43,7 @@ from langchain_cerebras_ext.costs._unended import (
     prompts_beside,
     settle_left,
 )
+from langchain_cerebras_ext.costs.prices import PriceBook
 from langchain_cerebras_ext.costs.records import UsageRecord, record_of
 from langchain_cerebras_ext.costs.report import Totals
 from langchain_cerebras_ext.errors import (
@@ -65,12 +70,12 @@ if TYPE_CHECKING:
 
     from langchain_cerebras_ext._late import LateHandlers
     from langchain_cerebras_ext._metering import RouterCall
-    from langchain_cerebras_ext.costs._brief import Brief, Kind
+    from langchain_cerebras_ext.costs._brief import Kind
     from langchain_cerebras_ext.costs._context import Context
+    from langchain_cerebras_ext.costs._meter import Noted
     from langchain_cerebras_ext.costs._usage import TokenCounts
     from langchain_cerebras_ext.costs.budget import Budget
     from langchain_cerebras_ext.costs.ledger import Ledger
-    from langchain_cerebras_ext.costs.prices import PriceBook
     from langchain_cerebras_ext.costs.report import Dimension
 
 __all__ = ["CostTracker", "track_costs"]
@@ -90,6 +95,33 @@ _MOST_OPEN = 10_000
 """Runs that are remembered until their end; past it the oldest count as abandoned."""
 
 _births = count()
+_all = threading.Lock()
+_trackers: WeakSet[CostTracker] = WeakSet()
+"""All that live."""
+
+
+def _read_everywhere() -> None:
+    """Read the answers that came at the prices that are about to change."""
+    with _all:
+        living = list(_trackers)
+    for tracker in living:
+        tracker.read_answers()
+
+
+registry.before_change(_read_everywhere)
+
+
+def _after_fork() -> None:
+    """Let no other thread of the parent hold a lock for ever."""
+    global _all  # noqa: PLW0603 - of a process that has one thread
+    _all = threading.Lock()
+    for tracker in list(_trackers):
+        tracker._lock = threading.RLock()  # noqa: SLF001 - of this module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
 
 _FOLD = 64
 """Records that are added up at once, when nobody has asked before."""
@@ -169,13 +201,20 @@ class CostTracker(BaseCallbackHandler):
         if not isinstance(max_records, int) or max_records < 0:
             msg = f"max_records={max_records!r} must be a whole number, 0 or more."
             raise CerebrasConfigurationError(msg)
+        self._lock = threading.RLock()
+        # Taken in without the lock, and out of it with the lock.
+        self._fresh: deque[UsageRecord | Brief | Noted] = deque()
+        self._kept: deque[UsageRecord | Brief] = deque(maxlen=max_records)
+        self._unread = 0
+        self._by: dict[tuple[Any, ...], Totals] = {}
+        self._last: UsageRecord | Brief | None = None
+        self._sinks: tuple[Callable[[UsageRecord], object], ...] = ()
         self.prices = prices
         self.scope = Scope(_tags(tags), user, session, arm)
         self.ledger = _ledger_of(ledger)
         self.budgets: tuple[Budget, ...] = _several(budgets)
-        self.sinks = _functions(sinks)
-        if self.ledger is not None:
-            self.sinks = (*self.sinks, self.ledger.add)
+        more = () if self.ledger is None else (self.ledger.add,)
+        self.sinks = (*_functions(sinks), *more)
         self.langsmith = langsmith
         if langsmith:
             _langsmith.join(self)
@@ -185,17 +224,12 @@ class CostTracker(BaseCallbackHandler):
             self,
             *(parent.lineage if parent is not None else ()),
         )
-        self._lock = threading.Lock()
-        # Taken in without the lock, and out of it with the lock.
-        self._fresh: deque[UsageRecord | Brief] = deque()
         self.born = next(_births)
         self.kinds = Kinds()  # of calls of which this is the youngest tracker
-        self._kept: deque[UsageRecord | Brief] = deque(maxlen=max_records)
-        self._unread = 0
-        self._by: dict[tuple[Any, ...], Totals] = {}
-        self._last: UsageRecord | Brief | None = None
         self._open: dict[int, Run] = {}  # by the number of a run's id: soon hashed
         self._roots: dict[UUID, UUID] = {}
+        with _all:
+            _trackers.add(self)
         expect_meters()
 
     # ------------------------------------------------------------------- identity
@@ -240,8 +274,33 @@ class CostTracker(BaseCallbackHandler):
             )
             raise CerebrasConfigurationError(msg)
         if getattr(self, "_prices", prices) is not prices:
+            self.read_answers()  # those before are priced as before
             Kinds.changes += 1
         self._prices = prices
+        self._look()
+
+    @property
+    def sinks(self) -> tuple[Callable[[UsageRecord], object], ...]:
+        """Functions that are called with each record."""
+        return self._sinks
+
+    @sinks.setter
+    def sinks(self, sinks: tuple[Callable[[UsageRecord], object], ...]) -> None:
+        self.read_answers()  # those before are none of theirs
+        self._sinks = sinks
+        self._look()
+
+    def _look(self) -> None:
+        """See whether answers may be read later than they come.
+
+        A sink is told at once, and what a price book of another class looks at, or a
+        tracker does with a record, nobody knows.
+        """
+        self.reads_later = (
+            not self._sinks
+            and (self._prices is None or type(self._prices) is PriceBook)
+            and type(self).take is CostTracker.take
+        )
 
     # -------------------------------------------------------------------- results
 
@@ -292,6 +351,7 @@ class CostTracker(BaseCallbackHandler):
     def last_record(self) -> UsageRecord | None:
         """The record that was written last."""
         settle_left()
+        self.read_answers()
         last = self._last
         return None if last is None else record_of(last)
 
@@ -385,12 +445,14 @@ class CostTracker(BaseCallbackHandler):
         """Add up what is new; the lock is held."""
         fresh = self._fresh
         calls: defaultdict[tuple[Kind, Context], list[TokenCounts]] = defaultdict(list)
-        batch = [fresh.popleft() for _ in range(len(fresh))]
+        batch = read_all([fresh.popleft() for _ in range(len(fresh))])
+        if batch:
+            self._last = batch[-1]
         self._kept.extend(batch)
         kind = context = None
         same: list[TokenCounts] = []
         for told in batch:
-            if isinstance(told, UsageRecord):
+            if type(told) is not Brief:
                 self._totals(*_KEY(told)).add(told)
                 continue
             if told.kind is not kind or told.context is not context:
@@ -413,13 +475,17 @@ class CostTracker(BaseCallbackHandler):
 
     # ---------------------------------------------------------------- what is told
 
-    def take(self, record: UsageRecord | Brief) -> None:
+    def take(self, record: UsageRecord | Brief | Noted) -> None:
         """Take a record in, such as one that was made by hand."""
-        self._fresh.append(record)
-        self._last = record
-        if len(self._fresh) >= _FOLD:
-            with self._lock:
-                self._fold()
+        fresh = self._fresh
+        fresh.append(record)
+        if len(fresh) >= _FOLD:
+            self.read_answers()
+
+    def read_answers(self) -> None:
+        """Add up what has come, and not been read yet."""
+        with self._lock:
+            self._fold()
 
     def flush(self, timeout_s: float | None = None) -> bool:
         """Write what the ledger holds back.
@@ -553,16 +619,20 @@ class CostTracker(BaseCallbackHandler):
         self,
         trackers: list[CostTracker],
         told: RunFacts,
+        *,
+        is_alone: bool = False,
     ) -> Run:
         """Begin a run of a model of ours, of which LangChain did not tell at once.
 
         Args:
             trackers: All of the run; this is the first.
             told: What LangChain has of it.
+            is_alone: Whether the run has no other handlers.
         """
         run_id, above = told.run_id, told.parent_run_id
         root = run_id if above is None else self.root_of(above)
-        run = Run(run_id, above, root, told.tags, told.metadata, trackers)
+        tags, metadata = told.tags, told.metadata
+        run = Run(run_id, above, root, tags, metadata, trackers, is_alone=is_alone)
         number = run_id.int
         for tracker in trackers:
             tracker._open[number] = run  # noqa: SLF001 - of this class
@@ -772,7 +842,7 @@ class _Latecomer(BaseCallbackHandler):
         """Begin a run of whose handlers somebody has made a list of his own."""
         at = manager.handlers.index(self)
         before, after = manager.handlers[:at], manager.handlers[at + 1 :]
-        run, _ = self._trackers.begin(manager)
+        run = self._trackers.begin(manager)
         manager.handlers = [*before, *manager.handlers, *after]
         return cast("Run", run)
 
@@ -922,6 +992,8 @@ class CostScope:
             raise CerebrasConfigurationError(msg)
         (block, tracker), self._open = self._open, None
         block.__exit__(None, None, None)
+        for held in tracker.lineage:  # else the outer ones keep it, unread
+            held.read_answers()
         return tracker
 
     def _ledger(self) -> Ledger | None:

@@ -220,7 +220,7 @@ def test_records_read_later_are_those_that_are_made_at_once(
     later, at_once = CostTracker(prices=book), CostTracker(prices=book)
     calls_of(a_model(), calls, later)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(_meter.CallMeter, "_kind_of", lambda *_: None)
+        patched.setattr(_meter.Noted, "_kind", lambda *_: None)
         calls_of(a_model(), calls, at_once)
         assert not briefs_of(at_once)
     assert [shared(one) for one in later.records] == [

@@ -721,8 +721,8 @@ def test_a_run_is_gone_with_its_call(
     runs: list[weakref.ref[Any]] = []
     begin = CostTracker.begin
 
-    def kept(self: CostTracker, *args: Any) -> Any:
-        run = begin(self, *args)
+    def kept(self: CostTracker, *args: Any, **more: Any) -> Any:
+        run = begin(self, *args, **more)
         runs.append(weakref.ref(run))
         return run
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from wire_server import DONE, Request, WireServer, event, plain, sse
 
 from langchain_cerebras_ext import ChatCerebras
-from langchain_cerebras_ext.costs._meter import CallMeter
+from langchain_cerebras_ext.costs._meter import Noted
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.tracker import CostTracker
 
@@ -119,7 +119,7 @@ def test_a_call_of_which_no_brief_can_be_made_is_recorded(
     def fail(*_: Any, **__: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(CallMeter, "_kind_of", fail)
+    monkeypatch.setattr(Noted, "_kind", fail)
     record = record_of(path, {"prompt_tokens": 11, "completion_tokens": 5})
     assert (record.input_tokens, record.output_tokens, record.flags) == (11, 5, ())
     assert "cannot be kept" in caplog.text
