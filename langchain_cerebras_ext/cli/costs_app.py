@@ -37,7 +37,8 @@ _DIMENSIONS = (
 _TOTALS = (
     "cost_usd (a decimal string; null where nothing of it is known), certainty (exact, "
     "estimated, at_least or unknown), calls, retries, failed, aborted, cache_hits, "
-    "unpriced_calls, calls_without_usage, estimated_calls, input_tokens, "
+    "unpriced_calls, calls_without_usage, estimated_calls, half_counted_calls (of "
+    "them, those that the service counted in part), input_tokens, "
     "cached_input_tokens, output_tokens, reasoning_tokens and cache_savings_usd"
 )
 _CODES = "Exit codes: 0, 1 failure, 2 wrong use or no ledger."

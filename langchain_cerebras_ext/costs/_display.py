@@ -92,8 +92,7 @@ def _exponent(size: Decimal) -> int:
 
 def is_lower_bound(totals: Totals) -> bool:
     """Whether something is missing from the cost: more was spent than it says."""
-    uncounted = totals.calls_without_usage - totals.estimated_calls
-    return bool(totals.unpriced_calls) or uncounted > 0
+    return bool(totals.unpriced_calls or totals.uncounted_calls)
 
 
 def format_total(totals: Totals) -> str:
@@ -117,8 +116,7 @@ def doubts(totals: Totals) -> list[str]:
             f"known. {_missing(totals.unpriced_calls)}"
         )
     guessed = totals.estimated_calls
-    silent = max(totals.calls_without_usage - guessed, 0)
-    if silent:
+    if silent := totals.uncounted_calls:
         told.append(
             f"{count_calls(silent)} without usage: the service did not say how many "
             f"tokens it counted. {_missing(silent)}"

@@ -17,6 +17,7 @@ from langchain_cerebras_ext._metering import add_try
 from langchain_cerebras_ext.costs.pricing import Cost, add_usd
 from langchain_cerebras_ext.costs.records import (  # noqa: TC001
     CallOutcome,
+    Flag,
     Outcome,
     UsageRecord,
 )
@@ -69,6 +70,7 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
         unpriced_calls: Rows without a price; their cost is not in the total.
         calls_without_usage: Rows whose tokens the service did not count.
         estimated_calls: Rows whose tokens were counted here.
+        half_counted_calls: Of them, those of which the service counted a part.
         input_tokens: Prompt tokens, cached ones included.
         cached_input_tokens: Of them, read from the prompt cache.
         output_tokens: Completion tokens, reasoning included.
@@ -88,6 +90,7 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
     unpriced_calls: int = 0
     calls_without_usage: int = 0
     estimated_calls: int = 0
+    half_counted_calls: int = 0
     input_tokens: int = 0
     cached_input_tokens: int = 0
     output_tokens: int = 0
@@ -111,13 +114,9 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
             if record.router_so_far is not None:
                 self.add_tries(record.router_so_far, outcome, 1)
         cost = record.cost
-        for flag in record.flags if cost is not None else record.doubts:
-            if flag == "unpriced":
-                self.unpriced_calls += 1
-            elif flag == "no_usage":
-                self.calls_without_usage += 1
-            else:
-                self.estimated_calls += 1
+        flags = record.flags if cost is not None else record.doubts
+        if flags:
+            self.add_doubts(flags, 1)
         if outcome != "cache_hit":
             if tokens := record.input_tokens:
                 self.input_tokens += tokens
@@ -151,6 +150,23 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
         self.cost = cost.add_to(self.cost)
         if cost.cache_savings:
             self.cache_savings = add_usd(self.cache_savings, cost.cache_savings)
+
+    def add_doubts(self, flags: tuple[Flag, ...], count: int) -> None:
+        """Count what is not certain of rows, which are counted already.
+
+        Args:
+            flags: Those that each of the rows has.
+            count: How many rows they are.
+        """
+        for flag in flags:
+            if flag == "unpriced":
+                self.unpriced_calls += count
+            elif flag == "no_usage":
+                self.calls_without_usage += count
+            else:
+                self.estimated_calls += count
+                if "no_usage" not in flags:
+                    self.half_counted_calls += count
 
     def add_tries(self, so_far: CallOutcome, outcome: Outcome, count: int) -> None:
         """Take tries for what they are, after others of their routers' calls.
@@ -195,6 +211,12 @@ class Totals(msgspec.Struct, kw_only=True, gc=False):
     def total_tokens(self) -> int:
         """Prompt and completion."""
         return self.input_tokens + self.output_tokens
+
+    @property
+    def uncounted_calls(self) -> int:
+        """Rows that nobody counted, the service or we: the cost lacks them."""
+        guessed = self.estimated_calls - self.half_counted_calls
+        return max(self.calls_without_usage - guessed, 0)
 
     @property
     def is_certain(self) -> bool:

@@ -438,8 +438,8 @@ def _pick(row: dict[str, Any], name: str) -> Any:
 
 def _is_unknown(row: dict[str, Any]) -> bool:
     """Whether nothing is known of a sum, which is not the same as 0."""
-    unpriced, silent, guessed = (row.get(name, 0) for name in DOUBTS)
-    return (unpriced > 0 or silent > guessed) and not Decimal(row["cost"])
+    lacks = row.get("unpriced_calls", 0) or row.get("uncounted_calls", 0)
+    return bool(lacks) and not Decimal(row["cost"])
 
 
 def _file_name(name: str, options: Options) -> str:

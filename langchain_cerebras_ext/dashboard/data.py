@@ -424,6 +424,7 @@ def _period(view: View) -> str:
 def totals_json(totals: Totals) -> dict[str, Any]:
     """Return totals with money as text."""
     found: dict[str, Any] = {name: getattr(totals, name) for name in _COUNTS}
+    found["uncounted_calls"] = totals.uncounted_calls
     found["cost"] = money(totals.cost)
     found["cache_savings"] = money(totals.cache_savings)
     return found
@@ -472,7 +473,12 @@ def _group_json(group: Group) -> dict[str, Any]:
     return {"key": group.keys[0], **totals_json(group.totals)}
 
 
-DOUBTS: Final = ("unpriced_calls", "calls_without_usage", "estimated_calls")
+DOUBTS: Final = (
+    "unpriced_calls",
+    "calls_without_usage",
+    "estimated_calls",
+    "uncounted_calls",
+)
 """What tells a sum of money from a lower bound, a guess, and from nothing known."""
 
 
@@ -704,7 +710,7 @@ def _doubt(totals: Totals) -> str:
         f"{number:,} {words}"
         for number, words in (
             (totals.unpriced_calls, "without a known price"),
-            (_uncounted(totals), "without usage"),
+            (totals.uncounted_calls, "without usage"),
             (totals.estimated_calls, "estimated"),
         )
         if number
@@ -724,7 +730,7 @@ def _whatif_words(totals: Totals) -> list[str]:
             f"The tokens of {_calls(totals.unpriced_calls)} without a known price are "
             f"priced here, and are not in what was billed: {end}."
         )
-    if silent := _uncounted(totals):
+    if silent := totals.uncounted_calls:
         verb = "is" if silent == 1 else "are"
         words.append(
             f"{_calls(silent)} came without usage and {verb} in neither amount."
@@ -736,6 +742,3 @@ def _calls(number: int) -> str:
     return "1 call" if number == 1 else f"{number:,} calls"
 
 
-def _uncounted(totals: Totals) -> int:
-    """Return how many calls neither the service nor anybody here has counted."""
-    return max(totals.calls_without_usage - totals.estimated_calls, 0)

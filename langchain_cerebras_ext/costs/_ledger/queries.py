@@ -1248,13 +1248,7 @@ def _add_states(
             totals.aborted += count
         elif outcome == "cache_hit":
             totals.cache_hits += count
-        for flag in flags:
-            if flag == "unpriced":
-                totals.unpriced_calls += count
-            elif flag == "no_usage":
-                totals.calls_without_usage += count
-            else:
-                totals.estimated_calls += count
+        totals.add_doubts(flags, count)
 
 
 def _sortable(keys: Keys) -> tuple[tuple[bool, str], ...]:

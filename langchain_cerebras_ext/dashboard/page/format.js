@@ -120,7 +120,8 @@ const list = (words) =>
   words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 
 /** Calls that neither the service nor anybody here has counted. */
-const uncounted = (totals) => Math.max(totals.calls_without_usage - totals.estimated_calls, 0);
+const uncounted = (totals) =>
+  totals.uncounted_calls ?? Math.max(totals.calls_without_usage - totals.estimated_calls, 0);
 
 /** What is not certain of a total, in words; empty where all is certain. */
 const doubts = (totals) => {

@@ -96,7 +96,7 @@ const drawSummary = () => {
 /** What tells a sum of one time from a lower bound, a guess, and nothing known. */
 const totalsAt = (layer, at) =>
   Object.fromEntries(
-    ["cost", "unpriced_calls", "calls_without_usage", "estimated_calls"].map((name) => [
+    ["cost", "unpriced_calls", "uncounted_calls", "estimated_calls"].map((name) => [
       name,
       layer[name][at],
     ]),

@@ -313,8 +313,8 @@ def test_csv_of_nothing_still_has_a_head(run: Run) -> None:
         (
             "user,cost_usd,certainty,calls,retries,failed,aborted,cache_hits,"
             "router_tries,router_failures,router_aborts,"
-            "unpriced_calls,calls_without_usage,estimated_calls,input_tokens,"
-            "cached_input_tokens,output_tokens,reasoning_tokens,cache_savings_usd"
+            "unpriced_calls,calls_without_usage,estimated_calls,half_counted_calls,"
+            "input_tokens,cached_input_tokens,output_tokens,reasoning_tokens,cache_savings_usd"
         )
     ]
 
@@ -343,6 +343,7 @@ def test_json_is_one_object(run: Run, url: str) -> None:
         "unpriced_calls": 1,
         "calls_without_usage": 1,
         "estimated_calls": 1,
+        "half_counted_calls": 0,
         "input_tokens": 1_105,
         "cached_input_tokens": 0,
         "output_tokens": 1_016,

@@ -84,6 +84,13 @@ ESTIMATED = Totals(
     calls=2, calls_without_usage=2, estimated_calls=2, cost=Decimal("0.25")
 )
 UNCOUNTED = Totals(calls=2, calls_without_usage=1, cost=Decimal("0.25"))
+HALF_COUNTED = Totals(
+    calls=2,
+    calls_without_usage=1,
+    estimated_calls=1,
+    half_counted_calls=1,
+    cost=Decimal("0.25"),
+)
 
 
 @pytest.mark.parametrize(
@@ -97,6 +104,7 @@ UNCOUNTED = Totals(calls=2, calls_without_usage=1, cost=Decimal("0.25"))
         pytest.param(UNCOUNTED, "≥ $0.25", id="some uncounted"),
         pytest.param(Totals(calls=1, calls_without_usage=1), "unknown", id="uncounted"),
         pytest.param(ESTIMATED, "~ $0.25", id="estimated"),
+        pytest.param(HALF_COUNTED, "≥ $0.25", id="half counted, and uncounted"),
     ],
 )
 def test_a_total_says_what_it_is_worth(totals: Totals, shown: str) -> None:
@@ -120,6 +128,12 @@ def test_doubts_are_told_in_words_and_each_call_once() -> None:
         ),
     ]
     assert doubts(Totals(calls=9, cost=Decimal(1))) == []
+
+
+def test_a_call_counted_in_part_does_not_hide_one_that_nobody_counted() -> None:
+    told = " ".join(doubts(HALF_COUNTED))
+    assert told.startswith("1 call without usage:")
+    assert "1 call estimated:" in told
 
 
 @pytest.mark.parametrize(

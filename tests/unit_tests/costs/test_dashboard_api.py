@@ -107,6 +107,23 @@ async def test_totals_are_decimal_text_with_all_that_is_uncertain_beside(make):
     assert found["first"] == found["last"] == "2026-11-21T15:34:56.000Z"
 
 
+async def test_a_call_counted_in_part_does_not_hide_one_that_nobody_counted(make):
+    silent = {"cost": None, "input_tokens": None, "flags": ("no_usage",)}
+    free = {"cost": Cost(), "flags": ("estimated",)}
+    board = make(record(**silent), record(**free))
+    for found in (
+        (await board.json("overview"))["totals"],
+        (await board.json("groups?by=model"))["rows"][0],
+    ):
+        assert (found["calls_without_usage"], found["estimated_calls"]) == (1, 1)
+        assert found["uncounted_calls"] == 1
+    layer = (await board.json("series"))["rows"][0]
+    assert sum(layer["uncounted_calls"]) == 1
+    assert (await board.csv("groups?by=model&format=csv"))[0]["cost"] == ""
+    words = (await board.json("whatif"))["words"]
+    assert "1 call came without usage and is in neither amount." in words
+
+
 async def test_the_time_before_is_compared_over_as_many_days(make):
     board = make(record(), record(24 * 8), record(24 * 8), record(24 * 40))
     found = await board.json("overview?range=7d")

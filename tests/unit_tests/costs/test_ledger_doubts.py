@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from ledger_samples import make_record
 from ledger_strategies import alike_records
 
+from langchain_cerebras_ext.costs._display import format_total
 from langchain_cerebras_ext.costs._ledger import schema
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.records import FLAGS, OUTCOMES, UsageRecord
@@ -141,3 +142,18 @@ def test_what_was_pruned_stays_as_it_was_counted(tmp_path):
 def test_doubts_are_the_flags_of_what_has_a_cost(outcome, flags):
     record = make_record(outcome=outcome, flags=flags)
     assert record.doubts == flags
+
+
+def test_a_call_counted_in_part_does_not_make_up_for_one_that_nobody_counted(tmp_path):
+    """Such as an answer whose usage lacks a side, beside one that has none."""
+    records = [
+        make_record(flags=("estimated",)),
+        make_record(1, cost=None, input_tokens=None, flags=("no_usage",)),
+        make_record(2, flags=("estimated", "no_usage")),
+    ]
+    with Ledger(tmp_path / "costs.db") as ledger:
+        ledger.import_records(records)
+        for totals in (ledger.totals(), ledger.slice().totals(), sum_of(records)):
+            assert (totals.calls_without_usage, totals.estimated_calls) == (2, 2)
+            assert (totals.half_counted_calls, totals.uncounted_calls) == (1, 1)
+            assert format_total(totals).startswith("≥ $")
