@@ -61,6 +61,26 @@ def test_totals_are_marked_as_the_commands_mark_them(page):
     assert page.text("#tile-spend .value") == "≥ $0.0400"
 
 
+def test_calls_whose_cost_nobody_knows_are_not_in_the_average(page, tmp_path):
+    """They would make the others look cheaper."""
+    at = datetime.now(UTC) - timedelta(minutes=5)
+    cent = Cost(input=Decimal("0.01"))
+    ledger = Ledger(tmp_path / "costs.db")
+    ledger.add(UsageRecord(model="m", cost=cent, flags=("estimated",), started_at=at))
+    for _ in range(3):
+        ledger.add(UsageRecord(model="m", flags=("no_usage",), started_at=at))
+    ledger.flush()
+    with Served(ledger) as running:
+        board = Page(page.browser, running.url)
+        resize(board.browser, 1280, 900)
+        board.open("?range=24h")
+        assert board.text("#tile-spend .value") == "≥ $0.0100"
+        told = "$0.0100 each on average, where the cost is known"
+        assert told in board.text("#tile-calls")
+        told = "3 calls whose cost is not known are not in these bars."
+        assert told in board.text("#spend")
+
+
 def test_what_was_billed_is_marked_too(page):
     page.open("?range=24h&model=guessed")
     page.scroll_to("whatif")

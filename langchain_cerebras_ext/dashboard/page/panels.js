@@ -32,8 +32,9 @@ const drawSummary = () => {
   const saved = saving(totals);
   const same =
     totals.cached_input_tokens > 0 && saved !== "unknown" && toUnits(totals.cache_savings) === 0n;
-  // Calls that were free or have no price would make the others look cheaper.
-  const priced = totals.calls - totals.cache_hits - totals.unpriced_calls;
+  // Calls that were free or whose cost nobody knows would make the others look cheaper.
+  const unknown = totals.unpriced_calls + uncounted(totals);
+  const priced = totals.calls - totals.cache_hits - unknown;
   const each = priced > 0 ? usd(fromUnits(toUnits(totals.cost) / BigInt(priced))) : null;
   return [
     tile(
@@ -56,7 +57,7 @@ const drawSummary = () => {
       short(totals.calls),
       [
         each &&
-          `${each} each on average${totals.unpriced_calls ? ", where the price is known" : ""}`,
+          `${each} each on average${unknown ? ", where the cost is known" : ""}`,
         totals.retries && plural(totals.retries, "retried try", "retried tries"),
       ],
       count(totals.calls),
@@ -190,7 +191,9 @@ const drawSpend = () => {
     tell: (at) => measures[measure].tell(series.all, at),
     axis: measures[measure].axis,
   };
-  const missing = series.all.unpriced_calls.reduce((sum, one) => sum + one, 0);
+  const missing = ["unpriced_calls", "uncounted_calls"]
+    .flatMap((name) => series.all[name])
+    .reduce((sum, one) => sum + one, 0);
   return [
     several &&
       el(
@@ -203,7 +206,7 @@ const drawSpend = () => {
       el(
         "p",
         { class: "hint doubt" },
-        `${plural(missing, "call")} without a known price ${missing === 1 ? "is" : "are"} not in these bars.`,
+        `${plural(missing, "call")} whose cost is not known ${missing === 1 ? "is" : "are"} not in these bars.`,
       ),
     ...chartPart(
       "spend",
