@@ -15,6 +15,7 @@ from dashboard_view import Page, Served
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.pricing import Cost, PriceRow
 from langchain_cerebras_ext.costs.records import UsageRecord
+from langchain_cerebras_ext.dashboard.query import LENGTH_MAX
 
 TOKEN = "a-long-enough-token-for-tests"
 HOSTILE = [
@@ -177,6 +178,31 @@ def test_filters_are_kept_in_the_address_and_the_back_button_works(page):
         "document.querySelector('#tile-calls .value').textContent === arguments[0]",
         everything,
     )
+
+
+def test_a_value_that_is_too_long_for_a_filter_is_none(page, tmp_path):
+    """The server would refuse it, and each panel say so."""
+    names = {"fits": "f" * LENGTH_MAX, "long": "l" * (LENGTH_MAX + 1)}
+    ledger = Ledger(tmp_path / "costs.db")
+    for name in names.values():
+        ledger.add(record(datetime.now(UTC), user=name, tags=(name,)))
+    ledger.flush()
+    with Served(ledger) as running:
+        board = Page(page.browser, running.url)
+        board.open()
+        picks = "[...document.querySelectorAll('#by-tag .pick')]"
+        can = board.js(
+            f"return Object.fromEntries({picks}.map((one) =>"
+            " [one.dataset.value[0], !one.disabled]))"
+        )
+        assert can == {"f": True, "l": False}
+        board.click("#splits [data-split=user]")
+        board.until("document.querySelectorAll('#values input').length === 2")
+        assert board.js("return document.querySelectorAll('#values :disabled').length")
+        board.open()
+        board.js(f"{picks}.find((one) => !one.disabled).click()")
+        board.until("document.querySelector('#tile-calls .value').textContent === '1'")
+        assert not board.js("return document.querySelectorAll('.notice').length")
 
 
 def test_values_that_are_not_known_can_be_chosen_in_the_menu(page):

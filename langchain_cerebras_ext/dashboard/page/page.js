@@ -316,6 +316,7 @@ const drawValues = async () => {
           "data-split": split,
           "data-value": value,
           checked: isChosen(split, value),
+          disabled: isTooLong(value) && !isChosen(split, value),
         }),
         el("span", { class: value === null ? "name unknown" : "name" }, nameOf(split, value)),
         calls !== null && el("span", { class: "num" }, short(calls)),

@@ -42,6 +42,10 @@ const readable = (text) => {
     : `${letters.slice(0, 60).join("")}…${letters.slice(-20).join("")}`;
 };
 
+/** The server takes no longer ones in a filter: an address has its bounds. */
+const VALUE_MAX = 1000;
+const isTooLong = (value) => value !== null && [...value].length > VALUE_MAX;
+
 const nameOf = (split, value) =>
   value === null ? UNKNOWN[split] || "not known" : value === "" ? "(empty)" : readable(value);
 

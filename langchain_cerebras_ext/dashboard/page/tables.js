@@ -87,14 +87,18 @@ const table = ({ caption, columns, rows, key, chosen, className }) =>
 const keyText = (value) => (value === null ? "null" : `=${value}`);
 
 /** A value that filters when it is pressed. */
-const pick = (split, value) =>
-  button("pick", nameOf(split, value), {
+const pick = (split, value) => {
+  const act = isChosen(split, value) ? "Show others too" : "Show only these";
+  const told = isTooLong(value) ? "Too long for a filter" : act;
+  return button("pick", nameOf(split, value), {
     class: `pick${value === null ? " unknown" : ""}`,
     "data-split": split,
     "data-value": value === null ? null : value,
     "aria-pressed": String(isChosen(split, value)),
-    title: `${isChosen(split, value) ? "Show others too" : "Show only these"}${value === null ? "" : `: ${value}`}`,
+    disabled: isTooLong(value),
+    title: `${told}${value === null ? "" : `: ${value}`}`,
   });
+};
 
 /** A bar as long as a share of a whole. */
 const bar = (part, whole, color) =>
