@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from rich.box import SIMPLE_HEAD
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _REFRESH_PER_S = 12
 _GAP: Final = 2
 _NARROWEST: Final = 40
+_LONG: Final = 24
 
 NOT_KNOWN: Final = "-"
 """What stands where a fact is not known."""
@@ -246,11 +247,19 @@ class Column:
         title: Its title.
         is_figure: Whether it is set to the right.
         wraps: Whether its cells may be broken between words.
+        folds: Whether they may be broken inside a long word, too.
     """
 
     title: str
     is_figure: bool = False
     wraps: bool = False
+    folds: bool = False
+
+    def least(self, text: str) -> int:
+        """Return the least width for a cell."""
+        parts = text.split() if self.wraps else [text]
+        widest = max(map(cell_len, parts), default=0)
+        return min(widest, _LONG) if self.folds else widest
 
 
 Cells: TypeAlias = "Sequence[object]"
@@ -272,16 +281,24 @@ class Sheet:
         return [titles, *([_cell(cell) for cell in cells] for cells, _ in self.rows)]
 
     def widths(self) -> list[int]:
-        """Return each column's least width that breaks no cell inside a word."""
+        """Return each column's least width that breaks no cell where it may not be."""
         rows = self.texts()
         return [
-            max(
-                cell_len(part)
-                for row in rows
-                for part in (row[at].split() or [""] if column.wraps else [row[at]])
-            )
+            max(column.least(row[at]) for row in rows)
             for at, column in enumerate(self.columns)
         ]
+
+    def folded(self) -> Sheet:
+        """Return the sheet with columns of long texts broken also inside words."""
+        columns = [
+            replace(column, wraps=True, folds=True)
+            if not column.is_figure and max(map(cell_len, texts)) > _LONG
+            else column
+            for column, texts in zip(
+                self.columns, zip(*self.texts(), strict=True), strict=True
+            )
+        ]
+        return replace(self, columns=columns)
 
     def fits(self, width: int) -> bool:
         """Whether so many signs a line are enough."""
@@ -308,12 +325,15 @@ class Sheet:
 def fitting(console: Console, *sheets: Sheet) -> Sheet:
     """Return the first of several forms of a table that fits, else the last one.
 
-    Where output is no terminal, each fits.
+    Where none fits because of long words, they are broken: one name of 300 letters
+    would take all figures but the last from a table. Where output is no terminal, each
+    form fits.
     """
     if not console.is_terminal:
         return sheets[0]
-    fit = (sheet for sheet in sheets if sheet.fits(console.width))
-    return next(fit, sheets[-1])
+    folded = (sheet.folded() for sheet in sheets)
+    forms = (sheet for sheet in (*sheets, *folded) if sheet.fits(console.width))
+    return next(forms, sheets[-1])
 
 
 def print_sheet(console: Console, sheet: Sheet) -> None:

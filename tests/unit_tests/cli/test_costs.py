@@ -881,6 +881,31 @@ def test_tables_fit_the_terminal(width: int) -> None:
     assert "unknown" in whole
 
 
+@pytest.mark.parametrize(
+    ("width", "figures"),
+    [
+        pytest.param(40, ("cost", "calls"), id="narrow"),
+        pytest.param(
+            80, ("cost", "share", "calls", "tokens in", "cached", "out"), id="80"
+        ),
+        pytest.param(200, ("cost", "share", "calls", "failed", "saved"), id="wide"),
+    ],
+)
+def test_a_very_long_name_takes_no_figures_from_a_table(
+    width: int, figures: tuple[str, ...]
+) -> None:
+    """It is broken, as one of 300 letters fits no terminal."""
+    name = "".join(f"{n:03}" for n in range(100))
+    groups = group_records([CALLS[0], CALLS[1].replace(user=name)], ("user",))
+    to = terminal(width)
+    sheets = groups_sheets(groups, ("user",), groups[0].totals, with_total=True)
+    print_sheet(to, fitting(to, *sheets))
+    head, *rows = shown(to).splitlines()
+    assert all(f" {figure}" in head for figure in figures)
+    assert max(map(len, (head, *rows))) <= width
+    assert name in "".join(row.split(" ", 1)[0] for row in rows)
+
+
 def test_a_report_in_a_terminal(url: str) -> None:
     ended = in_terminal("costs", "report", "--ledger", url)
     assert ended.code == 0
