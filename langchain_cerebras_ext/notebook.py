@@ -402,14 +402,16 @@ def _sums(
 
 
 def _hours(groups: Iterable[Group]) -> list[tuple[datetime, Decimal | None]]:
+    """Return what hours cost; one that lacks calls of unknown cost is there twice."""
     from datetime import datetime
 
-    from langchain_cerebras_ext.costs._display import UNKNOWN, format_total
+    from langchain_cerebras_ext.costs._display import is_lower_bound
 
-    return [
-        (
-            datetime.fromisoformat(str(hour)),
-            None if format_total(totals) == UNKNOWN else totals.cost,
-        )
-        for (hour,), totals in groups
-    ]
+    series: list[tuple[datetime, Decimal | None]] = []
+    for (hour,), totals in groups:
+        when, lacks = datetime.fromisoformat(str(hour)), is_lower_bound(totals)
+        if totals.cost or not lacks:
+            series.append((when, totals.cost))
+        if lacks:
+            series.append((when, None))
+    return series

@@ -740,5 +740,3 @@ def _whatif_words(totals: Totals) -> list[str]:
 
 def _calls(number: int) -> str:
     return "1 call" if number == 1 else f"{number:,} calls"
-
-

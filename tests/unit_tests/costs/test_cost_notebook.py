@@ -109,6 +109,23 @@ def test_a_notebook_gets_html_and_text(
     assert capsys.readouterr().out == ""
 
 
+def test_calls_of_unknown_cost_are_marked_beside_others_of_their_hour(
+    tmp_path: Path, drawn: list[dict[str, str]]
+) -> None:
+    """A ledger's chart is of hours: what one lacks is no less than in one alone."""
+    pytest.importorskip("sqlalchemy", reason="the extra `ledger` is not installed")
+    from langchain_cerebras_ext.costs.ledger import Ledger
+
+    with Ledger(tmp_path / "costs.db") as found:
+        more = CALLS[2].replace(started_at=START, record_id="f" * 32)
+        found.import_records([*CALLS, more])
+        show_costs(found)
+    (data,) = drawn
+    page = data["text/html"]
+    assert "$0.75 spent | marks calls of unknown cost" in page
+    assert page.count('v6" stroke') == 2
+
+
 def test_costs_can_be_split_and_filtered(
     costs: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
