@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import textwrap
+import warnings
 from datetime import UTC, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -105,7 +106,10 @@ def figure_class() -> type[Figure]:
         def _repr_png_(self) -> bytes:
             """Return the picture, as notebooks ask for it."""
             to = io.BytesIO()
-            self.savefig(to, format="png")
+            with warnings.catch_warnings():
+                # Of a sign that no font has, a box tells enough.
+                warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
+                self.savefig(to, format="png")
             return to.getvalue()
 
     return CostFigure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -199,3 +200,10 @@ def without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_the_extra_it_says_which_one() -> None:
     with pytest.raises(MissingExtraError, match=r"langchain-cerebras-ext\[plot\]"):
         plot_costs(CALLS)
+
+
+def test_a_sign_that_no_font_has_is_no_warning_in_a_notebook() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = plot_costs([record(0, "\N{FOX FACE}", "1")])._repr_png_()
+    assert picture.startswith(b"\x89PNG")
