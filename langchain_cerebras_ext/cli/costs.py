@@ -8,8 +8,11 @@ import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from langchain_cerebras_ext.cli.costs_filter import Asked, read_dimensions, read_filter
 from langchain_cerebras_ext.cli.costs_tables import (
+    DOUBTFUL,
     calls_sheets,
     csv_text,
     filter_as_json,
@@ -126,6 +129,23 @@ def is_empty(totals: Totals) -> bool:
     return not totals.calls and not totals.retries
 
 
+def say_lost_sessions(ledger: Ledger, by: Sequence[Dimension], wanted: Filter) -> None:
+    """Say where sessions are asked for of calls whose rows are gone."""
+    if "session" not in by and not wanted.session:
+        return
+    gone = ledger.pruned_before
+    if gone is None or (wanted.since is not None and wanted.since >= gone):
+        return
+    until = gone if wanted.until is None else min(gone, wanted.until)
+    old = msgspec.structs.replace(wanted, until=until, session=())
+    if not is_empty(ledger.totals(old)):
+        told = (
+            f"! Calls from before {shown_time(gone)} UTC were pruned: their sessions "
+            "are not known any more."
+        )
+        say(error_console(), told, DOUBTFUL)
+
+
 # ----------------------------------------------------------------------------- report
 
 _MOST_ROWS: Final = (
@@ -174,6 +194,7 @@ def run_report(options: ReportOptions, *, now: datetime | None = None) -> int:
         asked = None if most is None else most + 1
         found = ledger.report(by, wanted, limit=asked)
         groups = in_order(found[:most], by)
+        say_lost_sessions(ledger, by, wanted)
         if options.as_csv:
             print(csv_text(by, groups), end="")  # noqa: T201
         elif options.as_json:
@@ -271,6 +292,7 @@ def run_top(options: TopOptions, *, now: datetime | None = None) -> int:
             calls = ledger.dearest(options.count, wanted)
             told["calls"] = [record_as_json(one) for one in calls]
             sheets = calls_sheets(calls)
+        say_lost_sessions(ledger, by, wanted)
         if options.as_json:
             print_json(told)
             return 0

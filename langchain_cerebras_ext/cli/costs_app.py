@@ -84,9 +84,9 @@ MERGE_HELP = (
     f"out. The ledger is made if there is none.\n\n{_CODES}"
 )
 PRUNE_HELP = (
-    "Remove the records of old calls. Their totals by the hour stay, unless "
-    "--no-keep-totals is given; the time is rounded down to the hour, or then to the "
-    "day.\n\n"
+    "Remove the records of old calls. Their totals by the hour stay, but not those of "
+    "sessions, unless --no-keep-totals is given; the time is rounded down to the hour, "
+    "or then to the day.\n\n"
     f"{_WHEN}\n\n"
     "Exit codes: 0; 1 failure, or nothing was removed because you said no; 2 wrong "
     "use or no ledger."

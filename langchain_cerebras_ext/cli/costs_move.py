@@ -265,7 +265,7 @@ def _say_old(when: str, old: Totals, count: int, *, keeps: bool) -> None:
         say(console, f"There are no records {when}.")
         return
     stays = (
-        "Their totals by the hour stay."
+        "Their totals by the hour stay, but not those of sessions."
         if keeps
         else "Reports will not count them any more."
     )

@@ -635,6 +635,25 @@ def test_prune_removes_old_records_and_keeps_their_totals(run: Run, url: str) ->
     assert one_object(run("report", "--json"))["total"]["cost_usd"] == SPENT
 
 
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["table", "json"])
+@pytest.mark.parametrize("command", ["report", "top"])
+def test_sessions_of_pruned_calls_are_said_to_be_lost(
+    run: Run, command: str, as_json: tuple[str, ...]
+) -> None:
+    """Else they would look like calls that never had one, and a session too cheap."""
+    told = "Calls from before 2026-11-02 00:00:00 UTC were pruned: their sessions"
+    by_session = (command, "--by", "session", *as_json)
+    assert told not in run(*by_session).stderr
+    assert (
+        "not those of sessions" in run("prune", "--before", "2026-11-02", "-y").stderr
+    )
+    assert told in run(*by_session).stderr
+    assert told in run(command, "--session", "s", *as_json).stderr
+    assert told not in run(*by_session, "--since", "2026-11-02").stderr
+    assert told not in run(*by_session, "--user", "nobody").stderr
+    assert told not in run(command, "--by", "user", *as_json).stderr
+
+
 def test_prune_can_forget_totals_as_well(run: Run) -> None:
     run("prune", "--before", "2026-11-02", "--yes", "--no-keep-totals")
     assert one_object(run("report", "--json"))["total"]["cost_usd"] == "0.0025225"
