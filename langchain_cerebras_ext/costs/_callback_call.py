@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from langchain_cerebras_ext._metadata import PROVIDER
 from langchain_cerebras_ext.costs._foreign import text_of, usage_of
 from langchain_cerebras_ext.costs._meter import (
     GUESSED,
@@ -20,6 +21,7 @@ from langchain_cerebras_ext.costs._meter import (
     find_price,
     prices_of,
 )
+from langchain_cerebras_ext.costs._providers import PROVIDERS, provider_name
 from langchain_cerebras_ext.costs._usage import read_standard
 from langchain_cerebras_ext.costs.planning import highest_cost
 from langchain_cerebras_ext.costs.pricing import Cost, price_call
@@ -87,8 +89,10 @@ class CallbackCall:
         self._options: Mapping[str, Any] = {}
         self._budgets: list[Any] = []
         self._holds: list[Hold] = []
-        self._provider = str(run.metadata.get("ls_provider") or "unknown")
-        self._model = str(run.metadata.get("ls_model_name") or "")
+        said = run.metadata
+        nobody = PROVIDER if run.is_ours else _UNKNOWN
+        self._provider = str(said.get("ls_provider") or nobody)
+        self._model = str(said.get("ls_model_name") or _UNKNOWN)
 
     def started(
         self, messages: Sequence[BaseMessage] | str, more: Mapping[str, Any]
@@ -96,9 +100,11 @@ class CallbackCall:
         """Note what is asked of whom; the same for every tracker of the run."""
         self._messages = messages
         self._options = more.get("invocation_params") or {}
-        if not self._model:
+        if self._model == _UNKNOWN:
             named = self._options.get("model") or self._options.get("model_name")
-            self._model = str(named or "unknown")
+            self._model = str(named or _UNKNOWN)
+        if self._provider == _UNKNOWN:
+            self._provider = _provider_of_type(self._options.get("_type"))
 
     # -------------------------------------------------------------------- budgets
 
@@ -265,7 +271,7 @@ class CallbackCall:
             model=self._model,
             provider=self._provider,
             stream=bool(self._options.get("stream")),
-            operation="text_completion" if isinstance(self._messages, str) else "chat",
+            operation="text_completion" if self._is_text() else "chat",
             run_id=run_id,
             parent_run_id=parent_run_id,
             trace_id=trace_id,
@@ -282,6 +288,13 @@ class CallbackCall:
             **fields,
         )
         deliver(record, trackers)
+
+    def _is_text(self) -> bool:
+        """Whether it completes text; of our own, nobody has told what was asked."""
+        if not self._run.is_ours:
+            return isinstance(self._messages, str)
+        said = self._run.metadata
+        return said.get("ls_model_type") == "llm" or "ls_provider" not in said
 
     def _price(
         self,
@@ -307,6 +320,19 @@ class CallbackCall:
             return None
 
 
+def _provider_of_type(kind: object) -> str:
+    """Return whose a text completion is, of which LangChain has said the type alone.
+
+    Its `generate` and `agenerate` do not name the provider, as `invoke` does.
+    """
+    if isinstance(kind, str):
+        named = provider_name(kind.removesuffix("-llm"))
+        if named in PROVIDERS:
+            return named
+    return _UNKNOWN
+
+
+_UNKNOWN: Final = "unknown"
 _ABORTS = (GeneratorExit, asyncio.CancelledError, KeyboardInterrupt)
 
 

@@ -97,6 +97,9 @@ _MAKERS: Final = {
 LOCAL: Final = frozenset({"llamacpp", "llamafile", "mlx", "ollama"})
 """Providers that run a model on a machine of your own, where nobody bills tokens."""
 
+PROVIDERS: Final = LOCAL | _LIBRARY_IDS.keys()
+"""LangChain's names of those that are known here."""
+
 # The library lists OpenAI's open models under OpenAI, which does not serve them: such a
 # call went to a compatible server, and the class cannot tell to which.
 _NOT_SERVED: Final = {"openai": ("gpt-oss",)}

@@ -19,8 +19,8 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_openai import ChatOpenAI
-from openai_models import chat_openai
+from langchain_openai import ChatOpenAI, OpenAI
+from openai_models import chat_openai, without_connections
 from wire_server import DONE, WireServer, sse
 
 from langchain_cerebras_ext.costs import _callback_call
@@ -93,6 +93,25 @@ def test_n_answers_of_another_provider_are_counted_once(sim: Simulator) -> None:
     with track_costs(prices=MINE) as costs:
         other(sim, n=3).invoke("hi")
     assert tokens_of(costs.records) == bill_of(sim)
+
+
+@pytest.mark.parametrize("how", ["generate", "agenerate"])
+async def test_text_completions_of_another_provider_come_to_the_bill(
+    sim: Simulator, how: str
+) -> None:
+    """LangChain names the provider of an `invoke`; of a `generate` the type alone."""
+    model = OpenAI(
+        model=MODEL, base_url=sim.base_url, api_key="k", **without_connections()
+    )
+    with track_costs(prices=MINE, budget=Budget(5)) as costs:
+        if how == "generate":
+            await asyncio.to_thread(model.generate, ["a", "b"])
+        else:
+            await model.agenerate(["a", "b"])
+    assert {record.provider for record in costs.records} == {"openai"}
+    assert tokens_of(costs.records) == await asyncio.to_thread(bill_of, sim)
+    assert costs.get_total_cost() == await asyncio.to_thread(cost_by_hand, sim)
+    assert costs.unpriced_calls == 0
 
 
 def test_a_stream_without_usage_is_estimated_and_never_nothing() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from call_paths import BETA, PATHS, call
 from cost_bill import (
+    MODEL,
     assert_is_the_bill,
     bill_of,
     chat,
@@ -325,7 +326,20 @@ def test_a_text_of_ours_that_another_handler_refuses_is_recorded(
         completions(sim).invoke("bad", config={"callbacks": [tracker, Refuses()]})
     gc.collect()
     assert tracker.open_calls == 0
-    assert [record.outcome for record in tracker.records] == ["aborted"]
+    [record] = tracker.records
+    assert (record.outcome, record.model) == ("aborted", MODEL)
+    assert (record.provider, record.operation) == ("cerebras", "text_completion")
+
+
+def test_texts_of_ours_that_another_handler_refuses_are_ours(sim: Simulator) -> None:
+    """LangChain's `generate` says neither whose model it is nor which."""
+    tracker = CostTracker()
+    with pytest.raises(PermissionError):
+        completions(sim).generate(["bad"], callbacks=[tracker, Refuses()])
+    gc.collect()
+    [record] = tracker.records
+    assert (record.outcome, record.model) == ("aborted", "unknown")
+    assert (record.provider, record.operation) == ("cerebras", "text_completion")
 
 
 @BETA
