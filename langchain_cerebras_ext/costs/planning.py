@@ -17,6 +17,7 @@ from langchain_cerebras_ext.costs._providers import provider_name
 from langchain_cerebras_ext.costs.prices import CEREBRAS, list_prices, split_model
 from langchain_cerebras_ext.costs.pricing import (
     EXACT,
+    ZERO,
     Cost,
     PriceRow,
     call_day,
@@ -569,7 +570,7 @@ def _projection(model: str, plan: _Plan, book: PriceBook) -> Projection:
         notes.append(str(error))
     per_day = None
     if one is not None and plan.calls_per_day is not None:
-        per_day = EXACT.multiply(one.total, plan.calls_per_day)
+        per_day = _multiplied(one, plan.calls_per_day).total
     per_step = plan.input_tokens + plan.output_tokens
     return Projection(
         model=name,
@@ -594,7 +595,7 @@ def _projection(model: str, plan: _Plan, book: PriceBook) -> Projection:
 def _multiplied(cost: Cost, times: int) -> Cost:
     """Return the cost of so many equal calls."""
     changes: dict[str, Any] = {
-        name: EXACT.multiply(value, times)
+        name: EXACT.multiply(value, times) if times else ZERO
         for name in cost.__struct_fields__
         if isinstance(value := getattr(cost, name), Decimal)
     }

@@ -255,8 +255,11 @@ def _usd(rate: Decimal, tokens: int) -> Decimal:
 def _per_token(rate: Decimal) -> Decimal | None:
     """Return a token's price at a rate per million, written to the last `QUANTUM`.
 
-    `None` if it is no whole number of them: products must then be rounded.
+    `None` if it is no whole number of them: products must then be rounded. What is
+    free is a plain 0, for with the places of `QUANTUM` it would read `0E-12`.
     """
+    if not rate:
+        return ZERO
     exact = _scale(rate, _PER_MILLION)
     each = _round(exact, QUANTUM)
     return each if each == exact else None
@@ -294,7 +297,7 @@ def cost_of(
         own = row.cached_input
         cached_usd = _usd(_rate(row, own, "cached_input"), cached)
         if own is not None and rate is not None:
-            savings = _minus(_usd(rate, cached), cached_usd)
+            savings = _minus(_usd(rate, cached), cached_usd) or ZERO
     if cache_write:
         plain -= cache_write
         written_usd = _usd(_rate(row, row.cache_write, "cache_write"), cache_write)

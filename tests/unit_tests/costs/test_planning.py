@@ -337,6 +337,13 @@ def test_a_plan_counts_with_the_cache():
     assert found.cost.cache_savings == 750 * Decimal(3) / MTOK
 
 
+def test_a_plan_of_no_calls_costs_a_plain_zero():
+    told = project("gpt-oss-120b", calls=0, calls_per_day=0, on=DAY).to_dict()
+    amounts = [value for name, value in told["cost"].items() if name != "price"]
+    amounts += [told["total"], told["per_day"], told["per_month"]]
+    assert set(amounts) == {"0"}
+
+
 def test_a_plan_has_a_day_and_a_month_where_calls_a_day_are_given():
     found = project("gpt-oss-120b", calls=10, calls_per_day=200, on=DAY)
     assert found.per_call is not None

@@ -239,6 +239,24 @@ def test_an_amount_is_written_out_whole_in_any_context(amount, text):
         assert usd_text(Decimal(amount)) == text
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        # The catalog has such rows: what is cached costs there what else does.
+        pytest.param(
+            PriceRow(input=Decimal(1), output=Decimal(2), cached_input=Decimal(1)),
+            id="nothing-saved",
+        ),
+        pytest.param(PriceRow(input=Decimal(0), output=Decimal("0.0")), id="free"),
+    ],
+)
+def test_nothing_is_written_as_a_plain_zero(row):
+    cost = price_usage(usage(300, 20, {"cache_read": 100}, {"reasoning": 5}), row)
+    amounts = [str(value) for name, value in cost.to_dict().items() if name != "price"]
+    assert not [text for text in amounts if "E" in text]
+    assert "0" in amounts
+
+
 def test_no_arithmetic_touches_a_float():
     cost = price_usage(usage(7, 3, {"cache_read": 2}), FULL)
     for name in cost.__struct_fields__:
