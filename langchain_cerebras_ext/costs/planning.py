@@ -5,7 +5,7 @@ Pure but for the clock where no day is given; nothing is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date  # noqa: TC003 - msgspec reads the hints
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast, overload
@@ -14,7 +14,7 @@ import msgspec
 
 from langchain_cerebras_ext.catalog import ModelCard, find_model
 from langchain_cerebras_ext.costs._providers import provider_name
-from langchain_cerebras_ext.costs.prices import CEREBRAS, list_prices, split_model
+from langchain_cerebras_ext.costs.prices import CEREBRAS, split_model
 from langchain_cerebras_ext.costs.pricing import (
     EXACT,
     ZERO,
@@ -22,6 +22,7 @@ from langchain_cerebras_ext.costs.pricing import (
     PriceRow,
     call_day,
     cost_of,
+    price_book,
     price_call,
     price_usage,
 )
@@ -154,7 +155,7 @@ def estimate(
     count = _count_prompt(asked, messages, wanted)
     least = _least_tokens(count, asked.model)
     longest, limit = _longest_answer(asked, most, least)
-    book = list_prices() if prices is None else prices
+    book = price_book(prices)
     day = call_day(on)
     low = high = row = None
     why = ""
@@ -344,14 +345,32 @@ def _count_prompt(asked: _Asked, messages: Any, tools: list[Any]) -> int:
 
 
 def _read_messages(messages: Any) -> list[Any]:
-    from langchain_core.messages import HumanMessage, convert_to_messages
+    from langchain_core.messages import (
+        BaseMessage,
+        HumanMessage,
+        convert_to_messages,
+    )
     from langchain_core.prompt_values import PromptValue
 
     if isinstance(messages, str):
         return [HumanMessage(messages)]
+    if isinstance(messages, BaseMessage):
+        return [messages]
     if isinstance(messages, PromptValue):
         return messages.to_messages()
-    return convert_to_messages(messages)
+    if not isinstance(messages, Sequence) or isinstance(messages, bytes):
+        # Of a mapping, such as an agent's input, LangChain would take the keys.
+        msg = (
+            f"messages is a {type(messages).__name__}; pass a text, a list of messages "
+            "or a prompt value."
+        )
+        raise CerebrasConfigurationError(msg)
+    try:
+        return convert_to_messages(messages)
+    except (NotImplementedError, TypeError, ValueError) as error:
+        said = str(error).partition("\n")[0]
+        msg = f"messages holds what is no message: {said}"
+        raise CerebrasConfigurationError(msg) from error
 
 
 def _share(value: Decimal | float | str, name: str) -> Decimal:
@@ -505,7 +524,7 @@ def project(
         calls_per_day=calls_per_day,
         on=on,
     )
-    book = list_prices() if prices is None else prices
+    book = price_book(prices)
     if isinstance(models, str):
         return _projection(models, plan, book)
     return tuple(_projection(model, plan, book) for model in models)
@@ -651,7 +670,7 @@ def reprice_records(
     Raises:
         CerebrasConfigurationError: `on` is no day, or a moment without a time zone.
     """
-    book = list_prices() if prices is None else prices
+    book = price_book(prices)
     if on is not None:
         call_day(on)
     return [_repriced(record, on, model, provider, book) for record in records]

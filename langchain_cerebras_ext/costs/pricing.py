@@ -47,6 +47,7 @@ __all__ = [
     "adds_up",
     "cost_of",
     "cost_of_calls",
+    "price_book",
     "price_call",
     "price_totals",
     "price_usage",
@@ -477,6 +478,23 @@ def _list_prices() -> PriceBook:
     return list_prices()
 
 
+def price_book(prices: PriceBook | None) -> PriceBook:
+    """Return the prices to go by: those given, else those that are not yours.
+
+    Raises:
+        CerebrasConfigurationError: They are no price book.
+    """
+    if prices is None:
+        return _list_prices()
+    if not hasattr(prices, "rates_of_call"):
+        msg = (
+            f"prices is a {type(prices).__name__}; pass a PriceBook, such as "
+            "PriceBook.load('prices.toml')."
+        )
+        raise CerebrasConfigurationError(msg)
+    return prices
+
+
 def price_usage(
     usage: Any,
     model: str | ModelCard | PriceRow | None = None,
@@ -524,8 +542,8 @@ def price_usage(
         UnknownPriceError: No price is known of the model on that day, or of a kind of
             token that the call used.
         InvalidUsageError: There are no counts, or they contradict themselves.
-        CerebrasConfigurationError: `on` is no day, or a moment without a time zone; or
-            `model` is not given, and `usage` names none.
+        CerebrasConfigurationError: `on` is no day, or a moment without a time zone;
+            `prices` is no price book; or `model` is not given, and `usage` names none.
 
     Example:
         >>> from datetime import date
@@ -537,8 +555,7 @@ def price_usage(
     counts = read_counts(usage)
     if isinstance(model, PriceRow):
         return price_counts(Step(-1, model), counts)
-    if prices is None:
-        prices = _list_prices()
+    prices = price_book(prices)
     answer = read_answer(usage)
     tier = service_tier or counts.service_tier
     if model is None or model == answer.model:
@@ -652,7 +669,7 @@ def price_totals(
     Raises:
         UnknownPriceError: As in `price_usage`.
         InvalidUsageError: A count is negative, or a part exceeds its whole.
-        CerebrasConfigurationError: `on` is no day.
+        CerebrasConfigurationError: `on` is no day, or `prices` no price book.
     """
     check_whole(calls, "calls")
     counts = check_counts(
@@ -668,8 +685,6 @@ def price_totals(
     if isinstance(model, PriceRow):
         step = Step(-1, model)
     else:
-        if prices is None:
-            prices = _list_prices()
-        rates = prices.rates(provider, model, on, batch=batch)
+        rates = price_book(prices).rates(provider, model, on, batch=batch)
         step = rates.of_size(counts.input // (calls or 1))
     return _requested(price_counts(step, counts), calls)

@@ -18,7 +18,7 @@ from langchain_cerebras_ext.costs.planning import (
     reprice_records,
 )
 from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
-from langchain_cerebras_ext.costs.pricing import PriceRow, price_usage
+from langchain_cerebras_ext.costs.pricing import PriceRow, price_totals, price_usage
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.errors import CerebrasConfigurationError
 
@@ -335,6 +335,44 @@ def test_a_plan_counts_with_the_cache():
     assert found.total == (750 * Decimal(1) + 250 * Decimal(4)) / MTOK
     assert found.cost is not None
     assert found.cost.cache_savings == 750 * Decimal(3) / MTOK
+
+
+@pytest.mark.parametrize(
+    ("messages", "told"),
+    [
+        # Of a mapping LangChain would take the keys: an estimate of nothing.
+        ({"messages": [HumanMessage(TEXT)]}, "messages is a dict"),
+        ({"role": "user", "content": TEXT}, "messages is a dict"),
+        (ChatPromptTemplate.from_template("{text}"), "messages is a ChatPromptT"),
+        (b"Hello", "messages is a bytes"),
+        (None, "messages is a NoneType"),
+        ([object()], "messages holds what is no message: Unsupported message"),
+        ([[HumanMessage(TEXT)]], "messages holds what is no message"),
+    ],
+    ids=["state", "message-dict", "template", "bytes", "none", "object", "batch"],
+)
+def test_what_is_no_prompt_is_refused_and_not_estimated(messages, told):
+    with pytest.raises(CerebrasConfigurationError, match=told):
+        estimate("gpt-oss-120b", messages)
+
+
+def test_one_message_is_estimated_as_a_list_of_it():
+    message = HumanMessage(TEXT)
+    assert estimate("gpt-oss-120b", message) == estimate("gpt-oss-120b", [message])
+
+
+@pytest.mark.parametrize("prices", [{}, "prices.toml"])
+def test_what_is_no_price_book_is_refused(prices):
+    used = {"prompt_tokens": 1, "completion_tokens": 1}
+    for ask in (
+        lambda: estimate("gpt-oss-120b", TEXT, prices=prices),
+        lambda: project("gpt-oss-120b", prices=prices),
+        lambda: price_usage(used, "gpt-oss-120b", prices=prices),
+        lambda: price_totals(1, 0, 1, "gpt-oss-120b", prices=prices),
+        lambda: reprice_records([], prices=prices),
+    ):
+        with pytest.raises(CerebrasConfigurationError, match=r"prices is a \w+; pass"):
+            ask()
 
 
 def test_a_plan_of_no_calls_costs_a_plain_zero():
