@@ -728,14 +728,14 @@ def check_row(row: PriceRow) -> PriceRow:
         msg = f"{where}: give input, output or both; 0 is free."
         raise CerebrasConfigurationError(msg)
     _check_days(row, where)
-    provider = provider_name(row.provider)
+    provider, model = _plain_name(row.provider, row.model)
     if provider is None:
         msg = f"{where}: provider must be a name, such as 'cerebras' or 'openai'."
         raise CerebrasConfigurationError(msg)
     source = row.source or YOURS
-    if (provider, source) == (row.provider, row.source):
+    if (provider, model, source) == (row.provider, row.model, row.source):
         return row
-    return msgspec.structs.replace(row, provider=provider, source=source)
+    return msgspec.structs.replace(row, provider=provider, model=model, source=source)
 
 
 def check_discount(one: Discount) -> Discount:
@@ -749,7 +749,20 @@ def check_discount(one: Discount) -> Discount:
         raise CerebrasConfigurationError(msg)
     read_fraction(None, one.fraction, "discount")
     _check_days(one, "discount")
-    return msgspec.structs.replace(one, provider=provider_name(one.provider))
+    provider, model = provider_name(one.provider), one.model
+    if model is not None:
+        provider, model = _plain_name(provider, model)
+    return msgspec.structs.replace(one, provider=provider, model=model)
+
+
+def _plain_name(provider: str | None, model: str) -> tuple[str | None, str]:
+    """Return a provider and a model as look-ups have them: without prefixes."""
+    prefix, name = split_model(model)
+    whose = provider_name(prefix or provider)
+    if whose not in {None, CEREBRAS}:
+        return whose, name
+    plain = strip_provider(name)
+    return whose if plain == name else CEREBRAS, plain
 
 
 def _check_days(one: PriceRow | Discount, where: str) -> None:

@@ -77,6 +77,27 @@ def test_a_provider_may_be_given_by_any_of_its_names():
     assert prefixed == book
 
 
+@pytest.mark.parametrize("mark", ["/", ":", "::"])
+@pytest.mark.parametrize("asked", ["gpt-oss-120b", "cerebras/gpt-oss-120b"])
+def test_a_models_id_may_name_its_provider_as_calls_do(mark, asked):
+    """Else the list price held, and your own one was passed over in silence."""
+    name = f"cerebras{mark}gpt-oss-120b"
+    given = PriceBook().with_price(name, input=1, output=2)
+    made = PriceBook([PriceRow(model=name, input=Decimal(1), output=Decimal(2))])
+    for book in (given, made):
+        assert rates(book.find("cerebras", asked, DAY)) == (1, 2)
+    half = PriceBook().with_discount(percent=50, model=name)
+    assert half.discounts[0].provider == "cerebras"
+    row = half.find("cerebras", asked, DAY)
+    assert row is not None
+    assert row.discount == Decimal("0.5")
+
+
+def test_another_providers_model_keeps_its_whole_id():
+    row = PriceRow(model="openrouter::cerebras/m", input=Decimal(1), output=Decimal(2))
+    assert rates(PriceBook([row]).find("openrouter", "cerebras/m", DAY)) == (1, 2)
+
+
 @pytest.mark.parametrize("asked", ["llama-3.3-70b", "llama3.3-70b"])
 @pytest.mark.parametrize("given", ["llama-3.3-70b", "llama3.3-70b"])
 def test_a_price_holds_for_every_name_of_its_model(given, asked):
