@@ -90,6 +90,10 @@ _scope: ContextVar[CostTracker | None] = ContextVar(
     "langchain_cerebras_ext_costs", default=None
 )
 register_configure_hook(_scope, inheritable=True)
+_blocks: ContextVar[tuple[_Block, ...]] = ContextVar(
+    "langchain_cerebras_ext_cost_blocks", default=()
+)
+"""The open blocks of a context, the innermost, whose tracker is in `_scope`, last."""
 
 _MOST_OPEN = 10_000
 """Runs that are remembered until their end; past it the oldest count as abandoned."""
@@ -920,19 +924,33 @@ def _revive(settings: dict[str, Any]) -> CostTracker:
     return CostTracker(**settings)
 
 
+class _Block:
+    """A block that a tracker is open for; blocks of one tracker are told apart."""
+
+    __slots__ = ("tracker",)
+
+    def __init__(self, tracker: CostTracker) -> None:
+        self.tracker = tracker
+
+
 @contextmanager
 def _inside(tracker: CostTracker) -> Generator[None]:
-    outer = _scope.get()
-    token = _scope.set(tracker)
+    """Let a tracker see what is called meanwhile.
+
+    Blocks need not end in the order in which they began, nor in the same context: the
+    steps of generators are the caller's. Each takes out itself alone, where it is.
+    """
+    block = _Block(tracker)
+    _set_blocks((*_blocks.get(), block))
     try:
         yield
     finally:
-        try:
-            _scope.reset(token)
-        except ValueError:
-            # Left in another context than entered, as generators may be.
-            if _scope.get() is tracker:
-                _scope.set(outer)
+        _set_blocks(tuple(one for one in _blocks.get() if one is not block))
+
+
+def _set_blocks(blocks: tuple[_Block, ...]) -> None:
+    _blocks.set(blocks)
+    _scope.set(blocks[-1].tracker if blocks else None)
 
 
 class CostScope:

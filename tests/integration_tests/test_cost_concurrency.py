@@ -164,6 +164,40 @@ def test_a_scope_may_be_left_in_another_context(sim: Simulator) -> None:
     assert costs.totals.calls == 0
 
 
+def test_scopes_may_end_in_any_order(sim: Simulator) -> None:
+    """As those of generators whose steps are taken by turns."""
+
+    def scoped() -> Iterator[CostTracker]:
+        with track_costs() as costs:
+            yield costs
+
+    first, second = scoped(), scoped()
+    one, two = next(first), next(second)
+    next(first, None)
+    chat(sim).invoke("in the second one, which began in the first")
+    next(second, None)
+    chat(sim).invoke("outside of both")
+    assert (one.totals.calls, two.totals.calls) == (1, 1)
+
+
+async def test_a_task_is_tracked_though_the_scope_ends_before_it(
+    sim: Simulator,
+) -> None:
+    async def late() -> None:
+        await ended.wait()
+        with track_costs():
+            await chat(sim).ainvoke("within")
+        await chat(sim).ainvoke("after it")
+
+    ended = asyncio.Event()
+    with track_costs() as costs:
+        task = asyncio.create_task(late())
+        await asyncio.sleep(0)
+    ended.set()
+    await task
+    assert costs.totals.calls == 2
+
+
 async def _next_of(steps: Iterator[CostTracker]) -> CostTracker:
     return next(steps)
 
