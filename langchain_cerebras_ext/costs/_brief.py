@@ -221,14 +221,22 @@ IMAGES: Final = 3
 _ANSWER: Final = 4
 
 
-def day_price(book: PriceBook, model: str, day: date) -> PriceRow | None:
+def day_price(
+    book: PriceBook, model: str, served: str | None, day: date
+) -> PriceRow | None:
     """Return the rates of all calls of a day, if there are any that add up.
 
     A subclass may price each call as it likes.
+
+    Args:
+        book: The prices.
+        model: The model that was asked for.
+        served: The model that answered.
+        day: The day (UTC) of the calls.
     """
     if type(book) is not PriceBook:
         return None
-    rates = book.rates_of_call(PROVIDER, model, None, day)
+    rates = book.rates_of_call(PROVIDER, model, served, day)
     if rates is None or rates.by_time:
         return None
     step, *more = rates.steps

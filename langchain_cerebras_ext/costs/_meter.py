@@ -362,7 +362,7 @@ class CallMeter(MeterWatch):
     _so_far: CallOutcome | None = None
     _costs: tuple[Cost, ...] = ()
     _row: PriceRow | None = None
-    _is_priced = False
+    _priced_as: str | None = None
     _is_try_told = False
     _is_sent = False
     _resending = False
@@ -643,13 +643,21 @@ class CallMeter(MeterWatch):
         )
         deliver(row, self._trackers, is_alone=self.is_alone)
 
-    def _price(self) -> PriceRow | None:
-        """Return the rates of the call; looked up once."""
-        if not self._is_priced:
-            self._is_priced = True
+    def _price(self, served: str | None = None) -> PriceRow | None:
+        """Return the rates of the call; looked up once for who is to serve it."""
+        served = served or self._model
+        if self._priced_as != served:
+            self._priced_as = served
+            self._row = None
             try:
                 book = prices_of(self._trackers) or list_prices()
-                self._row = book.find(PROVIDER, self._model, self._began)
+                if served == self._model:
+                    self._row = book.find(PROVIDER, served, self._began)
+                else:
+                    rates = book.rates_of_call(
+                        PROVIDER, self._model, served, self._began
+                    )
+                    self._row = None if rates is None else rates.of_size(0).row
             except Exception:  # noqa: BLE001 - the call is recorded as unpriced
                 _log.exception("the price of %s cannot be looked up", self._model)
         return self._row
@@ -683,7 +691,8 @@ class CallMeter(MeterWatch):
         """Return the kind of a call, if calls of it add up."""
         try:
             book = prices_of(self._trackers) or list_prices()
-            row = day_price(book, self._model, self._began.date())
+            day, served = self._began.date(), shared[0]
+            row = day_price(book, self._model, served, day)
         except Exception:  # noqa: BLE001 - it comes again where the record is made
             return None
         if row is None:
@@ -715,6 +724,8 @@ class CallMeter(MeterWatch):
         is_counted = counts is not None and bool(counts[0] or counts[4])
         # No prompt is empty: what counts none is no count.
         lacks = uncounted_sides(record.usage) if record.usage else (False, False)
+        if is_counted and counts is not None and not counts[0]:
+            lacks = True, lacks[1]
         if counts is None or not is_counted or any(lacks):
             try:
                 seen, flags = self._seen(record, error)
@@ -767,7 +778,7 @@ class CallMeter(MeterWatch):
         is_end: bool = True,
     ) -> tuple[Cost | None, Brief, tuple[Flag, ...]]:
         """Settle with the budgets what a try costs, and return what to record of it."""
-        row = self._price()
+        row = self._price(record.response_model)
         cost, flags = _priced(counts, flags, row)
         if is_end:
             self._settle(cost)

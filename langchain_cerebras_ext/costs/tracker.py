@@ -44,6 +44,7 @@ from langchain_cerebras_ext.costs._unended import (
     settle_left,
 )
 from langchain_cerebras_ext.costs.prices import PriceBook
+from langchain_cerebras_ext.costs.pricing import add_usd
 from langchain_cerebras_ext.costs.records import UsageRecord, record_of
 from langchain_cerebras_ext.costs.report import Totals
 from langchain_cerebras_ext.errors import (
@@ -343,13 +344,29 @@ class CostTracker(BaseCallbackHandler):
         return self.totals.cost
 
     def get_last_cost(self) -> Decimal | None:
-        """Return what the call that ended last cost, in USD.
+        """Return what the call that ended last cost, in USD, with its billed retries.
 
         Returns:
             The cost, or `None` where no call has ended or its price is not known.
         """
         last = self.last_record
-        return None if last is None else last.cost_usd
+        if last is None or last.cost_usd is None or last.attempts == 1:
+            return None if last is None else last.cost_usd
+        return add_usd(last.cost_usd, *self._costs_of_tries(last))
+
+    def _costs_of_tries(self, last: UsageRecord) -> list[Decimal]:
+        """Return what the tries before a call's last one have cost."""
+        with self._lock:
+            kept = [one for one in self._kept if isinstance(one, UsageRecord)]
+        costs: list[Decimal] = []
+        for one in reversed(kept):
+            if one.run_id != last.run_id or one is last:
+                continue
+            if one.outcome != "retried":  # of an earlier call of the run
+                break
+            if one.cost_usd is not None:
+                costs.append(one.cost_usd)
+        return costs
 
     @property
     def last_record(self) -> UsageRecord | None:

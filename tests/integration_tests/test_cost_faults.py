@@ -183,7 +183,11 @@ def test_a_billed_try_that_is_repeated_is_billed_twice_to_the_token(
     assert [one.outcome for one in costs.records] == ["retried", "ok"]
     assert (costs.totals.calls, costs.totals.retries) == (1, 1)
     assert Decimal(message.response_metadata["cost_usd"]) == costs.get_total_cost()
+    assert model.get_last_cost() == costs.get_last_cost() == costs.get_total_cost()
     check(costs, sim, budget)
+    second = call(path, model, QUESTION)
+    assert model.get_last_cost() == Decimal(second.response_metadata["cost_usd"])
+    assert model.get_total_cost() == costs.get_total_cost() + model.get_last_cost()
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 import pickle
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from langchain_cerebras_ext import ChatCerebras
 from langchain_cerebras_ext.catalog import register_model, unregister_model
 from langchain_cerebras_ext.costs import _meter
+from langchain_cerebras_ext.costs import tracker as tracker_module
 from langchain_cerebras_ext.costs._brief import Brief, day_price
 from langchain_cerebras_ext.costs.prices import PriceBook, list_prices
 from langchain_cerebras_ext.costs.pricing import (
@@ -333,13 +336,193 @@ def test_a_price_that_changes_counts_from_the_next_call_on() -> None:
     assert tracker.get_total_cost() == 2 * before + 7
 
 
+def test_calls_cost_what_was_true_when_they_ended_though_they_are_read_later() -> None:
+    tracker, other = CostTracker(), CostTracker()
+    model = a_model(told(1_000_000, 0, 1, 0))
+    config: Any = {"callbacks": [tracker, other]}
+    model.invoke("hi", config=config)
+    register_model({"id": MODEL, "price": {"input": "7", "output": "0"}})
+    try:
+        model.invoke("hi", config=config)
+        tracker.prices = PriceBook().with_price(MODEL, input="9", output="0")
+        model.invoke("hi", config=config)
+        tracker.prices = None
+    finally:
+        unregister_model(MODEL)
+    model.invoke("hi", config=config)
+    plain = price_usage(told(1_000_000, 0, 1, 0), MODEL).total
+    expected = [plain, Decimal(7), Decimal(9), plain]
+    assert [record.cost_usd for record in other.records] == expected
+    assert tracker.records == other.records
+
+
+def test_the_name_that_served_has_its_price() -> None:
+    book = PLAIN.with_price("mine", input="1", output="2")
+    tracker = CostTracker(prices=book)
+    model = a_model()
+    for served in ("mine", MODEL, "nobody-knows-it"):
+        for details in ({}, {"prompt_tokens_details": {"cached_tokens": 11}}):
+            calls_of(
+                model, [(told(10, 0, 5, 0) | details, served, None, [], {}, 1)], tracker
+            )
+    prices = [one.cost and one.cost.price for one in tracker.records]
+    assert [price and price.model for price in prices] == ["mine"] * 2 + [MODEL] * 4
+    assert tracker.reprice().cost == tracker.get_total_cost()
+    other = a_model()
+    other.model_name = "my-endpoint"
+    tracker = CostTracker()
+    calls_of(other, [(told(10, 0, 5, 0), MODEL, None, [], {}, 1)], tracker)
+    assert tracker.records[0].cost == price_usage(told(10, 0, 5, 0), MODEL)
+
+
+# ------------------------------------------------------- what is noted and not yet read
+
+
+def noted_of(tracker: CostTracker) -> list[Any]:
+    return [one for one in tracker._fresh if isinstance(one, _meter.Noted)]
+
+
+def test_an_answer_is_noted_and_read_with_others() -> None:
+    tracker = CostTracker(max_records=5)
+    model = a_model()
+    most = 0
+    for number in range(200):
+        model.invoke("hi", config={"callbacks": [tracker]})
+        most = max(most, len(noted_of(tracker)))
+        assert tracker.open_calls == 0
+        if number == 150:
+            assert tracker.totals.calls == 151
+            assert not noted_of(tracker)
+    assert 1 < most < 100, "it is bounded, whoever reads it"
+    assert (tracker.totals.calls, len(tracker.records)) == (200, 5)
+
+
+def test_what_is_noted_holds_neither_prompt_nor_answer_nor_trackers_once_read() -> None:
+    tracker = CostTracker()
+    a_model().invoke("a prompt", config={"callbacks": [tracker], "tags": ["t"]})
+    [noted] = noted_of(tracker)
+    for text in ("a prompt", "Hello."):
+        assert text not in repr(noted)
+    kept = noted.read()
+    assert noted.read() is kept
+    assert not (noted.trackers or noted.metadata or noted.headers or noted.usage)
+    [record] = tracker.records
+    assert record is kept.get()
+    assert record.tags == ("t",)
+
+
+class Strange(PriceBook):
+    """Prices of a class of the user's own."""
+
+    asked = 0
+
+    def find(self, *args: Any, **kwargs: Any) -> PriceRow | None:
+        type(self).asked += 1
+        return super().find(*args, **kwargs)
+
+
+class Listening(CostTracker):
+    """A tracker that looks at each record that it takes."""
+
+    is_meter_only = True
+
+    def take(self, record: Any) -> None:
+        heard.append(record)
+        super().take(record)
+
+
+heard: list[Any] = []
+
+
+def test_who_may_notice_is_told_at_once() -> None:
+    sunk: list[UsageRecord] = []
+    model = a_model()
+    for tracker in (
+        CostTracker(sinks=[sunk.append]),
+        CostTracker(prices=Strange()),
+        CostTracker(parent=CostTracker(sinks=[sunk.append])),
+        Listening(),
+    ):
+        model.invoke("hi", config={"callbacks": [tracker]})
+        assert not noted_of(tracker)
+        assert len(tracker._fresh) == 1
+    assert (len(sunk), Strange.asked, len(heard)) == (2, 1, 1)
+    tracker = CostTracker()
+    model.invoke("hi", config={"callbacks": [tracker]})
+    assert len(noted_of(tracker)) == 1
+    tracker.sinks = (sunk.append,)
+    model.invoke("hi", config={"callbacks": [tracker]})
+    assert len(sunk) == 3, "what was before is none of its business"
+    assert [one.run_id for one in tracker.records][1] == sunk[-1].run_id
+
+
+def test_records_come_in_the_order_of_their_ends() -> None:
+    tracker = CostTracker()
+    model = a_model()
+    usages = [told(number, 0, 1, 0) if number % 3 else {} for number in range(1, 100)]
+    for usage in usages:
+        model.service.usage = usage
+        model.invoke("hi", config={"callbacks": [tracker]})
+    own = CostTracker()
+    for number, record in enumerate(tracker.records, 1):
+        assert ("no_usage" in record.flags) == (number % 3 == 0)
+        assert number % 3 == 0 or record.input_tokens == number
+        own.take(record)
+    assert tracker.last_record is tracker.records[-1]
+    assert own.last_record is tracker.records[-1]
+    assert own.totals == tracker.totals
+
+
+def test_one_that_cannot_be_recorded_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = CostTracker()
+    model = a_model()
+    for name in ("a", "b", "c"):
+        config: Any = {"callbacks": [tracker], "tags": [name]}
+        model.invoke("hi", config=config)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError
+
+    broken = noted_of(tracker)[1]
+    broken.whole = object()
+    monkeypatch.setattr(_meter.CallMeter, "make_record", fail)
+    assert [record.tags for record in tracker.records] == [("a",), ("c",)]
+    assert "cannot be recorded" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_child_reads_though_another_thread_of_its_parent_was_reading() -> None:
+    tracker = CostTracker()
+    a_model().invoke("hi", config={"callbacks": [tracker]})
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with _meter._reading, tracker._lock, tracker_module._all:
+            held.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(10)
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        os._exit(0 if CostTracker().totals.calls + tracker.totals.calls == 1 else 1)
+    done.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert tracker.totals.calls == 1
+
+
 def test_only_one_price_for_all_of_a_day_adds_up() -> None:
     day = date(2026, 11, 21)
-    row = day_price(list_prices(), MODEL, day)
+    row = day_price(list_prices(), MODEL, None, day)
     assert row == list_prices().find("cerebras", MODEL, day)
     assert row is not None
     assert adds_up(row)
-    assert day_price(list_prices(), "nobody-knows-it", day) is None
+    assert day_price(list_prices(), "nobody-knows-it", None, day) is None
 
 
 @pytest.mark.parametrize(

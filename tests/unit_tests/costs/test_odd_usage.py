@@ -64,6 +64,9 @@ def test_a_side_that_nobody_counted_is_estimated_and_flagged(path: str) -> None:
     record = record_of(path, {"completion_tokens": 5})
     assert record.input_tokens
     assert (record.output_tokens, record.flags) == (5, ("estimated",))
+    record = record_of(path, {"prompt_tokens": 0, "completion_tokens": 5})
+    assert record.input_tokens, "no prompt is empty"
+    assert (record.output_tokens, record.flags) == (5, ("estimated",))
     record = record_of(path, {"prompt_tokens": 11})
     assert record.output_tokens
     assert (record.input_tokens, record.flags) == (11, ("estimated",))
