@@ -466,7 +466,12 @@ class CostTracker(BaseCallbackHandler):
         """Add up what is new; the lock is held."""
         fresh = self._fresh
         calls: defaultdict[tuple[Kind, Context], list[TokenCounts]] = defaultdict(list)
-        batch = read_all([fresh.popleft() for _ in range(len(fresh))])
+        told_of = [fresh.popleft() for _ in range(len(fresh))]
+        try:
+            batch = read_all(told_of)
+        except BaseException:  # such as Ctrl-C
+            fresh.extendleft(reversed(told_of))
+            raise
         if batch:
             self._last = batch[-1]
         self._kept.extend(batch)

@@ -492,6 +492,27 @@ def test_one_that_cannot_be_recorded_costs_no_other(
     assert "cannot be recorded" in caplog.text
 
 
+def test_ctrl_c_while_answers_are_read_loses_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker = CostTracker()
+    model = a_model()
+    for name in ("a", "b", "c"):
+        model.invoke("hi", config={"callbacks": [tracker], "tags": [name]})
+    whole, calls = _meter.counts_of, iter(range(9))
+
+    def counts_of(told: Any) -> Any:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return whole(told)
+
+    monkeypatch.setattr(_meter, "counts_of", counts_of)
+    with pytest.raises(KeyboardInterrupt):
+        tracker.get_total_cost()
+    assert [record.tags for record in tracker.records] == [("a",), ("b",), ("c",)]
+    assert tracker.totals.calls == 3
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_child_reads_though_another_thread_of_its_parent_was_reading() -> None:
     tracker = CostTracker()
