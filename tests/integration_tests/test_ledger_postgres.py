@@ -219,6 +219,39 @@ def test_a_server_that_stops_and_starts_loses_nothing(make, server, caplog):
     assert len(ids(ledger)) == ledger.totals().calls + ledger.totals().retries == 10
 
 
+@pytest.mark.parametrize("batch_size", [0, 200], ids=["strict", "batches"])
+@pytest.mark.parametrize("table", ["cerebras_records", "cerebras_ledger"])
+def test_a_table_that_another_has_locked_is_an_outage(make, url, batch_size, table):
+    """Calls do not wait for it, nor does the end of a program, for ever."""
+    import psycopg
+
+    ledger = make(busy_timeout_s=0.2, batch_size=batch_size)
+    with psycopg.connect(url.replace("+psycopg", "")) as other:
+        other.execute(f"LOCK TABLE {table}")
+        with pytest.warns(CerebrasCostWarning, match="lock timeout") as told:  # noqa: PT031
+            ledger.add(make_record(record_id="a"))
+            assert not ledger.flush()
+            ledger.add(make_record(record_id="b"))
+            ledger.close()
+        assert len(told) == 1
+        assert ledger.status().dropped == 0
+    assert ids(make()) == ["a", "b"]
+
+
+def test_who_opens_a_ledger_that_another_has_locked_goes_on(make, url):
+    import psycopg
+
+    make().close()
+    with psycopg.connect(url.replace("+psycopg", "")) as other:
+        other.execute("LOCK TABLE cerebras_ledger")
+        with pytest.warns(CerebrasCostWarning, match="lock timeout"):
+            ledger = make(busy_timeout_s=0.2)
+        ledger.add(make_record(record_id="a"))
+        assert not ledger.flush()
+    assert ledger.flush()
+    assert ids(ledger) == ["a"]
+
+
 def test_a_wrong_password_is_said_without_it(server, tmp_path):
     url = server.url.replace(PASSWORD, "wrong-horse")
     with pytest.warns(CerebrasCostWarning, match="password") as told:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -34,6 +35,7 @@ _CACHE_OF_READS: Final = "PRAGMA cache_size = -32000"
 _CACHE_OF_WRITES: Final = "PRAGMA cache_size = -4000"
 
 _ENTRY: Final = "cerebras_gate"
+_LONGEST_WAIT_MS: Final = 2**31 - 1
 
 
 class ForkedError(sqlite3.OperationalError):
@@ -114,7 +116,7 @@ def make_engine(
         may_create: Whether a connection may make a file that is not there.
     """
     if not place.is_sqlite:
-        return create_engine(
+        server = create_engine(
             place.url,
             pool_pre_ping=True,
             pool_size=4,
@@ -122,6 +124,8 @@ def make_engine(
             connect_args={"connect_timeout": max(2, round(wait_s))},
             hide_parameters=True,
         )
+        event.listen(server, "connect", partial(_limit_waits, wait_s=wait_s))
+        return server
 
     def connect() -> sqlite3.Connection:
         # Transactions begin where SQLAlchemy says so, not where the module guesses.
@@ -161,6 +165,14 @@ def make_engine(
     )
     event.listen(engine, "begin", begun)
     return engine
+
+
+def _limit_waits(connection: Any, _: object, *, wait_s: float) -> None:
+    """Have PostgreSQL wait for another's lock as long as SQLite does, not for ever."""
+    wait_ms = max(1, round(min(wait_s * 1_000, _LONGEST_WAIT_MS)))  # 0 is for ever
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = {wait_ms}")
+    connection.commit()
 
 
 def _address(path: Path | None, mode: str) -> str:
