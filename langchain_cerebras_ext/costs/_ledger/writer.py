@@ -194,9 +194,12 @@ class Writer:
         if self.error is not None:
             # Not for each call that adds a record: it would be tried again and again.
             self._ended.wait(min(self._interval_s, _FIRST_WAIT_S))
-        elif not (self._closed or self._replay_due or len(self._queue) >= self._half):
+        else:
+            # Before it looks: who comes afterwards wakes it.
             self._wake.clear()
-            self._wake.wait(self._interval_s)
+            is_due = self._replay_due or len(self._queue) >= self._half
+            if not (self._closed or is_due):
+                self._wake.wait(self._interval_s)
         self._wake.clear()
 
     # -------------------------------------------------------------------- writing

@@ -107,6 +107,36 @@ def test_a_full_batch_does_not_wait(make, path):
     until(lambda: len(written(path)) == 5)
 
 
+@pytest.mark.parametrize("meanwhile", ["is filled", "is closed"])
+def test_the_thread_does_not_rest_on_a_batch_that_meanwhile(
+    make, path, monkeypatch, meanwhile
+):
+    ledger = make(batch_size=4)
+    writer = ledger._writer
+    monkeypatch.setattr(writer, "_start", lambda: True)  # this is the thread's part
+    ledger.add(make_record(record_id="a"))
+    clear = writer._wake.clear
+    todo = [
+        ledger.close
+        if meanwhile == "is closed"
+        else lambda: ledger.add(make_record(record_id="b"))
+    ]
+
+    def clear_too_late():
+        while todo:
+            todo.pop()()
+        clear()
+
+    monkeypatch.setattr(writer._wake, "clear", clear_too_late)
+    thread = threading.Thread(target=writer._rest)
+    thread.start()
+    thread.join(10)
+    is_resting = thread.is_alive()
+    writer._wake.set()
+    thread.join()
+    assert not is_resting
+
+
 @pytest.mark.parametrize(
     "strict", [{"batch_size": 1}, {"flush_interval_s": 0}], ids=str
 )
