@@ -205,8 +205,8 @@ def test_a_ledger_that_is_upgraded_under_a_running_program_is_left_alone(tmp_pat
     path = tmp_path / "costs.db"
     with Ledger(path) as ledger:
         database(path, "UPDATE cerebras_ledger SET version = 99")
-        ledger.add(make_record(record_id="a"))
-        with pytest.warns(match="Upgrade"):
+        with pytest.warns(match="Upgrade"):  # noqa: PT031
+            ledger.add(make_record(record_id="a"))
             assert not ledger.flush()
         assert ledger.status().spooled == 1
         database(path, f"UPDATE cerebras_ledger SET version = {schema.VERSION}")
