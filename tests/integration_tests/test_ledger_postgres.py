@@ -253,6 +253,17 @@ def test_who_opens_a_ledger_that_another_has_locked_goes_on(make, url):
     assert ids(ledger) == ["a"]
 
 
+def test_a_server_that_is_gone_without_a_word_is_not_waited_for_either(make, url):
+    """As one whose machine has stopped; only what is asked for is seen here."""
+    ledger = make(f"{url}?keepalives_idle=7", busy_timeout_s=3)
+    with ledger.engine.connect() as connection:
+        asked = connection.connection.dbapi_connection.info.get_parameters()
+    assert asked["connect_timeout"] == "3"
+    assert asked["tcp_user_timeout"] == "3000"
+    assert asked["keepalives_interval"] == "1"
+    assert asked["keepalives_idle"] == "7", "what the URL says goes"
+
+
 def test_a_wrong_password_is_said_without_it(server, tmp_path):
     url = server.url.replace(PASSWORD, "wrong-horse")
     with pytest.warns(CerebrasCostWarning, match="password") as told:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from sqlalchemy import create_engine, event
+from sqlalchemy import create_engine, event, make_url
 from sqlalchemy.pool import QueuePool
 
 from langchain_cerebras_ext.costs._ledger.gate import gate
@@ -35,7 +35,7 @@ _CACHE_OF_READS: Final = "PRAGMA cache_size = -32000"
 _CACHE_OF_WRITES: Final = "PRAGMA cache_size = -4000"
 
 _ENTRY: Final = "cerebras_gate"
-_LONGEST_WAIT_MS: Final = 2**31 - 1
+_LONGEST_WAIT_MS: Final = 2**31 - 1_000
 
 
 class ForkedError(sqlite3.OperationalError):
@@ -121,7 +121,7 @@ def make_engine(
             pool_pre_ping=True,
             pool_size=4,
             max_overflow=8,
-            connect_args={"connect_timeout": max(2, round(wait_s))},
+            connect_args=_waits(place, wait_s),
             hide_parameters=True,
         )
         event.listen(server, "connect", partial(_limit_waits, wait_s=wait_s))
@@ -165,6 +165,22 @@ def make_engine(
     )
     event.listen(engine, "begin", begun)
     return engine
+
+
+def _waits(place: Place, wait_s: float) -> dict[str, int]:
+    """Return how long to wait for a server, also for one that is gone without a word.
+
+    The system would send to that for a quarter of an hour.
+    """
+    seconds = max(2, round(min(wait_s, _LONGEST_WAIT_MS / 1_000)))
+    waits = {
+        "connect_timeout": seconds,
+        "tcp_user_timeout": seconds * 1_000,
+        "keepalives_idle": seconds,
+        "keepalives_interval": 1,
+    }
+    asked = make_url(place.url).query
+    return {name: value for name, value in waits.items() if name not in asked}
 
 
 def _limit_waits(connection: Any, _: object, *, wait_s: float) -> None:
