@@ -230,6 +230,7 @@ class SqlStore:
         self._said: dict[tuple[Any, ...], float] = {}
         self._tidied_at = -SEEN_S
         self._clock = ServerClock()
+        self._file: tuple[int, int] | None = None
 
     # ----------------------------------------------------------------------- the store
 
@@ -308,6 +309,24 @@ class SqlStore:
             self._engine = engine
         return self._engine
 
+    def _check_file(self) -> None:
+        """See that the file is still the one that others find.
+
+        SQLite would go on with one that was deleted, and make one that is missing.
+
+        Raises:
+            LedgerError: It has vanished.
+        """
+        found = self._at.identity()
+        if self._file in {None, found}:
+            return
+        self._forget()
+        self.close()
+        if found is None:
+            told = "the file has vanished; put it back, or have a new `Ledger` make one"
+            raise LedgerError(away(self.place, told))
+        self._file = found
+
     def _forget(self) -> None:
         """Take nothing for granted: the database may be another one."""
         self._is_ready = False
@@ -324,6 +343,7 @@ class SqlStore:
     def _apply(
         self, ops: Sequence[Op], clock: Clock | None, *, again: bool
     ) -> list[Answer]:
+        self._check_file()
         engine = self._get_engine()
         self._make_ready(engine)
         with engine.begin() as connection:
@@ -363,6 +383,8 @@ class SqlStore:
                     connection.execute(lock, {"number": _LOCK})
                 _metadata.create_all(connection)
         self._is_ready = True
+        if self._file is None:
+            self._file = self._at.identity()
 
     def _say(self, connection: Connection, ops: Sequence[Op], now_s: float) -> None:
         """Write down which budgets there are, for those who list them."""

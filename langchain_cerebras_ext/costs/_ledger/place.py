@@ -71,6 +71,16 @@ class Place(NamedTuple):
         folder = cache_dir()
         return folder and folder.parent / "ledger" / f"{name}.spool"
 
+    def identity(self) -> tuple[int, int] | None:
+        """Return which file is there now, if it is one and there."""
+        if self.path is None:
+            return None
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
     def mask(self, text: str) -> str:
         """Return a text without the password, whatever else looks like a key, too."""
         return mask_secrets(text, *self.secrets)

@@ -120,7 +120,7 @@ class Store:
                     prepare(connection, self.place, create=create)
         finally:
             self._creating = self.place.is_in_memory
-        self._file = self._identity()
+        self._file = self.place.identity()
 
     def _too_old(self, version: int) -> LedgerError:
         msg = (
@@ -135,16 +135,6 @@ class Store:
         path = self.place.path
         return path is not None and path.exists() and not may_write(path)
 
-    def _identity(self) -> tuple[int, int] | None:
-        path = self.place.path
-        if path is None:
-            return None
-        try:
-            found = path.stat()
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
-
     def _check_file(self) -> None:
         """See that the file is the one that was opened.
 
@@ -155,7 +145,7 @@ class Store:
         """
         if self.place.path is None:
             return
-        found = self._identity()
+        found = self.place.identity()
         if found is not None and found == self._file:
             return
         self.engine.dispose()

@@ -448,6 +448,50 @@ def test_a_database_that_is_none_is_an_error(tmp_path, caplog):
     assert "costs.db" in caplog.text
 
 
+@pytest.mark.parametrize("is_idle", [False, True], ids=["at work", "idle"])
+def test_a_file_that_was_deleted_is_no_budget_of_ones_own(
+    make, tmp_path, monkeypatch, is_idle
+):
+    """SQLite would go on with it, unseen by the processes that start a new one."""
+    monkeypatch.setattr(_worker, "_RETRY_S", 0)
+    old = make(window="total")
+    old.reserve(ADA, USD("0.4")).settle(USD("0.4"))
+    old.status()
+    if is_idle:
+        old.close()
+    for path in tmp_path.iterdir():
+        path.unlink()
+    with pytest.raises(LedgerError, match="the file has vanished"):
+        old.reserve(ADA, USD("0.1"))
+    assert list(tmp_path.iterdir()) == [], "it may be put back"
+    _worker._workers.clear()  # as in another process
+    new = make(window="total")
+    new.reserve(ADA, USD("0.7")).settle(USD("0.7"))
+    assert [one.spent for one in new.status()] == [USD("0.7")]
+    assert [one.spent for one in old.status()] == [USD("0.7")]
+    with pytest.raises(BudgetExceeded):
+        old.reserve(ADA, USD("0.4"))
+
+
+def test_a_file_that_was_moved_and_put_back_goes_on(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(_worker, "_RETRY_S", 0)
+    budget = make(window="total")
+    held = budget.reserve(ADA, USD("0.5"))
+    budget.reserve(ADA, USD("0.3")).settle(USD("0.3"))
+    budget.status()
+    away = tmp_path / "away"
+    away.mkdir()
+    names = [path.name for path in tmp_path.glob("costs.db*")]
+    for name in names:
+        (tmp_path / name).rename(away / name)
+    held.settle(USD("0.2"))
+    with pytest.raises(LedgerError, match="the file has vanished"):
+        budget.status()
+    for name in names:
+        (away / name).rename(tmp_path / name)
+    assert [one.spent for one in budget.status()] == [USD("0.5")]
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path, caplog):
     budget = Budget(1, ledger=str(tmp_path / "none" / "costs.db"))
     with pytest.raises(LedgerError, match="unable to open"):
