@@ -16,7 +16,7 @@ from ledger_adders import WORKER, killed_adders
 from ledger_samples import START, make_record
 from postgres_server import PASSWORD, PostgresServer, find_server
 
-from langchain_cerebras_ext.costs._ledger import schema
+from langchain_cerebras_ext.costs._ledger import migrations, schema
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.costs.records import UsageRecord
 from langchain_cerebras_ext.costs.report import DIMENSIONS, Filter, group_records
@@ -251,6 +251,26 @@ def test_who_opens_a_ledger_that_another_has_locked_goes_on(make, url):
         assert not ledger.flush()
     assert ledger.flush()
     assert ids(ledger) == ["a"]
+
+
+def test_who_opens_a_ledger_that_another_migrates_waits_for_it(make, url):
+    """However long that takes: its tables can neither be read nor written before."""
+    import psycopg
+
+    with make() as ledger, ledger.engine.begin() as connection:
+        connection.execute(schema.ledger.update().values(version=5))
+    with psycopg.connect(url.replace("+psycopg", "")) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", (migrations._LOCK,))
+        done = threading.Timer(0.5, other.rollback)
+        done.start()
+        ledger = make(busy_timeout_s=0.05)
+        done.join()
+    assert ledger.status().is_up
+    with ledger.engine.connect() as connection:
+        found = connection.execute(schema.ledger.select()).one()
+        assert found.version == schema.VERSION
+        [wait] = connection.exec_driver_sql("SHOW lock_timeout").one()
+    assert wait == "50ms", "of all else"
 
 
 def test_a_server_that_is_gone_without_a_word_is_not_waited_for_either(make, url):

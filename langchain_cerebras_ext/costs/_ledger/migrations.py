@@ -97,6 +97,8 @@ def prepare(connection: Connection, place: Place, *, create: bool) -> None:
         LedgerNotFoundError: There is none.
     """
     if not place.is_sqlite:
+        # Another that migrates may take longer than a writer waits for a lock.
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     version = read_version(connection, place)
     if version is None:
