@@ -133,18 +133,13 @@ def starting_manager(frame: FrameType) -> Any:
     handlers = getattr(manager, "handlers", None)
     if not handlers or not only_meter(handlers, "hears_late"):
         return None
-    if name in _OF_MANY and not _is_one(found.get("messages")):
-        return None  # several runs have one list of handlers
+    if name in _OF_MANY:
+        prompts = found.get("messages")
+        if type(prompts) is not list or len(prompts) != 1:
+            return None  # several runs have one list of handlers
     if manager.metadata.get("ls_provider") != PROVIDER:
         return None  # it is metered as that one's
     return manager
-
-
-def _is_one(prompts: Any) -> bool:
-    try:
-        return len(prompts) == 1
-    except TypeError:  # LangChain says what is wrong with them
-        return False
 
 
 def spare_start(manager: Any) -> None:

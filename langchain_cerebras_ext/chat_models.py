@@ -288,8 +288,14 @@ class ChatCerebras(CerebrasConnection, BaseChatModel):
         own = self.__dict__
         if are_meters_expected():
             manager = starting_manager(sys._getframe(1))  # noqa: SLF001
-            if manager is not None and self._is_plain and _is_soon_sent(own):
-                spare_start(manager)
+            if manager is not None and self._is_plain:
+                limiter, cache = own.get("rate_limiter"), own.get("cache")
+                # Not where LangChain may wait for a limiter or look into a cache before
+                # it sends: a call that is left there would be open to nobody.
+                if (
+                    limiter is None or getattr(limiter, "is_asked_later", False) is True
+                ) and (cache is False or (cache is None and get_llm_cache() is None)):
+                    spare_start(manager)
         held = own.get("_serialized")
         return super()._serialized if held is None else held
 
@@ -849,21 +855,6 @@ _SENDERS = (
     "_aparts",
     "_request",
 )
-
-
-def _is_soon_sent(own: Mapping[str, Any]) -> bool:
-    """Whether the meter of a run is opened as soon as the run has begun.
-
-    Not where LangChain may wait for a limiter or look into a cache before: a call that
-    is left there would be open to nobody.
-
-    Args:
-        own: A model's own dictionary: its attributes take Pydantic their time.
-    """
-    limiter, cache = own.get("rate_limiter"), own.get("cache")
-    if limiter is not None and getattr(limiter, "is_asked_later", False) is not True:
-        return False
-    return cache is False or (cache is None and get_llm_cache() is None)
 
 
 def _is_text(messages: list[BaseMessage]) -> bool:

@@ -86,6 +86,9 @@ UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
 """Flags where nobody has counted."""
 
 _PACKAGE: Final = "langchain-cerebras-ext"
+MANY: Final = 64
+"""Calls that are read and added up at once, when nobody has asked before."""
+
 _OUR_NAMES: Final = (PROVIDER, None)
 _DAY_S: Final = 86_400
 _ZERO = Decimal(0)
@@ -197,7 +200,7 @@ class Noted(msgspec.Struct, eq=False):
         first_token_s: Seconds to the first content of a stream.
         elapsed_s: Seconds to the end.
         queued: Seconds in the service's queue, as it says.
-        kept: What is kept of it, once it was read; then no more than that.
+        kept: What is kept of it, once it was read.
     """
 
     trackers: tuple[CostTracker, ...]
@@ -208,7 +211,7 @@ class Noted(msgspec.Struct, eq=False):
     root_id: UUID
     tags: Sequence[str] | None
     metadata: Mapping[str, Any]
-    whole: Whole | None
+    whole: Whole
     usage: Mapping[str, Any] | None
     shared: Shared
     answer_id: str | None
@@ -229,25 +232,23 @@ class Noted(msgspec.Struct, eq=False):
             `None` if it cannot be recorded.
         """
         with _reading:  # all its trackers are to keep the same
-            whole = self.whole
-            if whole is None:
-                return self.kept
-            try:
-                self.kept = self._brief(whole, last or _Last()) or self._record()
-            except Exception:  # noqa: BLE001 - it must not cost the others
-                _log.exception("a call cannot be recorded")
-            # An outer tracker may have it for long after a scope has ended.
-            self.trackers, self.metadata, self.headers = (), _SILENT, _SILENT
-            self.whole = self.usage = None
+            if self.kept is None:
+                try:
+                    self.kept = self._brief(last or _Last()) or self._record()
+                except Exception:  # noqa: BLE001 - it must not cost the others
+                    _log.exception("a call cannot be recorded")
+                if len(self.trackers) > 1:
+                    # The others may have it for long after a scope has ended.
+                    self.trackers, self.metadata = (), _SILENT
             return self.kept
 
-    def _brief(self, whole: Whole, last: _Last) -> Brief | None:
+    def _brief(self, last: _Last) -> Brief | None:
         try:
             alike = (self.trackers, self.model, self.shared, self.began_s // _DAY_S)
             if alike != last.alike:
                 last.kind = self._kind()
                 last.alike = alike
-            kind, counts = last.kind, counts_of(whole)
+            kind, counts = last.kind, counts_of(self.whole)
             if kind is None or counts is None or counts[IMAGES]:
                 return None
             context = kind.context
@@ -322,10 +323,11 @@ def read_all(
     """Return what is kept of calls, also of those whose answer was only noted."""
     found: list[UsageRecord | Brief] = []
     last = _Last()
-    for call in calls:
-        told = call.read(last) if type(call) is Noted else call
-        if told is not None:
-            found.append(told)
+    with _reading:  # once, not for each
+        for call in calls:
+            told = call.read(last) if type(call) is Noted else call
+            if told is not None:
+                found.append(told)
     return found
 
 
@@ -384,7 +386,6 @@ class CallMeter(MeterWatch):
         tags: Sequence[str] | None,
         metadata: Mapping[str, Any] | None,
         trackers: list[CostTracker],
-        *,
         is_alone: bool = False,
     ) -> None:
         self.run_id = run_id
@@ -591,7 +592,7 @@ class CallMeter(MeterWatch):
             ),
             facts.id,
             headers,
-            attempts or 1,
+            attempts,
             first_token_s,
             elapsed_s,
             info.get("queue_time") if info else None,
@@ -609,9 +610,12 @@ class CallMeter(MeterWatch):
             return True
         self.is_over = True
         number = self.run_id.int
-        for tracker in trackers:
-            tracker.take(noted)
-            tracker._open.pop(number, None)  # noqa: SLF001 - as in `close`
+        for tracker in trackers:  # as `tracker.take` and `close` do
+            fresh = tracker._fresh  # noqa: SLF001 - a call of its own is dear
+            fresh.append(noted)
+            tracker._open.pop(number, None)  # noqa: SLF001
+            if len(fresh) >= MANY:
+                tracker.read_answers()
         return True
 
     def _keep(self, told: UsageRecord | Brief) -> None:

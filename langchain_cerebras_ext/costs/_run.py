@@ -68,7 +68,7 @@ class Run(CallMeter):
             self.tags,
             self.metadata,
             self.trackers,
-            is_alone=is_alone,
+            is_alone,
         )
         return more.open_first()
 

@@ -35,7 +35,7 @@ from langchain_cerebras_ext.catalog._registry import registry
 from langchain_cerebras_ext.costs import _langsmith
 from langchain_cerebras_ext.costs._brief import Brief, Kinds, add_calls
 from langchain_cerebras_ext.costs._context import Scope
-from langchain_cerebras_ext.costs._meter import read_all
+from langchain_cerebras_ext.costs._meter import MANY, read_all
 from langchain_cerebras_ext.costs._run import Run
 from langchain_cerebras_ext.costs._unended import (
     begun_beside,
@@ -126,10 +126,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-_FOLD = 64
-"""Records that are added up at once, when nobody has asked before."""
 
 
 class CostTracker(BaseCallbackHandler):
@@ -505,7 +501,7 @@ class CostTracker(BaseCallbackHandler):
         """Take a record in, such as one that was made by hand."""
         fresh = self._fresh
         fresh.append(record)
-        if len(fresh) >= _FOLD:
+        if len(fresh) >= MANY:
             self.read_answers()
 
     def read_answers(self) -> None:
@@ -657,12 +653,12 @@ class CostTracker(BaseCallbackHandler):
         """
         run_id, above = told.run_id, told.parent_run_id
         root = run_id if above is None else self.root_of(above)
-        tags, metadata = told.tags, told.metadata
-        run = Run(run_id, above, root, tags, metadata, trackers, is_alone=is_alone)
+        run = Run(run_id, above, root, told.tags, told.metadata, trackers, is_alone)
         number = run_id.int
         for tracker in trackers:
-            tracker._open[number] = run  # noqa: SLF001 - of this class
-            if len(tracker._open) > _MOST_OPEN:  # noqa: SLF001
+            under_way = tracker._open  # noqa: SLF001 - of this class
+            under_way[number] = run
+            if len(under_way) > _MOST_OPEN:
                 tracker._let_go()  # noqa: SLF001
         return run
 

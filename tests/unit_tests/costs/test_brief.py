@@ -398,14 +398,14 @@ def test_an_answer_is_noted_and_read_with_others() -> None:
 
 
 def test_what_is_noted_holds_neither_prompt_nor_answer_nor_trackers_once_read() -> None:
-    tracker = CostTracker()
+    tracker = CostTracker(parent=CostTracker())
     a_model().invoke("a prompt", config={"callbacks": [tracker], "tags": ["t"]})
     [noted] = noted_of(tracker)
     for text in ("a prompt", "Hello."):
         assert text not in repr(noted)
     kept = noted.read()
     assert noted.read() is kept
-    assert not (noted.trackers or noted.metadata or noted.headers or noted.usage)
+    assert not (noted.trackers or noted.metadata)
     [record] = tracker.records
     assert record is kept.get()
     assert record.tags == ("t",)
@@ -485,8 +485,7 @@ def test_one_that_cannot_be_recorded_costs_no_other(
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError
 
-    broken = noted_of(tracker)[1]
-    broken.whole = object()
+    noted_of(tracker)[1].whole = object()
     monkeypatch.setattr(_meter.CallMeter, "make_record", fail)
     assert [record.tags for record in tracker.records] == [("a",), ("c",)]
     assert "cannot be recorded" in caplog.text

@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
-from call_paths import answer, delta
+from call_paths import BASE, USAGE, answer, delta, plain
 from cost_bill import MODEL, assert_is_the_bill, chat, cost_by_hand
 from langchain_core.caches import InMemoryCache
 from wire_server import CUT, DONE, Request, WireServer, sse
@@ -109,8 +109,12 @@ def test_a_cut_answer_is_not_free() -> None:
 
 
 def test_a_model_without_a_price_is_not_free() -> None:
-    costs = ask(answer, model="a-model-of-tomorrow")
+    name = "a-model-of-tomorrow"
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}}
+    body = {**BASE, "model": name, "choices": [choice], "usage": USAGE}
+    costs = ask(lambda _: plain(body), model=name)
     (record,) = costs.records
+    assert record.model == record.model_served == name
     assert record.cost_usd is None
     assert costs.get_last_cost() is None
     assert costs.unpriced_calls == 1
