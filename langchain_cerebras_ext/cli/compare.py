@@ -284,6 +284,7 @@ class _Progress:
         totals.unpriced_calls += result.unpriced
         totals.calls_without_usage += result.uncounted
         totals.estimated_calls += result.estimated
+        totals.half_counted_calls += result.half_counted
         if self._show is not None:
             self._show(self.text())
 

@@ -301,6 +301,7 @@ def _costs(costs: CostTracker) -> dict[str, Any]:
         "unpriced": totals.unpriced_calls if records else 1,
         "uncounted": totals.calls_without_usage,
         "estimated": totals.estimated_calls,
+        "half_counted": totals.half_counted_calls,
     }
     if records and _all_cached(records):
         nothing = ("total_s", "latency_s", "ttft_s", "output_tokens_per_s")

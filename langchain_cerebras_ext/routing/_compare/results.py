@@ -54,7 +54,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         cost_usd: As far as it is known.
         unpriced: Requests whose price is not known.
         uncounted: Requests whose tokens the service did not count.
-        estimated: Of them, those whose tokens were counted here.
+        estimated: Requests whose tokens were counted here.
+        half_counted: Of them, those of which the service counted a part.
         is_cached: LangChain's cache answered; that has no times.
         run: Which run asked.
     """
@@ -81,6 +82,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     unpriced: int = 0
     uncounted: int = 0
     estimated: int = 0
+    half_counted: int = 0
     is_cached: bool = False
     run: str = ""
     host: str | None = None

@@ -170,6 +170,7 @@ def _totals(results: Sequence[Result]) -> Totals:
         unpriced_calls=sum(one.unpriced for one in results),
         calls_without_usage=sum(one.uncounted for one in results),
         estimated_calls=sum(one.estimated for one in results),
+        half_counted_calls=sum(one.half_counted for one in results),
         input_tokens=sum(one.input_tokens or 0 for one in results),
         output_tokens=sum(one.output_tokens or 0 for one in results),
         cost=cost,

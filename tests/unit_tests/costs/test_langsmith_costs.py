@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from call_paths import BETA, PATHS, USAGE, answer, call, counted, delta
+from call_paths import BASE, BETA, PATHS, USAGE, answer, call, counted, delta
 from langchain.agents import create_agent
 from langchain_core.caches import InMemoryCache
 from langchain_core.callbacks import (
@@ -444,12 +444,16 @@ def test_an_answer_out_of_the_cache_costs_nothing(
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_model_without_a_price_has_no_cost_rather_than_none(
-    langsmith: LangSmith, server: WireServer, order: str
+    langsmith: LangSmith, order: str
 ):
+    name = "my-own-model"
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}}
+    body = {**BASE, "model": name, "choices": [choice], "usage": USAGE}
     tracker = CostTracker()
-    model = a_model(server, model="my-own-model")
-    config: Any = {"callbacks": handlers(order, langsmith.tracer(), tracker)}
-    model.invoke("hi", config=config)
+    with WireServer(lambda _: plain(body)) as server:
+        model = a_model(server, model=name)
+        config: Any = {"callbacks": handlers(order, langsmith.tracer(), tracker)}
+        model.invoke("hi", config=config)
     [run] = langsmith.finished()
     metadata = run["extra"]["metadata"]
     no_float_in(metadata["usage_metadata"])

@@ -330,9 +330,17 @@ def test_a_row_adds_up_by_hand():
             "~ $2.00",
             Decimal(2),
         ),
+        (
+            [
+                {"uncounted": 1, "cost_usd": None},
+                {"estimated": 1, "half_counted": 1, "cost_usd": Decimal("0.002")},
+            ],
+            "≥ $1.00",
+            Decimal(1),
+        ),
         ([{"cost_usd": Decimal(0)}], "$0", Decimal(0)),
     ],
-    ids=["unpriced", "uncounted", "partly", "estimated", "free"],
+    ids=["unpriced", "uncounted", "partly", "estimated", "half", "free"],
 )
 def test_a_cost_that_is_not_known_is_said_to_be_so(costs, shown, figure):
     row = make_row("m", [result(**one) for one in costs], seed=0)
