@@ -194,8 +194,7 @@ class Noted(msgspec.Struct, eq=False):
         whole: Its tokens.
         usage: The same, as the service told them.
         shared: What it may share with others.
-        answer_id: The answer's own id.
-        headers: The answer's.
+        request_id: The service's id.
         attempts: As in a record.
         first_token_s: Seconds to the first content of a stream.
         elapsed_s: Seconds to the end.
@@ -214,8 +213,7 @@ class Noted(msgspec.Struct, eq=False):
     whole: Whole
     usage: Mapping[str, Any] | None
     shared: Shared
-    answer_id: str | None
-    headers: Mapping[str, str]
+    request_id: str | None
     attempts: int
     first_token_s: float | None
     elapsed_s: float
@@ -263,7 +261,7 @@ class Noted(msgspec.Struct, eq=False):
                 self.run_id,
                 self.parent_run_id,
                 self.root_id,
-                request_id_of(self.headers) or self.answer_id,
+                self.request_id,
                 self.attempts,
                 self.first_token_s,
                 self.elapsed_s,
@@ -297,8 +295,7 @@ class Noted(msgspec.Struct, eq=False):
                 "",
                 self.model,
                 stream,
-                request_id=request_id_of(self.headers),
-                response_id=self.answer_id,
+                request_id=self.request_id,
                 response_model=model_served,
                 usage=self.usage,
                 service_tier=tier,
@@ -590,8 +587,7 @@ class CallMeter(MeterWatch):
                 self._is_stream,
                 facts.service_tier_used or facts.service_tier,
             ),
-            facts.id,
-            headers,
+            request_id_of(headers) or facts.id,
             attempts,
             first_token_s,
             elapsed_s,
