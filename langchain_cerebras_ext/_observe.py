@@ -329,7 +329,7 @@ class MeterWatch:
         return self
 
     @property
-    def _told(self) -> Watch:
+    def _teller(self) -> Watch:
         """Who tells what is not a whole answer."""
         if self._watch is None:
             assert self._sent is not None  # noqa: S101 - see `watch`
@@ -360,7 +360,7 @@ class MeterWatch:
 
     def try_failed(self, failed: FailedAttempt) -> None:
         """Take note of a failure that another try follows."""
-        self._told.try_failed(failed)
+        self._teller.try_failed(failed)
 
     def answered(
         self,
@@ -376,7 +376,7 @@ class MeterWatch:
         except Exception:  # noqa: BLE001 - as in `_told`
             _log.exception("an observer of calls failed")
             return
-        self._told.answered(response, headers, attempts, elapsed_s)
+        self._teller.answered(response, headers, attempts, elapsed_s)
 
     def streamed(self, stream: Stream, error: BaseException | None) -> None:
         """Take note of a stream's end."""
@@ -392,11 +392,11 @@ class MeterWatch:
         except Exception:  # noqa: BLE001 - as in `_told`
             _log.exception("an observer of calls failed")
             return
-        self._told.streamed(stream, error)
+        self._teller.streamed(stream, error)
 
     def failed(self, error: BaseException, attempts: int, elapsed_s: float) -> None:
         """Take note of a call that ended without an answer."""
-        self._told.failed(error, attempts, elapsed_s)
+        self._teller.failed(error, attempts, elapsed_s)
 
 
 _OK = 200

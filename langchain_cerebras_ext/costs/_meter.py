@@ -85,16 +85,17 @@ HALF_GUESSED: Final[tuple[Flag, ...]] = ("estimated",)
 UNCOUNTED: Final[tuple[Flag, ...]] = ("no_usage",)
 """Flags where nobody has counted."""
 
-_PACKAGE: Final = "langchain-cerebras-ext"
 MANY: Final = 64
 """Calls that are read and added up at once, when nobody has asked before."""
 
+_PACKAGE: Final = "langchain-cerebras-ext"
 _OUR_NAMES: Final = (PROVIDER, None)
 _DAY_S: Final = 86_400
 _ZERO = Decimal(0)
 _NOT_YET: Final[Any] = object()
-_reading = threading.RLock()
 Shared = tuple[str | None, str, bool, str | None]
+"""What answers may have in common: model, operation, stream, service tier."""
+_reading = threading.RLock()
 _SHARED = attrgetter("response_model", "operation", "stream", "service_tier")
 _SILENT: Final[Mapping[str, Any]] = MappingProxyType({})
 _BORN: Final[Callable[[CostTracker], int]] = attrgetter("born")
