@@ -461,7 +461,8 @@ class Asked:
     def timed(self, limit: int, count: int) -> list[tuple[Any, ...]]:
         """Return rows, newest first.
 
-        They are dimensions, outcome, cost, `codec.SECONDS`, and the router's call.
+        They are dimensions, outcome, cost, `codec.SECONDS`, the router's call and the
+        run.
 
         Args:
             limit: How many at most.
@@ -471,7 +472,7 @@ class Asked:
             states = self._states(connection)
             question = self._question(connection, states)
             keys = [key_column("rows", name, question) for name in self._by]
-            names = ("state_id", "cost", *SECONDS, "router_call_id")
+            names = ("state_id", "cost", *SECONDS, "router_call_id", "run_id")
             values = [schema.records.c[name] for name in names]
             rows = self._newest(connection, question, [*keys, *values], limit, count)
             width = len(keys)

@@ -93,7 +93,7 @@ class Slice:
     def newest_costs(self, arm: str | None, limit: int, rows: int) -> list[Decimal]:
         """Return what an arm's newest calls have cost, as far as it is known.
 
-        All tries of a router's call are one call.
+        All tries of a call are one, and of a router's call.
 
         Args:
             arm: The arm.
@@ -106,10 +106,14 @@ class Slice:
             asked = self._asked(_TIMED, arm=arm)
             found = self._ask(lambda: asked.timed(limit, rows))
         costs: dict[Any, int] = {}
+        before: dict[Any, int] = {}  # of tries that were billed and repeated
         for place, row in enumerate(found):
-            if row[_COST] is not None and row[_OUTCOME] != "retried":
-                call = row[-1] or place
-                costs[call] = costs.get(call, 0) + row[_COST]
+            if row[_COST] is not None:
+                call = row[-2] or row[-1] or place
+                sums = before if row[_OUTCOME] == "retried" else costs
+                sums[call] = sums.get(call, 0) + row[_COST]
+        for call in before.keys() & costs.keys():
+            costs[call] += before[call]
         return [from_pico(cost) for cost in costs.values()]
 
     def percentiles(

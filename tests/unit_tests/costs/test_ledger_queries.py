@@ -338,6 +338,34 @@ def test_a_slice_knows_what_the_newest_calls_of_an_arm_have_cost(
         assert len(expected) > 2
 
 
+def test_the_cost_of_a_call_has_its_billed_retries(ledger):
+    def row(n, run, outcome, cost, router=None):
+        cost = None if cost is None else Cost(output=Decimal(cost))
+        ledger.add(
+            make_record(
+                n,
+                arm="b",
+                run_id=run,
+                outcome=outcome,
+                cost=cost,
+                router_call_id=router,
+            )
+        )
+
+    row(1, "cut off", "retried", 64)
+    row(2, "one", "retried", 1)
+    row(2, "one", "retried", None)
+    row(2, "one", "ok", 2)
+    row(3, "two", "ok", 4)
+    row(4, "three", "retried", 8, "routed")
+    row(4, "three", "failed", 0, "routed")
+    row(5, "four", "ok", 16, "routed")
+    row(6, None, "ok", 32)
+    ledger.flush()
+    costs = ledger.slice(Filter()).newest_costs("b", 20, 9)
+    assert sorted(costs) == [3, 4, 24, 32]
+
+
 @pytest.mark.parametrize("few_states", [0, 8], ids=["a second look", "columns"])
 @pytest.mark.parametrize(
     "errors", [("a", "b"), (None, "a"), ("a", None)], ids=["by outcome", "not", "nor"]
