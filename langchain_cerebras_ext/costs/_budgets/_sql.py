@@ -259,8 +259,9 @@ class SqlStore:
         Raises:
             LedgerError: The database cannot be read.
         """
-        if self._at.path is not None and not self._at.path.exists():
-            return []
+        path = self._at.path
+        if path is not None and not (path.exists() and path.stat().st_size):
+            return []  # SQLite would write a header into an empty one
         self._may_create = False  # so that a file that may only be read will do
         try:
             reader = self._get_engine().execution_options(**{READ: True})

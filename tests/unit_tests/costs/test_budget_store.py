@@ -422,6 +422,9 @@ def test_reading_creates_nothing(tmp_path):
     path = tmp_path / "none.db"
     assert read_budgets(f"sqlite:///{path}") == []
     assert not path.exists()
+    path.touch()
+    assert read_budgets(f"sqlite:///{path}") == []
+    assert path.read_bytes() == b""
     Ledger(path).close()
     assert read_budgets(f"sqlite:///{path}") == []
 
