@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from langchain_cerebras_ext.cli.costs import open_ledger, print_json
+from langchain_cerebras_ext.cli.costs import ledger_url, open_ledger, print_json
 from langchain_cerebras_ext.cli.costs_tables import (
     DOUBTFUL,
     decimal_text,
@@ -97,13 +97,22 @@ def run_budget(options: BudgetOptions) -> int:
 
 def _read(options: BudgetOptions) -> tuple[str, list[BudgetStatus]]:
     """Return where the budgets are kept, without a password, and how they stand."""
+    from langchain_cerebras_ext.costs._ledger.place import find_place
     from langchain_cerebras_ext.costs.budget import read_budgets, read_redis_budgets
 
     if options.redis:
         found = read_redis_budgets(options.redis, namespace=options.namespace)
         return _place(options.redis), found
-    with open_ledger(options.ledger) as ledger:
-        return ledger.url, read_budgets(ledger)
+    try:
+        with open_ledger(options.ledger) as ledger:
+            return ledger.url, read_budgets(ledger)
+    except CommandError:
+        # Budgets may be all that is kept there: records need not be.
+        place = find_place(ledger_url(options.ledger))
+        budgets = [] if place.is_in_memory else read_budgets(place.url)
+        if not budgets:
+            raise
+        return place.shown, budgets
 
 
 def _place(url: str) -> str:

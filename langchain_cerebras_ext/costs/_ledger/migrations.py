@@ -32,6 +32,11 @@ _LOCK: Final = 0x6365726562726173
 """Of PostgreSQL's advisory locks, the one that those take who create or migrate."""
 
 
+_OF_BUDGETS: Final = frozenset(
+    {"cerebras_budgets", "cerebras_budget_accounts", "cerebras_budget_holds"}
+)
+
+
 def read_version(connection: Connection, place: Place) -> int | None:
     """Return the version of the tables; `None` if there are none of ours.
 
@@ -67,8 +72,9 @@ def read_version(connection: Connection, place: Place) -> int | None:
 
 def _check_free(tables: set[str], place: Place) -> None:
     ours = tables & set(schema.metadata.tables)
-    # A server's database may well be shared; a file belongs to whoever made it.
-    theirs = tables - ours if place.is_sqlite else set[str]()
+    # A server's database may well be shared; a file belongs to whoever made it, which
+    # may have been a budget that was used before the ledger.
+    theirs = tables - ours - _OF_BUDGETS if place.is_sqlite else set[str]()
     if ours or theirs:
         named = ", ".join(sorted(ours | theirs)[:3])
         msg = (

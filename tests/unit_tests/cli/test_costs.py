@@ -1129,6 +1129,19 @@ def test_budgets_of_a_ledger_are_those_that_processes_share(run: Run, url: str) 
     ]
 
 
+def test_budgets_are_shown_where_no_call_is_recorded(run: Run, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'budgets.db'}"
+    budget = Budget("5.00", name="mine", ledger=url)
+    held = budget.reserve(CallScope("gpt-oss-120b"), Decimal("1.25"))
+    assert held is not None
+    held.settle(Decimal("1.00"))
+    budget.close()
+    found = one_object(run("budget", "--json", ledger=url))
+    assert found["store"] == url
+    assert [one["spent_usd"] for one in found["budgets"]] == ["1"]
+    assert "There is no ledger" in run("report", code=2, ledger=url).stderr
+
+
 def test_budgets_of_redis_are_those_that_hosts_share(run: Run) -> None:
     pytest.importorskip("redis", reason="the extra `redis` is not installed")
     with RedisServer(find_server()) as server:

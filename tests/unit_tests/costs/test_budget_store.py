@@ -24,6 +24,7 @@ from langchain_cerebras_ext.costs import budget as budget_module
 from langchain_cerebras_ext.costs._budgets import _shared, _sql, _worker
 from langchain_cerebras_ext.costs._budgets._account import Ask
 from langchain_cerebras_ext.costs._budgets._sql import SqlStore
+from langchain_cerebras_ext.costs._ledger import migrations
 from langchain_cerebras_ext.costs.budget import Budget, CallScope, read_budgets
 from langchain_cerebras_ext.costs.ledger import Ledger
 from langchain_cerebras_ext.errors import (
@@ -31,6 +32,7 @@ from langchain_cerebras_ext.errors import (
     CerebrasConfigurationError,
     CerebrasCostWarning,
     LedgerError,
+    LedgerNotFoundError,
     MissingExtraError,
 )
 
@@ -344,6 +346,23 @@ def test_a_ledger_may_be_given_by_itself_or_by_its_path(make, tmp_path):
         assert one == two
         (read,) = read_budgets(ledger)
         assert read.reserved == USD("0.8")
+
+
+def test_a_budget_may_be_in_the_file_before_the_ledger_is(make, url):
+    budget = make()
+    budget.reserve(ADA, USD("0.4")).settle(USD("0.4"))
+    assert [one.spent for one in budget.status()] == [USD("0.4")]
+    with pytest.raises(LedgerNotFoundError, match="There is no ledger"):
+        Ledger(url, create=False)
+    with Ledger(url) as ledger:
+        assert ledger.totals().calls == 0
+    budget.reserve(ADA, USD("0.5")).settle(USD("0.5"))
+    budget.close()
+    assert [one.spent for one in read_budgets(url)] == [USD("0.9")]
+
+
+def test_the_ledger_knows_which_tables_are_of_budgets():
+    assert set(_sql._metadata.tables) == migrations._OF_BUDGETS
 
 
 def test_a_ledger_in_memory_keeps_budgets_too(make):
