@@ -273,6 +273,12 @@ def test_who_opens_a_ledger_that_another_migrates_waits_for_it(make, url):
     assert wait == "50ms", "of all else"
 
 
+def test_any_wait_is_one_that_the_system_takes(make, url):
+    ledger = make(busy_timeout_s=1e9)
+    ledger.add(make_record(record_id="a"))
+    assert ledger.flush()
+
+
 def test_a_server_that_is_gone_without_a_word_is_not_waited_for_either(make, url):
     """As one whose machine has stopped; only what is asked for is seen here."""
     ledger = make(f"{url}?keepalives_idle=7", busy_timeout_s=3)

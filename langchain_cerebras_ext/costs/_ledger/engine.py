@@ -36,6 +36,7 @@ _CACHE_OF_WRITES: Final = "PRAGMA cache_size = -4000"
 
 _ENTRY: Final = "cerebras_gate"
 _LONGEST_WAIT_MS: Final = 2**31 - 1_000
+_LONGEST_IDLE_S: Final = 32_767  # Linux takes no more
 
 
 class ForkedError(sqlite3.OperationalError):
@@ -176,7 +177,7 @@ def _waits(place: Place, wait_s: float) -> dict[str, int]:
     waits = {
         "connect_timeout": seconds,
         "tcp_user_timeout": seconds * 1_000,
-        "keepalives_idle": seconds,
+        "keepalives_idle": min(seconds, _LONGEST_IDLE_S),
         "keepalives_interval": 1,
     }
     asked = make_url(place.url).query
