@@ -273,6 +273,26 @@ def test_who_opens_a_ledger_that_another_migrates_waits_for_it(make, url):
     assert wait == "50ms", "of all else"
 
 
+def test_a_migration_that_finds_a_table_locked_is_tried_again_later(make, url):
+    """As by a backup, which reads for long; whoever comes then waits for both."""
+    import psycopg
+
+    with make() as ledger, ledger.engine.begin() as connection:
+        connection.execute(schema.ledger.update().values(version=5))
+        next(iter(schema.records.indexes)).drop(connection)
+    with psycopg.connect(url.replace("+psycopg", "")) as other:
+        other.execute("LOCK TABLE cerebras_records")
+        done = threading.Timer(10, other.rollback)
+        done.start()
+        with pytest.warns(CerebrasCostWarning, match="lock timeout"):
+            ledger = make(busy_timeout_s=0.2)
+        done.cancel()
+        done.join()
+        ledger.add(make_record(record_id="a"))
+    assert ledger.flush()
+    assert ids(ledger) == ["a"]
+
+
 def test_any_wait_is_one_that_the_system_takes(make, url):
     ledger = make(busy_timeout_s=1e9)
     ledger.add(make_record(record_id="a"))

@@ -103,9 +103,13 @@ def prepare(connection: Connection, place: Place, *, create: bool) -> None:
         LedgerNotFoundError: There is none.
     """
     if not place.is_sqlite:
-        # Another that migrates may take longer than a writer waits for a lock.
+        # Another that migrates may take longer than a writer waits for a lock; not so
+        # who holds a table, as a backup does, and who waits for it has others wait.
+        wait = connection.execute(text("SHOW lock_timeout")).scalar_one()
         connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        again = text("SELECT set_config('lock_timeout', :wait, true)")
+        connection.execute(again, {"wait": wait})
     version = read_version(connection, place)
     if version is None:
         if not create:
