@@ -18,6 +18,7 @@ import threading
 from collections import defaultdict, deque
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from copy import copy
 from itertools import count, islice
 from operator import attrgetter
 from os import PathLike
@@ -205,6 +206,7 @@ class CostTracker(BaseCallbackHandler):
         self._lock = threading.RLock()
         # Taken in without the lock, and out of it with the lock.
         self._fresh: deque[UsageRecord | Brief | Noted] = deque()
+        self._taken: list[UsageRecord | Brief | Noted] = []  # and not added up yet
         self._kept: deque[UsageRecord | Brief] = deque(maxlen=max_records)
         self._unread = 0
         self._by: dict[tuple[Any, ...], Totals] = {}
@@ -315,10 +317,12 @@ class CostTracker(BaseCallbackHandler):
         for kept in unread:  # takes a while for many: calls may end meanwhile
             record_of(kept)
         with self._lock:
-            unread = [self._kept.pop() for _ in range(self._unread)]
-            self._kept.extend(map(record_of, reversed(unread)))
-            self._unread = 0
-            return cast("tuple[UsageRecord, ...]", tuple(self._kept))
+            read = len(self._kept) - self._unread
+            known = list(islice(self._kept, read))
+            known += map(record_of, islice(self._kept, read, None))
+            # Replaced at once: Ctrl-C may come amid a loop.
+            self._kept, self._unread = deque(known, self._kept.maxlen), 0
+            return cast("tuple[UsageRecord, ...]", tuple(known))
 
     @property
     def totals(self) -> Totals:
@@ -459,40 +463,53 @@ class CostTracker(BaseCallbackHandler):
         return totals
 
     def _fold(self) -> None:
-        """Add up what is new; the lock is held."""
+        """Add up what is new; the lock is held.
+
+        Ctrl-C may come at any moment, and what it then calls may read the tracker. So
+        all is worked out first; and Python looks for signals where functions are called
+        and loops turn, not between the lines that change the tracker.
+        """
         fresh = self._fresh
+        with suppress(IndexError):
+            while True:
+                self._taken += (fresh[0],)
+                del fresh[0]
+        taken = self._taken
+        count_taken = len(taken)
+        batch = read_all(taken)
         calls: defaultdict[tuple[Kind, Context], list[TokenCounts]] = defaultdict(list)
-        told_of = [fresh.popleft() for _ in range(len(fresh))]
-        try:
-            batch = read_all(told_of)
-        except BaseException:  # such as Ctrl-C
-            fresh.extendleft(reversed(told_of))
-            raise
-        if batch:
-            self._last = batch[-1]
-        self._kept.extend(batch)
+        sums: dict[tuple[Any, ...], Totals] = {}
         kind = context = None
         same: list[TokenCounts] = []
         for told in batch:
             if type(told) is not Brief:
-                self._totals(*_KEY(told)).add(told)
+                self._sum(sums, *_KEY(told)).add(told)
                 continue
             if told.kind is not kind or told.context is not context:
                 kind, context = told.kind, told.context
                 same = calls[kind, context]
             same.append(told.counts)
-        self._unread = min(self._unread + len(batch), len(self._kept))
         for (kind, of), counts in calls.items():
-            totals = self._totals(
-                kind.served, kind.provider, of.user, of.tags, of.node, of.arm
+            totals = self._sum(
+                sums, kind.served, kind.provider, of.user, of.tags, of.node, of.arm
             )
             add_calls(totals, kind, counts)
+        last = batch[-1] if batch else self._last
+        unread = min(self._unread + len(batch), self._kept.maxlen or 0)
+        if self._taken is not taken:  # a signal's handler has added them up
+            return
+        self._kept += batch
+        self._by |= sums
+        self._last = last
+        self._unread = unread
+        self._taken = taken[count_taken:]
 
-    def _totals(self, *key: Any) -> Totals:
-        """Return the one sum of a combination: what is asked of it comes later."""
-        totals = self._by.get(key)
+    def _sum(self, sums: dict[tuple[Any, ...], Totals], *key: Any) -> Totals:
+        """Return what is to be the sum of a combination: what is asked comes later."""
+        totals = sums.get(key)
         if totals is None:
-            totals = self._by[key] = Totals()
+            held = self._by.get(key)
+            totals = sums[key] = Totals() if held is None else copy(held)
         return totals
 
     # ---------------------------------------------------------------- what is told

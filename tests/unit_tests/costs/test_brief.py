@@ -456,6 +456,62 @@ def test_who_may_notice_is_told_at_once() -> None:
     assert [one.run_id for one in tracker.records][1] == sunk[-1].run_id
 
 
+def once(real: Any, act: Any) -> Any:
+    """Return a function before whose first call something happens."""
+    pending = [act]
+
+    def called(*args: Any) -> Any:
+        if pending:
+            pending.pop()()
+        return real(*args)
+
+    return called
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["read_all", "add_calls", "record_of"])
+def test_ctrl_c_amid_the_sums_loses_no_call(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = CostTracker()
+    model = a_model()
+    for _ in range(9):
+        model.invoke("hi", config={"callbacks": [tracker]})
+    real = getattr(tracker_module, name)
+    for looks in range(2):
+        with monkeypatch.context() as patched:
+            patched.setattr(tracker_module, name, once(real, interrupt))
+            with pytest.raises(KeyboardInterrupt):
+                _ = tracker.records
+        count = 9 + looks
+        assert tracker.totals.calls == count
+        assert len({record.record_id for record in tracker.records}) == count
+        model.invoke("hi", config={"callbacks": [tracker]})
+
+
+def test_a_signal_that_reads_amid_the_sums_counts_no_call_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker = CostTracker()
+    model = a_model()
+    for _ in range(9):
+        model.invoke("hi", config={"callbacks": [tracker]})
+    seen: list[int] = []
+
+    def look() -> None:
+        seen.append(tracker.totals.calls)
+
+    monkeypatch.setattr(
+        tracker_module, "add_calls", once(tracker_module.add_calls, look)
+    )
+    assert tracker.totals.calls == 9
+    assert seen == [9]
+    assert len(tracker.records) == 9
+
+
 def test_records_come_in_the_order_of_their_ends() -> None:
     tracker = CostTracker()
     model = a_model()
