@@ -317,12 +317,13 @@ class CostTracker(BaseCallbackHandler):
         for kept in unread:  # takes a while for many: calls may end meanwhile
             record_of(kept)
         with self._lock:
-            read = len(self._kept) - self._unread
-            known = list(islice(self._kept, read))
-            known += map(record_of, islice(self._kept, read, None))
-            # Replaced at once: Ctrl-C may come amid a loop.
-            self._kept, self._unread = deque(known, self._kept.maxlen), 0
-            return cast("tuple[UsageRecord, ...]", tuple(known))
+            if self._unread:
+                read = len(self._kept) - self._unread
+                known = list(islice(self._kept, read))
+                known += map(record_of, islice(self._kept, read, None))
+                # Replaced at once: Ctrl-C may come amid a loop.
+                self._kept, self._unread = deque(known, self._kept.maxlen), 0
+            return cast("tuple[UsageRecord, ...]", tuple(self._kept))
 
     @property
     def totals(self) -> Totals:
